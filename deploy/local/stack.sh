@@ -226,6 +226,10 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 
+# A killed broker is let in again once its former session has run out: 9 s by default.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+
 # A small machine.
 num.network.threads=2
 num.io.threads=4
