@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# Installs on Debian 12 what the project needs beyond its own sources, and only what is missing:
+# Debian packages (as root), the jars of a Kafka broker, and for the tests a Python environment.
+# The second run checks and returns in well under a second.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+repo=$(cd "$here/../.." && pwd)
+cache=${CATALYST_CACHE:-$repo/build}
+
+usage() {
+    cat <<'EOF'
+usage: install.sh run|test
+
+  run    what it takes to build the worker and to run it on a local stack
+  test   that, and what tests/run.sh and tests/lint.sh use
+
+CATALYST_CACHE names the directory of what is fetched (kafka/, venv/); default: build/ in the repository.
+EOF
+}
+
+say() { printf 'install: %s\n' "$*"; }
+
+die() {
+    printf 'install: %s\n' "$*" >&2
+    exit 1
+}
+
+# A name that is followed by :COMMAND is not installed where COMMAND is there already, whatever
+# package brought it.
+run_packages=(
+    gcc libc6-dev cmake:cmake ninja-build:ninja pkg-config:pkg-config
+    libpq-dev librdkafka-dev libmsgpack-dev libmicrohttpd-dev libinih-dev libjansson-dev libssl-dev
+    libcmocka-dev
+    postgresql-15 # brings the contrib modules too
+    openjdk-17-jre-headless:java maven:mvn
+    python3 python3-venv
+    ca-certificates curl:curl git:git jq:jq procps:ps util-linux:setpriv
+)
+test_packages=(
+    # libclang-rt-14-dev: clang's sanitizers and libFuzzer; llvm: names in their reports
+    clang:clang clang-tidy:clang-tidy clang-format:clang-format libclang-rt-14-dev
+    llvm:llvm-symbolizer
+    cppcheck:cppcheck shellcheck:shellcheck gcovr:gcovr
+    man-db:man groff:groff
+    nodejs:node npm:npm
+)
+
+installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
+
+missing_packages() {
+    local entry
+    for entry in "$@"; do
+        if [[ $entry == *:* ]] && command -v "${entry#*:}" >/dev/null; then
+            continue
+        fi
+        installed "${entry%%:*}" || printf '%s\n' "${entry%%:*}"
+    done
+}
+
+apt() {
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Acquire::Retries=3 -o Dpkg::Use-Pty=0 \
+        -o DPkg::Lock::Timeout=120 "$@" >>"$log" 2>&1
+}
+
+# Debian would make and start a cluster named main on port 5432. The project makes its own, so the
+# default is switched off for as long as the installation takes.
+without_main_cluster() {
+    local drop_in=/etc/postgresql-common/createcluster.d/zz-catalyst-install.conf
+    mkdir -p "${drop_in%/*}"
+    trap 'rm -f /etc/postgresql-common/createcluster.d/zz-catalyst-install.conf' EXIT
+    echo 'create_main_cluster = false' >"$drop_in"
+    "$@"
+    rm -f "$drop_in"
+    trap - EXIT
+}
+
+install_packages() {
+    local missing
+    mapfile -t missing < <(missing_packages "$@")
+    ((${#missing[@]} > 0)) || return 0
+    command -v apt-get >/dev/null || die "not a Debian system; install by hand: ${missing[*]}"
+    ((EUID == 0)) || die "Debian packages are missing: ${missing[*]}; run as root: $0 $level"
+    say "Debian packages: ${missing[*]}"
+    apt update || die "apt-get update failed, is the package mirror reachable? See $log"
+    without_main_cluster apt install --no-install-recommends "${missing[@]}" ||
+        die "apt-get install failed, see $log; needed: ${missing[*]}"
+    mapfile -t missing < <(missing_packages "${missing[@]}")
+    ((${#missing[@]} == 0)) || die "still missing after apt-get install: ${missing[*]}; see $log"
+}
+
+# Debian's own interpreter, so that python3-venv fits it.
+python=/usr/bin/python3
+
+retry() {
+    local attempt
+    for attempt in 1 2 3; do
+        if "$@" >>"$log" 2>&1; then
+            return 0
+        fi
+        say "attempt $attempt failed: $1"
+        sleep "$attempt"
+    done
+    return 1
+}
+
+content_hash() { cat "$@" | sha256sum | cut -c 1-64; }
+
+install_kafka() {
+    local hash
+    hash=$(content_hash "$here/pom.xml")
+    [[ $(cat "$cache/kafka/.stamp" 2>/dev/null) != "$hash" ]] || return 0
+    say "the jars of Kafka"
+    rm -rf "$cache/kafka.new"
+    retry mvn -B -q -f "$here/pom.xml" -Dkafka.jars="$cache/kafka.new" package ||
+        die "Maven could not fetch Kafka's jars, is Maven Central reachable? See $log"
+    compgen -G "$cache/kafka.new/kafka_2.13-*.jar" >/dev/null || die "Maven fetched no Kafka; see $log"
+    echo "$hash" >"$cache/kafka.new/.stamp"
+    rm -rf "$cache/kafka"
+    mv "$cache/kafka.new" "$cache/kafka"
+}
+
+install_venv() {
+    local requirements=$repo/tests/tools/requirements.txt hash
+    hash=$("$python" --version | cat - "$requirements" | sha256sum | cut -c 1-64)
+    [[ $(cat "$cache/venv/.stamp" 2>/dev/null) != "$hash" ]] || return 0
+    say "Python packages of the tests"
+    rm -rf "$cache/venv"
+    "$python" -m venv "$cache/venv" >>"$log" 2>&1 || die "python3 -m venv failed; see $log"
+    retry "$cache/venv/bin/pip" install --disable-pip-version-check -q --only-binary :all: \
+        -r "$requirements" || die "pip install failed, is PyPI reachable? See $log"
+    echo "$hash" >"$cache/venv/.stamp"
+}
+
+level=${1:-}
+case $level in
+run | test) ;;
+-h | --help | help)
+    usage
+    exit 0
+    ;;
+*)
+    usage >&2
+    exit 64
+    ;;
+esac
+
+mkdir -p "$cache"
+log=$cache/install.log
+exec 9>"$cache/.install.lock"
+flock -w 600 9 || die "another install.sh is at work in $cache"
+
+packages=("${run_packages[@]}")
+if [[ $level == test ]]; then
+    packages+=("${test_packages[@]}")
+fi
+install_packages "${packages[@]}"
+install_kafka
+if [[ $level == test ]]; then
+    install_venv
+fi
