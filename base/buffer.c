@@ -1,0 +1,59 @@
+#include "base/buffer.h"
+
+enum { FIRST_CAPACITY = 128 };
+
+void buffer_init(struct buffer *buffer, struct arena *arena)
+{
+    *buffer = (struct buffer){.arena = arena};
+}
+
+uint8_t *buffer_reserve(struct buffer *buffer, size_t length)
+{
+    if (buffer->full)
+        return NULL;
+    if (buffer->capacity - buffer->length >= length && buffer->bytes != NULL)
+        return buffer->bytes + buffer->length;
+
+    size_t capacity = buffer->capacity > 0 ? buffer->capacity : FIRST_CAPACITY;
+    while (capacity - buffer->length < length) {
+        if (capacity > SIZE_MAX / 2) {
+            buffer->full = true;
+            return NULL;
+        }
+        capacity *= 2;
+    }
+    uint8_t *bytes = arena_alloc(buffer->arena, capacity);
+    if (bytes == NULL) {
+        buffer->full = true;
+        return NULL;
+    }
+    if (buffer->length > 0)
+        memcpy(bytes, buffer->bytes, buffer->length);
+    buffer->bytes = bytes;
+    buffer->capacity = capacity;
+    return bytes + buffer->length;
+}
+
+void buffer_append(struct buffer *buffer, const void *bytes, size_t length)
+{
+    uint8_t *room = buffer_reserve(buffer, length);
+    if (room == NULL || length == 0)
+        return;
+    memcpy(room, bytes, length);
+    buffer->length += length;
+}
+
+void buffer_append_text(struct buffer *buffer, struct text text)
+{
+    buffer_append(buffer, text.data, text.length);
+}
+
+void buffer_append_literal(struct buffer *buffer, const char *zero_terminated)
+{
+    buffer_append(buffer, zero_terminated, strlen(zero_terminated));
+}
+
+void buffer_append_byte(struct buffer *buffer, uint8_t byte)
+{
+    buffer_append(buffer, &byte, 1);
+}

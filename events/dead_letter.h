@@ -1,0 +1,42 @@
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "events/message.h"
+
+/* A record that cannot be taken, sent on as it came, with its origin and the reason.
+ *
+ * Key, value, timestamp and headers as received, plus two families of headers that existing tools
+ * read; error headers already there are replaced:
+ *   __connect.errors.{topic,partition,offset,connector.name,stage,class.name,exception.message}
+ * text kafka_dlt-original-{topic,partition,offset,timestamp} (partition int32, offset and timestamp
+ *   int64, big-endian), kafka_dlt-exception-message
+ *   catalyst-dlq-redacted "true": the values of secret, token, plaintext were replaced
+ *   catalyst-dlq-truncated "<bytes of the original value>": the value did not fit */
+
+enum dead_letter_stage {
+    DEAD_LETTER_DECODE, /* not a valid command: __connect.errors.stage VALUE_CONVERTER */
+    DEAD_LETTER_APPLY,  /* PostgreSQL refused what every check let pass: TASK_PUT; reason holds the
+                           SQLSTATE */
+};
+
+struct dead_letter_reason {
+    enum dead_letter_stage stage;
+    const char *class_name; /* "envelope", "body", "type", "field", "secret", "sqlstate" */
+    const char *message;    /* field and rule, never a value */
+};
+
+struct dead_letter_limits {
+    struct text suffix;         /* of the topic: ".dlq" */
+    struct text connector_name; /* the consumer group */
+    size_t max_record_bytes;    /* key + value + headers; a longer value is truncated */
+};
+
+/* ret_record      in the arena, or borrowed from the message
+ * ret_truncated   the value had to be cut
+ *
+ * FATAL  the arena is full */
+enum outcome dead_letter_encode(const struct message *message,
+                                const struct dead_letter_reason *reason,
+                                const struct dead_letter_limits *limits, struct arena *arena,
+                                struct outgoing *ret_record, bool *ret_truncated, struct err *err);

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "base/slice.h"
+
+/* Records as Kafka carries them. */
+
+struct header {
+    struct text name;
+    struct slice value; /* data NULL: a header without a value */
+};
+
+/* A received record. Borrowed from the source until the batch is released. */
+struct message {
+    struct text topic;
+    int32_t partition;
+    int64_t offset;
+    int64_t timestamp_ms; /* Unix milliseconds; -1: none */
+    struct slice key;     /* data NULL: no key */
+    struct slice value;   /* data NULL: a tombstone */
+    const struct header *headers;
+    size_t header_count;
+};
+
+/* A record to publish. Lives in the batch arena. */
+struct outgoing {
+    struct text topic;
+    int64_t timestamp_ms; /* -1: the time of publication */
+    struct slice key;
+    struct slice value;
+    const struct header *headers;
+    size_t header_count;
+};
+
+/* The last header of that name; NULL when there is none. */
+const struct header *message_header(const struct message *message, const char *name);
