@@ -8,6 +8,9 @@
 /* Blocks grow from 64 KiB to 1 MiB: small programs stay small, a full batch needs few of them. */
 enum { BLOCK_MIN = 64 * 1024, BLOCK_MAX = 1024 * 1024 };
 
+/* What a reset keeps: an ordinary batch of 2,000 commands needs less. */
+enum { KEPT_BYTES = 16 * 1024 * 1024 };
+
 struct block {
     struct block *next;
     size_t size;
@@ -66,7 +69,7 @@ void arena_reset(struct arena *arena)
     size_t kept = 0;
     struct block **slot = &arena->spare;
     while (*slot != NULL) {
-        if (kept + (*slot)->size <= arena->ceiling / 4 || kept == 0) {
+        if (kept + (*slot)->size <= KEPT_BYTES) {
             kept += (*slot)->size;
             slot = &(*slot)->next;
         } else {

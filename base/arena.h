@@ -9,8 +9,8 @@
 /* Memory that lives until the next reset: one arena per batch.
  *
  * Grows by blocks up to `ceiling_bytes`, then every allocation answers NULL: what a batch may cost
- * is decided by configuration, not by input. A reset keeps the blocks up to `ceiling_bytes` / 4 and
- * returns the rest, so a burst does not stay resident. Not thread-safe: one thread owns it. */
+ * is decided by configuration, not by input. A reset keeps blocks up to 16 MiB and returns the
+ * rest, so a burst does not stay resident. Not thread-safe: one thread owns it. */
 struct arena;
 
 /* NULL when there is no memory. */

@@ -1,0 +1,65 @@
+#pragma once
+
+#include "base/err.h"
+#include "base/log.h"
+
+/* The whole configuration. Settings are declared once, in config.c: name in the environment, place
+ * in the file, parser, range, default, description; --help, documentation and `check` are made from
+ * that table.
+ *
+ * Precedence: command line, then environment, then file, then default. */
+
+struct kafka_property {
+    char *name; /* as librdkafka writes it: "bootstrap.servers" */
+    char *value;
+};
+
+struct config {
+    char *database_url; /* conninfo or URI; "" for libpq's defaults and PG* variables */
+    char *database_schema;
+    struct kafka_property *kafka; /* what the operator set; never one the guarantees rest on */
+    size_t kafka_count;
+    char **command_topics;
+    size_t command_topic_count;
+    char *audit_topic;
+    char *dlq_suffix;
+    char *group_id;
+    char *instance_id;
+    size_t lanes;
+    size_t batch_max_messages;
+    size_t batch_max_bytes;
+    int64_t startup_deadline_ms;
+    char *http_listen; /* "address:port"; "" off */
+    enum log_level log_level;
+    enum log_format log_format;
+};
+
+/* One thing wrong with the configuration. */
+struct config_problem {
+    char *where; /* "worker.ini:12", "environment CATALYST_LANES", "--lanes" */
+    char *what;  /* setting and rule, never the value of a secret */
+};
+
+struct config_problems {
+    struct config_problem *items;
+    size_t count;
+};
+
+struct config_override {
+    const char *setting; /* "worker.lanes" or "kafka.<property>" */
+    const char *value;
+    const char *flag; /* as typed, for messages */
+};
+
+/* Reads everything and reports every problem at once.
+ *
+ * file         NULL: none
+ * environment  NULL-terminated NAME=value, as environ
+ * ret_config   filled as far as possible; release with config_release()
+ * OK; REJECT when there are problems (exit 78); FATAL no memory */
+enum outcome config_load(const char *file, char *const *environment,
+                         const struct config_override *overrides, size_t override_count,
+                         struct config *ret_config, struct config_problems *ret_problems,
+                         struct err *err);
+void config_release(struct config *config);
+void config_problems_release(struct config_problems *problems);

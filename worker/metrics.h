@@ -1,0 +1,72 @@
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "events/commands.h"
+
+/* What a lane tells about itself. The lane's thread writes, the HTTP thread reads; every number is
+ * an atomic of its own, so a scrape is not a snapshot. */
+
+enum step { STEP_DECODE, STEP_FIND, STEP_APPLY, STEP_RECORD, STEP_PUBLISH, STEP_COUNT };
+
+enum dependency { DEPENDENCY_NONE, DEPENDENCY_POSTGRES, DEPENDENCY_KAFKA };
+
+/* Upper bounds are fixed in metrics.c; the last bucket has none. */
+enum { HISTOGRAM_BUCKETS = 16 };
+struct histogram {
+    _Atomic uint64_t buckets[HISTOGRAM_BUCKETS];
+    _Atomic uint64_t sum; /* microseconds, or messages */
+};
+
+enum dead_letter_class {
+    DEAD_ENVELOPE,
+    DEAD_BODY,
+    DEAD_TYPE,
+    DEAD_FIELD,
+    DEAD_SECRET,
+    DEAD_SQLSTATE,
+    DEAD_CLASS_COUNT
+};
+
+struct lane_metrics {
+    _Atomic uint64_t applied[COMMAND_KIND_COUNT];
+    _Atomic uint64_t rejected[COMMAND_KIND_COUNT];
+    _Atomic uint64_t conflicts;
+    _Atomic uint64_t dead_letters[DEAD_CLASS_COUNT];
+    _Atomic uint64_t dead_letters_truncated;
+    _Atomic uint64_t duplicates;
+    _Atomic uint64_t redeliveries;
+    _Atomic uint64_t batches;
+    _Atomic uint64_t batches_dropped; /* partitions revoked while in hand */
+    _Atomic uint64_t bisections;      /* transactions split because PostgreSQL refused a value */
+    _Atomic uint64_t
+        transaction_retries; /* PostgreSQL: deadlock, race for an id, lost connection */
+    _Atomic uint64_t transactions_aborted; /* Kafka */
+    _Atomic uint64_t producers_reopened;
+    _Atomic uint64_t database_connects;
+    struct histogram batch_messages;
+    struct histogram steps[STEP_COUNT]; /* microseconds */
+    _Atomic int64_t lag;                /* -1 unknown */
+
+    /* health */
+    _Atomic int64_t progress_us; /* monotonic: last time the lane went round its loop or waited on
+                                    purpose */
+    _Atomic int waiting_for;     /* enum dependency */
+    _Atomic int started;         /* it has polled once */
+    _Atomic int stopped;         /* it has left its loop */
+};
+
+static inline void metric_add(_Atomic uint64_t *counter, uint64_t amount)
+{
+    atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
+}
+
+void histogram_observe(struct histogram *histogram, uint64_t value, const uint64_t *bounds);
+extern const uint64_t duration_bounds_us[HISTOGRAM_BUCKETS - 1];
+extern const uint64_t batch_bounds[HISTOGRAM_BUCKETS - 1];
+
+/* The Prometheus text format (version 0.0.4) of all lanes. */
+void metrics_render(const struct lane_metrics *const *lanes, size_t lane_count, struct buffer *out);

@@ -1,0 +1,45 @@
+#pragma once
+
+#include "base/err.h"
+#include "events/message.h"
+#include "worker/source.h"
+
+/* Port: where audit events, dead letters and offsets go, in one Kafka transaction a batch. Real:
+ * worker/sink_kafka.h. Used by the lane's thread only.
+ *
+ * What an outcome asks of the caller, for every operation:
+ *   OK
+ *   RETRY   make the same call again after a short wait
+ *   REJECT  abort(), then publish the batch again, if it is still this lane's
+ *   FATAL   reopen(), then find out whether the transaction committed before publishing again */
+
+struct sink {
+    const struct sink_ops *ops;
+};
+
+struct sink_ops {
+    enum outcome (*begin)(struct sink *self, struct err *err);
+
+    /* Queues one record; it is borrowed for the call only. RETRY: the queue is full.
+     * OUTCOME_REJECT with code MSG_SIZE_TOO_LARGE: this record can never be published. */
+    enum outcome (*produce)(struct sink *self, const struct outgoing *record, struct err *err);
+
+    /* Moves the group's offsets within the transaction, fenced by the source's membership. */
+    enum outcome (*send_offsets)(struct sink *self, const struct position *positions, size_t count,
+                                 struct err *err);
+
+    /* Flushes and commits. On OK every record is visible and the offsets have moved. */
+    enum outcome (*commit)(struct sink *self, struct err *err);
+
+    enum outcome (*abort)(struct sink *self, struct err *err);
+
+    /* A new producer under the same transactional.id: it ends what the old one left open. Also the
+     * first opening. RETRY: the brokers are away. FATAL: they refuse us. */
+    enum outcome (*reopen)(struct sink *self, struct err *err);
+
+    /* Serves callbacks; call it while waiting. */
+    void (*serve)(struct sink *self);
+
+    /* Largest record that can be published: message.max.bytes. */
+    size_t (*record_bytes_max)(struct sink *self);
+};

@@ -1,0 +1,43 @@
+#pragma once
+
+#include "events/commands.h"
+#include "repo/audit_repo.h"
+
+/* Port: the database as the protocol sees it. One transaction at a time: find ... apply ... record.
+ * Real: worker/store_repo.h. Used by the lane's thread only.
+ *
+ * Outcomes of every operation but recover():
+ *   RETRY   connection lost, deadlock ...: recover(), then begin again with find()
+ *   REJECT  the database refuses a value; code 23505 may also mean that another lane got there
+ * first FATAL   wrong schema, no permission: recover() may help once somebody has mended it After a
+ * failed record() it is unknown whether the transaction committed: find() tells. */
+
+struct store {
+    const struct store_ops *ops;
+};
+
+struct store_ops {
+    /* Begins a transaction when none is open and looks up the audit events with these ids.
+     * ret_events  one per id; NULL: not known */
+    enum outcome (*find)(struct store *self, const struct uuid *ids, size_t count,
+                         struct arena *arena, const struct audit_event **ret_events,
+                         struct err *err);
+
+    /* Applies commands, as if one by one in this order. ret_results: one each. */
+    enum outcome (*apply)(struct store *self, const struct command *const *commands, size_t count,
+                          struct arena *arena, struct command_result *ret_results, struct err *err);
+
+    /* Records the events and the published offsets, and commits. Either count may be 0. */
+    enum outcome (*record)(struct store *self, const struct audit_event *const *events,
+                           size_t event_count, const struct published_offset *offsets,
+                           size_t offset_count, struct arena *arena, struct err *err);
+
+    /* Rolls back what is open, connects again where the connection is broken. One attempt. */
+    enum outcome (*recover)(struct store *self, struct err *err);
+
+    /* Outside a transaction: small integers for topic names, and stored published offsets. */
+    enum outcome (*intern)(struct store *self, const struct text *names, size_t count,
+                           struct arena *arena, int32_t *ret_topic_ids, struct err *err);
+    enum outcome (*load_published)(struct store *self, struct published_offset *offsets,
+                                   size_t count, struct arena *arena, struct err *err);
+};
