@@ -81,6 +81,26 @@ void arena_reset(struct arena *arena)
     }
 }
 
+struct arena_mark arena_mark(const struct arena *arena)
+{
+    return (struct arena_mark){arena->blocks, arena->blocks != NULL ? arena->blocks->used : 0,
+                               arena->used};
+}
+
+void arena_rewind(struct arena *arena, struct arena_mark mark)
+{
+    while (arena->blocks != mark.block) {
+        struct block *block = arena->blocks;
+        arena->blocks = block->next;
+        block->used = 0;
+        block->next = arena->spare;
+        arena->spare = block;
+    }
+    if (arena->blocks != NULL)
+        arena->blocks->used = mark.block_used;
+    arena->used = mark.used;
+}
+
 static struct block *spare_take(struct arena *arena, size_t size)
 {
     for (struct block **slot = &arena->spare; *slot != NULL; slot = &(*slot)->next) {

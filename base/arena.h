@@ -21,6 +21,16 @@ DEFINE_CLEANUP(struct arena *, arena_free)
 /* Everything allocated before is gone. */
 void arena_reset(struct arena *arena);
 
+/* A point to come back to: rewinding frees what was allocated since, for work that is tried again.
+ */
+struct arena_mark {
+    void *block;
+    size_t block_used;
+    size_t used;
+};
+struct arena_mark arena_mark(const struct arena *arena);
+void arena_rewind(struct arena *arena, struct arena_mark mark);
+
 /* `size` bytes aligned for any type, not cleared. NULL: the ceiling is reached. size 0 gives a
  * valid pointer. */
 void *arena_alloc(struct arena *arena, size_t size) __attribute__((malloc, alloc_size(2)));

@@ -34,7 +34,7 @@ enum outcome err_prefix(struct err *err, const char *format, ...)
 
 enum outcome err_no_memory(struct err *err, const char *what)
 {
-    return err_set(err, OUTCOME_FATAL, "", "%s: out of memory", what);
+    return err_set(err, OUTCOME_FATAL, ERR_NO_MEMORY, "%s: out of memory", what);
 }
 
 const char *outcome_name(enum outcome outcome)

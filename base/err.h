@@ -25,7 +25,9 @@ enum outcome err_set(struct err *err, enum outcome outcome, const char *code, co
 enum outcome err_prefix(struct err *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* The arena, or another bounded buffer, named by `what` is full: FATAL "<what>: out of memory". */
+/* The arena, or another bounded buffer, named by `what` is full: FATAL, code ERR_NO_MEMORY,
+ * "<what>: out of memory". */
+#define ERR_NO_MEMORY "ENOMEM"
 enum outcome err_no_memory(struct err *err, const char *what);
 
 const char *outcome_name(enum outcome outcome);
