@@ -153,7 +153,7 @@ static enum pg_type element_type(enum pg_type array)
     case PG_UUID:
         break;
     }
-    assert(!"an array type");
+    assert(0 && "not an array type");
     return PG_TEXT;
 }
 
