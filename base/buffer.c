@@ -27,7 +27,7 @@ uint8_t *buffer_reserve(struct buffer *buffer, size_t length)
         buffer->full = true;
         return NULL;
     }
-    if (buffer->length > 0)
+    if (buffer->bytes != NULL)
         memcpy(bytes, buffer->bytes, buffer->length);
     buffer->bytes = bytes;
     buffer->capacity = capacity;

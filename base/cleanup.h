@@ -5,7 +5,7 @@
 
 /* Defines `release`p(), which releases what the variable holds unless it is NULL. */
 #define DEFINE_CLEANUP(type, release)                                                              \
-    static inline void release##p(type *slot)                                                      \
+    static inline void release##p(type *slot) /* NOLINT(bugprone-macro-parentheses): a type */     \
     {                                                                                              \
         if (*slot != NULL)                                                                         \
             release(*slot);                                                                        \

@@ -49,6 +49,14 @@ void json_append_int(struct buffer *buffer, int64_t value)
     buffer_append(buffer, digits, (size_t)length);
 }
 
+/* Bits, not values: -0.0 must come back as -0.0. */
+static uint64_t bits_of(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
 void json_append_double(struct buffer *buffer, double value)
 {
     char digits[32];
@@ -57,8 +65,7 @@ void json_append_double(struct buffer *buffer, double value)
     assert(isfinite(value));
     for (int precision = 15; precision <= 17; precision++) {
         length = snprintf(digits, sizeof(digits), "%.*g", precision, value);
-        double back = strtod(digits, NULL);
-        if (memcmp(&back, &value, sizeof(value)) == 0)
+        if (bits_of(strtod(digits, NULL)) == bits_of(value))
             break;
     }
     buffer_append(buffer, digits, (size_t)length);

@@ -1,0 +1,15 @@
+#pragma once
+
+#include "events/commands.h"
+#include "repo/executor.h"
+
+/* Applies commands set-wise inside the caller's transaction, with the effect of one by one in this
+ * order: plans waves (worker/waves.h), turns each wave into one statement per kind of command, and
+ * each wave is one round trip.
+ *
+ * ret_results  one each, in `arena` or static; set on OK only
+ *
+ * Outcomes as executor_ops.run. */
+enum outcome apply_commands(struct executor *db, const struct command *const *commands,
+                            size_t count, struct arena *arena, struct command_result *ret_results,
+                            struct err *err);

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "repo/audit_repo.h"
+#include "worker/batch.h"
+#include "worker/store.h"
+
+/* What a lane remembers of its partitions: how far their audit events are published.
+ *
+ * A command found in the audit log under its own coordinates was applied before. Below the
+ * published offset its event was published too (an operator went back in the topic): publish
+ * nothing. At or above it the Kafka transaction that would have moved the offset never committed:
+ * publish the stored event.
+ *
+ * The offsets are recorded by the next batch's transaction, so the stored ones may trail by one
+ * batch. A command that is new below the published offset tells that the topic was made anew: the
+ * offset is then lowered. */
+struct progress {
+    struct partition_progress *items;
+    size_t count;
+    size_t capacity;
+};
+
+void progress_release(struct progress *progress);
+
+/* Forgets everything: the partitions were revoked. */
+void progress_forget(struct progress *progress);
+
+/* Loads the stored offsets of the batch's partitions not seen yet. Outside a transaction.
+ * Outcomes as store_ops; FATAL also: no memory. */
+enum outcome progress_load(struct progress *progress, const struct batch *batch,
+                           struct store *store, struct err *err);
+
+/* The entry's event is known to be published. */
+bool progress_is_published(const struct progress *progress, const struct entry *entry);
+
+/* The entry is new: lowers the published offset where it lies above it. */
+void progress_saw_new(struct progress *progress, const struct entry *entry);
+
+/* The batch's transaction committed in Kafka. */
+void progress_published(struct progress *progress, const struct batch *batch);
+
+/* What the store does not know yet, in `arena`; NULL with ret_count > 0: the arena is full. */
+struct published_offset *progress_unsaved(const struct progress *progress, struct arena *arena,
+                                          size_t *ret_count);
+
+/* The unsaved ones, as they were given out, are stored now. */
+void progress_saved(struct progress *progress, const struct published_offset *offsets,
+                    size_t count);

@@ -1,0 +1,194 @@
+#include "worker/publish.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+/* A dead letter is cut no further than this. */
+enum { DEAD_LETTER_BYTES_MIN = 4096 };
+
+enum { REJOIN_MS = 10 };
+
+static const char SIZE_TOO_LARGE[] = "MSG_SIZE_TOO_LARGE";
+
+typedef enum outcome sink_call(const struct publishing *with, const void *argument,
+                               struct err *err);
+
+static enum outcome call_begin(const struct publishing *with, const void *argument, struct err *err)
+{
+    (void)argument;
+    return with->sink->ops->begin(with->sink, err);
+}
+
+static enum outcome call_produce(const struct publishing *with, const void *argument,
+                                 struct err *err)
+{
+    return with->sink->ops->produce(with->sink, argument, err);
+}
+
+static enum outcome call_send_offsets(const struct publishing *with, const void *argument,
+                                      struct err *err)
+{
+    (void)argument;
+    return with->sink->ops->send_offsets(with->sink, with->batch->positions,
+                                         with->batch->position_count, err);
+}
+
+static enum outcome call_commit(const struct publishing *with, const void *argument,
+                                struct err *err)
+{
+    (void)argument;
+    return with->sink->ops->commit(with->sink, err);
+}
+
+static enum outcome call_abort(const struct publishing *with, const void *argument, struct err *err)
+{
+    (void)argument;
+    return with->sink->ops->abort(with->sink, err);
+}
+
+static enum outcome call_reopen(const struct publishing *with, const void *argument,
+                                struct err *err)
+{
+    (void)argument;
+    return with->sink->ops->reopen(with->sink, err);
+}
+
+static bool wait_for_kafka(const struct publishing *with, const struct err *err)
+{
+    return wait_again(with->wait, DEPENDENCY_KAFKA, with->batch->generation, err);
+}
+
+/* Makes the call again for as long as it asks for that. REJECT also when the lane gives up. */
+static enum outcome persist(const struct publishing *with, sink_call *call, const void *argument,
+                            struct err *err)
+{
+    for (;;) {
+        enum outcome outcome = call(with, argument, err);
+        if (outcome != OUTCOME_RETRY)
+            return outcome;
+        if (!wait_for_kafka(with, err))
+            return err_set(err, OUTCOME_REJECT, err->code, "given up while waiting for Kafka");
+    }
+}
+
+static enum outcome produce_entry(const struct publishing *with, const struct entry *entry,
+                                  struct err *err)
+{
+    struct outgoing letter;
+    bool truncated;
+
+    if (entry->state != ENTRY_DEAD)
+        return entry->event != NULL ? persist(with, call_produce, &entry->record, err) : OUTCOME_OK;
+    enum outcome outcome = dead_letter_encode(entry->message, &entry->reason, with->limits,
+                                              with->batch->arena, &letter, &truncated, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    if (truncated) {
+        metric_add(&with->metrics->dead_letters_truncated, 1);
+        log_line(LOG_WARN, "dead letter truncated", LOG_TEXT("topic", entry->message->topic),
+                 LOG_INT("partition", entry->message->partition),
+                 LOG_INT("offset", entry->message->offset),
+                 LOG_INT("bytes", entry->message->value.length));
+    }
+    return persist(with, call_produce, &letter, err);
+}
+
+static enum outcome transact(const struct publishing *with, struct err *err)
+{
+    enum outcome outcome = persist(with, call_begin, NULL, err);
+
+    for (size_t i = 0; i < with->batch->count && outcome == OUTCOME_OK; i++)
+        outcome = produce_entry(with, &with->batch->entries[i], err);
+    if (outcome == OUTCOME_OK)
+        outcome = persist(with, call_send_offsets, NULL, err);
+    if (outcome == OUTCOME_OK)
+        outcome = persist(with, call_commit, NULL, err);
+    return outcome;
+}
+
+/* OK: the group's offsets are at or past the batch's end; REJECT: they are not, or the lane gives
+ * up. */
+static enum outcome has_committed(const struct publishing *with, struct err *err)
+{
+    const struct batch *batch = with->batch;
+    struct position *stored = ARENA_ARRAY(batch->arena, struct position, batch->position_count);
+    enum outcome outcome;
+
+    if (stored == NULL)
+        return err_no_memory(err, "publish");
+    do {
+        memcpy(stored, batch->positions, batch->position_count * sizeof(*stored));
+        outcome = source_committed(with->source, stored, batch->position_count, err);
+        if (outcome != OUTCOME_OK && !wait_for_kafka(with, err))
+            return OUTCOME_REJECT;
+    } while (outcome != OUTCOME_OK);
+    for (size_t i = 0; i < batch->position_count; i++) {
+        if (stored[i].offset < batch->positions[i].offset)
+            return err_set(err, OUTCOME_REJECT, "", "the transaction did not commit");
+    }
+    return OUTCOME_OK;
+}
+
+/* A new producer ends what the old one left open, so that the committed offsets are final. */
+static enum outcome replace_producer(const struct publishing *with, struct err *err)
+{
+    for (;;) {
+        metric_add(&with->metrics->producers_reopened, 1);
+        enum outcome outcome = persist(with, call_reopen, NULL, err);
+        if (outcome == OUTCOME_OK)
+            return has_committed(with, err);
+        if (!wait_for_kafka(with, err))
+            return OUTCOME_REJECT;
+    }
+}
+
+static enum outcome roll_back(const struct publishing *with, struct err *err)
+{
+    struct err abort_err;
+    enum outcome outcome;
+
+    metric_add(&with->metrics->transactions_aborted, 1);
+    log_line(LOG_WARN, "kafka transaction aborted", LOG_INT("lane", with->wait->lane),
+             LOG_STR("code", err->code), LOG_STR("error", err->text));
+    outcome = persist(with, call_abort, NULL, &abort_err);
+    /* the cause may be a rebalance that only polling gets us through */
+    source_keep_alive(with->source, REJOIN_MS);
+    if (outcome != OUTCOME_FATAL)
+        return OUTCOME_REJECT;
+    return replace_producer(with, err);
+}
+
+/* The broker takes smaller records than the producer was told: dead letters are cut further. */
+static void shrink(const struct publishing *with, const struct err *err)
+{
+    if (strcmp(err->code, SIZE_TOO_LARGE) == 0 &&
+        with->limits->max_record_bytes / 2 >= DEAD_LETTER_BYTES_MIN)
+        with->limits->max_record_bytes /= 2;
+}
+
+enum outcome publish_batch(const struct publishing *publishing, struct err *err)
+{
+    int64_t since_us = clock_monotonic_us();
+    enum outcome outcome;
+
+    do {
+        outcome = transact(publishing, err);
+        if (outcome == OUTCOME_FATAL && strcmp(err->code, ERR_NO_MEMORY) == 0) {
+            struct err abort_err;
+            persist(publishing, call_abort, NULL, &abort_err);
+            return outcome;
+        }
+        shrink(publishing, err);
+        if (outcome == OUTCOME_FATAL)
+            outcome = replace_producer(publishing, err);
+        else if (outcome == OUTCOME_REJECT)
+            outcome = roll_back(publishing, err);
+        if (outcome != OUTCOME_OK && !wait_for_kafka(publishing, err))
+            return OUTCOME_REJECT;
+    } while (outcome != OUTCOME_OK);
+
+    wait_done(publishing->wait);
+    histogram_observe(&publishing->metrics->steps[STEP_PUBLISH],
+                      (uint64_t)(clock_monotonic_us() - since_us), duration_bounds_us);
+    return OUTCOME_OK;
+}

@@ -1,0 +1,94 @@
+#include "worker/store_repo.h"
+
+#include "worker/apply.h"
+
+static struct store_repo *self_of(struct store *port)
+{
+    return (struct store_repo *)port;
+}
+
+static enum outcome find(struct store *port, const struct uuid *ids, size_t count,
+                         struct arena *arena, const struct audit_event **ret_events,
+                         struct err *err)
+{
+    struct store_repo *self = self_of(port);
+    struct statement statements[2] = {executor_begin};
+    struct rows rows[2];
+    size_t lookup = self->in_transaction ? 0 : 1;
+
+    enum outcome outcome = audit_find_prepare(ids, count, arena, &statements[lookup], err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    self->in_transaction = true;
+    outcome = executor_run_all(self->db, statements, lookup + 1, arena, rows, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    return audit_find_read(&rows[lookup], ids, count, arena, ret_events, err);
+}
+
+static enum outcome apply(struct store *port, const struct command *const *commands, size_t count,
+                          struct arena *arena, struct command_result *ret_results, struct err *err)
+{
+    return apply_commands(self_of(port)->db, commands, count, arena, ret_results, err);
+}
+
+static enum outcome record(struct store *port, const struct audit_event *const *events,
+                           size_t event_count, const struct published_offset *offsets,
+                           size_t offset_count, struct arena *arena, struct err *err)
+{
+    struct store_repo *self = self_of(port);
+    struct statement statements[4];
+    struct rows rows[4];
+    size_t count = 0;
+    enum outcome outcome = OUTCOME_OK;
+
+    if (!self->in_transaction && event_count + offset_count == 0)
+        return OUTCOME_OK;
+    if (!self->in_transaction)
+        statements[count++] = executor_begin;
+    if (event_count > 0)
+        outcome = audit_record_prepare(events, event_count, arena, &statements[count++], err);
+    if (outcome == OUTCOME_OK && offset_count > 0)
+        outcome =
+            published_offsets_save_prepare(offsets, offset_count, arena, &statements[count++], err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    statements[count++] = executor_commit;
+    outcome = executor_run_all(self->db, statements, count, arena, rows, err);
+    if (outcome == OUTCOME_OK)
+        self->in_transaction = false;
+    return outcome;
+}
+
+static enum outcome recover(struct store *port, struct err *err)
+{
+    struct store_repo *self = self_of(port);
+    enum outcome outcome = executor_recover(self->db, err);
+    if (outcome == OUTCOME_OK)
+        self->in_transaction = false;
+    return outcome;
+}
+
+static enum outcome intern(struct store *port, const struct text *names, size_t count,
+                           struct arena *arena, int32_t *ret_topic_ids, struct err *err)
+{
+    return topics_intern(self_of(port)->db, names, count, arena, ret_topic_ids, err);
+}
+
+static enum outcome load_published(struct store *port, struct published_offset *offsets,
+                                   size_t count, struct arena *arena, struct err *err)
+{
+    return published_offsets_load(self_of(port)->db, offsets, count, arena, err);
+}
+
+static const struct store_ops ops = {.find = find,
+                                     .apply = apply,
+                                     .record = record,
+                                     .recover = recover,
+                                     .intern = intern,
+                                     .load_published = load_published};
+
+void store_repo_init(struct store_repo *store, struct executor *db)
+{
+    *store = (struct store_repo){.port.ops = &ops, .db = db};
+}

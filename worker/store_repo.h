@@ -1,0 +1,14 @@
+#pragma once
+
+#include "repo/executor.h"
+#include "worker/store.h"
+
+/* The store on the repositories: check, apply and record as three round trips of one transaction,
+ * BEGIN and COMMIT riding along. Reconnecting is the executor's recover(). */
+struct store_repo {
+    struct store port;
+    struct executor *db; /* borrowed */
+    bool in_transaction;
+};
+
+void store_repo_init(struct store_repo *store, struct executor *db);
