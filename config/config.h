@@ -3,15 +3,16 @@
 #include "base/err.h"
 #include "base/log.h"
 
-/* The whole configuration. Settings are declared once, in config.c: name in the environment, place
- * in the file, parser, range, default, description; --help, documentation and `check` are made from
- * that table.
+/* The whole configuration. Settings are declared once, in settings.c: name in the environment,
+ * place in the file, parser, range, default, description; --help, documentation and `check` are
+ * made from that table.
  *
  * Precedence: command line, then environment, then file, then default. */
 
 struct kafka_property {
     char *name; /* as librdkafka writes it: "bootstrap.servers" */
     char *value;
+    char *where; /* as in config_problem, for what only librdkafka can judge */
 };
 
 struct config {
@@ -36,8 +37,8 @@ struct config {
 
 /* One thing wrong with the configuration. */
 struct config_problem {
-    char *where; /* "worker.ini:12", "environment CATALYST_LANES", "--lanes" */
-    char *what;  /* setting and rule, never the value of a secret */
+    char *where; /* "worker.ini:12", "environment CATALYST_LANES", "--set worker.lanes" */
+    char *what;  /* setting and rule, never a value */
 };
 
 struct config_problems {
@@ -63,3 +64,34 @@ enum outcome config_load(const char *file, char *const *environment,
                          struct err *err);
 void config_release(struct config *config);
 void config_problems_release(struct config_problems *problems);
+
+/* Adds a problem that only a caller can see (a property that librdkafka does not know, ...). false:
+ * no memory. */
+bool config_problem_add(struct config_problems *problems, const char *where, const char *format,
+                        ...) __attribute__((format(printf, 3, 4)));
+
+/* The value of a librdkafka property, or NULL where the operator left it alone. */
+const char *config_kafka_value(const struct config *config, const char *name);
+
+/* A setting as documentation shows it. */
+struct setting_info {
+    const char *section;
+    const char *key;
+    const char *variable;    /* "CATALYST_LANES" */
+    const char *fallback;    /* default, as a person reads it */
+    const char *values;      /* what it may be */
+    const char *description; /* one sentence */
+    bool secret;             /* may be given as <variable>_FILE, or <key>_file in the file */
+};
+
+/* false: there is no setting at that position. The librdkafka properties are the row
+ * [kafka] <property>, CATALYST_KAFKA_<PROPERTY>. */
+bool config_setting_info(size_t index, struct setting_info *ret_info);
+
+/* Properties that may not be set freely, for documentation: allowed NULL: never. */
+struct kafka_rule_info {
+    const char *name;
+    const char *allowed;
+    const char *reason;
+};
+bool config_kafka_rule_info(size_t index, struct kafka_rule_info *ret_info);

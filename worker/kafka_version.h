@@ -1,0 +1,5 @@
+#pragma once
+
+/* The librdkafka at hand, "2.0.2", and as a number, 0x020002ff. */
+const char *kafka_library_version(void);
+int kafka_library_number(void);
