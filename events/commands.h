@@ -24,6 +24,8 @@ enum command_kind {
     COMMAND_KIND_COUNT,
 };
 
+enum { COMMAND_METADATA_MAX = 6 };
+
 struct command;
 struct command_result;
 
@@ -35,12 +37,26 @@ struct command_type {
     const char *category;             /* of its audit event */
     const char *applied_action;       /* "user.updated"; of audit.append: NULL, as given */
     const char *created_action;       /* upserts: "user.created"; also of a rejected one */
+
+    /* What its audit event says, in field names of the record's commands. Personal data and key
+     * hashes stay in the tables. */
+    const char *subject_type;       /* the same for all; NULL: see subject_type_field */
+    const char *subject_type_field; /* NULL, and no subject_type: subject_field is a {kind, id} */
+    const char *subject_field;      /* NULL: no subject */
+    const char *metadata[COMMAND_METADATA_MAX]; /* ends at NULL */
 };
 
 extern const struct command_type command_types[COMMAND_KIND_COUNT]; /* indexed by kind */
 
 /* NULL: the contract has no such type. */
 const struct command_type *command_type_find(struct text name);
+
+/* The name of the field that the key of a command's data names; NULL: the command has no such
+ * field. For messages: a key that is not declared is the sender's text. */
+const char *command_field_name(const struct command_type *type, struct text key);
+
+/* `secret`, `token` or `plaintext`: what a key.issue must not carry; NULL: another key. */
+const char *command_secret_name(struct text key);
 
 /* One decoded command. */
 struct command {
@@ -67,6 +83,10 @@ enum outcome command_decode(const struct message *message, struct arena *arena,
 enum outcome command_decode_data(const struct command_type *type, const struct envelope *envelope,
                                  struct slice data, struct arena *arena, void **ret_record,
                                  struct err *err);
+
+/* Whether the audit log takes the entry: NULL, or REJECTION_AUDIT_INVALID_CATEGORY, or
+ * REJECTION_AUDIT_INVALID_ACTION (a blank one; category first). */
+const char *audit_entry_rejection(const struct audit_entry *entry);
 
 /* How the state answered. */
 struct command_result {

@@ -36,3 +36,6 @@ struct envelope {
 enum outcome envelope_decode(const struct message *message, struct arena *arena,
                              struct envelope *ret_envelope, struct slice *ret_data,
                              struct err *err);
+
+/* Whether the content-type header says structured mode. */
+bool envelope_is_structured(const struct message *message);

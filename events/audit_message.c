@@ -1,0 +1,160 @@
+#include "events/audit_message.h"
+
+#include "base/timestamp.h"
+#include "events/json_packed.h"
+#include "events/msgpack_writer.h"
+
+static const char CONTENT_TYPE[] = "application/vnd.msgpack";
+enum { HEADERS_MAX = 11 };
+
+struct encoding {
+    const struct audit_event *event;
+    struct arena *arena;
+    struct err *err;
+    char id[UUID_TEXT_LENGTH + 1];
+};
+
+/* The packed form of a document, made from the stored JSON when it is the only one. */
+static enum outcome pack(const struct encoding *encoding, const char *name,
+                         const struct document *document, struct slice *ret_packed)
+{
+    *ret_packed = document->packed;
+    if (document->packed.data != NULL || !text_present(document->json))
+        return OUTCOME_OK;
+    enum outcome outcome = json_packed(document->json, encoding->arena, ret_packed, encoding->err);
+    if (outcome != OUTCOME_OK)
+        return err_prefix(encoding->err, "audit event: %s", name);
+    return OUTCOME_OK;
+}
+
+static void write_text(struct buffer *value, const char *name, struct text text)
+{
+    if (!text_present(text))
+        return;
+    msgpack_write_text(value, text_of(name));
+    msgpack_write_text(value, text);
+}
+
+static void write_packed(struct buffer *value, const char *name, struct slice packed)
+{
+    if (packed.data == NULL)
+        return;
+    msgpack_write_text(value, text_of(name));
+    buffer_append(value, packed.data, packed.length);
+}
+
+static void write_command(struct buffer *value, const struct audit_event *event)
+{
+    uint32_t count = (uint32_t)text_present(event->command_source) +
+                     (uint32_t)text_present(event->command_id) +
+                     (uint32_t)text_present(event->command_type);
+
+    msgpack_write_text(value, TEXT("command"));
+    msgpack_write_map(value, count);
+    write_text(value, "source", event->command_source);
+    write_text(value, "id", event->command_id);
+    write_text(value, "type", event->command_type);
+}
+
+static enum outcome encode_value(const struct encoding *encoding, struct slice *ret_value)
+{
+    const struct audit_event *event = encoding->event;
+    const struct {
+        const char *name;
+        const struct document *document;
+    } documents[] = {
+        {"actor", &event->actor},       {"subject", &event->subject},
+        {"resource", &event->resource}, {"metadata", &event->metadata},
+        {"error", &event->error},
+    };
+    enum { DOCUMENTS = sizeof(documents) / sizeof(documents[0]), ERROR = DOCUMENTS - 1 };
+    struct slice packed[DOCUMENTS];
+    uint32_t count = 5; /* id, occurredAt, category, action, command */
+    size_t length = 512;
+    struct buffer value;
+
+    for (size_t i = 0; i < DOCUMENTS; i++) {
+        enum outcome outcome = pack(encoding, documents[i].name, documents[i].document, &packed[i]);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+        count += packed[i].data != NULL;
+        length += packed[i].length;
+    }
+    count += (uint32_t)text_present(event->outcome) + (uint32_t)text_present(event->correlation_id);
+
+    buffer_init(&value, encoding->arena);
+    buffer_reserve(&value, length);
+    msgpack_write_map(&value, count);
+    write_text(&value, "id", (struct text){encoding->id, UUID_TEXT_LENGTH});
+    msgpack_write_text(&value, TEXT("occurredAt"));
+    msgpack_write_time(&value, event->occurred_at_us);
+    write_text(&value, "category", event->category);
+    write_text(&value, "action", event->action);
+    write_text(&value, "outcome", event->outcome);
+    for (size_t i = 0; i < ERROR; i++)
+        write_packed(&value, documents[i].name, packed[i]);
+    write_text(&value, "correlationId", event->correlation_id);
+    write_command(&value, event);
+    write_packed(&value, "error", packed[ERROR]);
+    if (value.full)
+        return err_no_memory(encoding->err, "batch arena");
+    *ret_value = buffer_slice(&value);
+    return OUTCOME_OK;
+}
+
+static enum outcome encode_headers(const struct encoding *encoding, struct outgoing *record)
+{
+    const struct audit_event *event = encoding->event;
+    char time[TIMESTAMP_TEXT_LENGTH + 1];
+
+    timestamp_format(event->occurred_at_us, time);
+    char *type =
+        arena_printf(encoding->arena, "dev.catalyst.audit.%.*s.v1", TEXT_ARG(event->action));
+    char *id = arena_copy(encoding->arena, encoding->id, UUID_TEXT_LENGTH);
+    char *time_copy = arena_copy(encoding->arena, time, TIMESTAMP_TEXT_LENGTH);
+    struct header *headers = ARENA_ARRAY(encoding->arena, struct header, HEADERS_MAX);
+    if (type == NULL || id == NULL || time_copy == NULL || headers == NULL)
+        return err_no_memory(encoding->err, "batch arena");
+
+    const struct {
+        const char *name;
+        struct text value;
+    } given[HEADERS_MAX] = {
+        {"ce_specversion", TEXT("1.0")},
+        {"ce_id", text_of(id)},
+        {"ce_source", TEXT("catalyst-worker")},
+        {"ce_type", text_of(type)},
+        {"ce_subject", event->entity},
+        {"ce_time", text_of(time_copy)},
+        {"ce_causationid", event->command_id},
+        {"content-type", text_of(CONTENT_TYPE)},
+        {"traceparent", event->traceparent},
+        {"tracestate", event->tracestate},
+        {"ce_correlationid", event->carried_correlation_id},
+    };
+    size_t count = 0;
+    for (size_t i = 0; i < HEADERS_MAX; i++) {
+        if (text_present(given[i].value))
+            headers[count++] =
+                (struct header){text_of(given[i].name), slice_of_text(given[i].value)};
+    }
+    record->headers = headers;
+    record->header_count = count;
+    return OUTCOME_OK;
+}
+
+enum outcome audit_message_encode(const struct audit_event *event, struct text topic,
+                                  struct arena *arena, struct outgoing *ret_record, struct err *err)
+{
+    struct encoding encoding = {event, arena, err, ""};
+    struct outgoing record = {
+        .topic = topic, .timestamp_ms = -1, .key = slice_of_text(event->entity)};
+
+    uuid_format(&event->id, encoding.id);
+    enum outcome outcome = encode_value(&encoding, &record.value);
+    if (outcome == OUTCOME_OK)
+        outcome = encode_headers(&encoding, &record);
+    if (outcome == OUTCOME_OK)
+        *ret_record = record;
+    return outcome;
+}
