@@ -1,0 +1,421 @@
+#include "worker/sink_kafka.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "worker/kafka_client.h"
+
+/* Calls that wait for brokers give up after this long with RETRY, so that the lane can look after
+ * its group membership and a stop request; librdkafka goes on in the background, and the same call
+ * takes its result. */
+enum {
+    OPEN_TIMEOUT_MS = 5000,
+    SEND_OFFSETS_TIMEOUT_MS = 10000, /* the one call that cannot be taken up again */
+    COMMIT_TIMEOUT_MS = 5000,
+    ABORT_TIMEOUT_MS = 5000,
+    METADATA_TIMEOUT_MS = 2000,
+    QUEUE_FULL_WAIT_MS = 100,
+};
+
+/* What the brokers add to a record: batch header (61), lengths and attributes (at most 40), a few
+ * bytes for each header. */
+enum { RECORD_OVERHEAD_BYTES = 1024 };
+
+/* librdkafka's default of message.max.bytes */
+enum { MESSAGE_MAX_BYTES = 1000000 };
+
+struct topic {
+    char *name;
+    rd_kafka_topic_t *handle; /* of the open producer; NULL: none yet */
+};
+
+struct sink_kafka {
+    struct sink port;
+    const struct config *config;
+    struct source_kafka *source;
+    char *transactional_id;
+    int lane;
+    int64_t message_max_bytes; /* 0: not known */
+
+    rd_kafka_t *producer; /* NULL: not open */
+    bool initialised;     /* init_transactions() is done */
+    bool committing;      /* a commit is under way in the background: only commit() may follow */
+    struct topic *topics;
+    size_t topic_count;
+
+    /* of the transaction: deliveries that failed, and why the first did */
+    uint64_t failed;
+    rd_kafka_resp_err_t failure;
+};
+
+/* --- callbacks, on the lane's thread -----------------------------------------------------------
+ */
+
+static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque)
+{
+    (void)producer;
+    struct sink_kafka *self = opaque;
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    /* What an abort throws out of the queue did not fail. */
+    if (message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
+        message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
+        return;
+    if (self->failed++ == 0)
+        self->failure = message->err;
+}
+
+/* --- opening -----------------------------------------------------------------------------------
+ */
+
+static void close_producer(struct sink_kafka *self)
+{
+    for (size_t i = 0; i < self->topic_count; i++) {
+        if (self->topics[i].handle != NULL)
+            rd_kafka_topic_destroy(self->topics[i].handle);
+        self->topics[i].handle = NULL;
+    }
+    if (self->producer != NULL) {
+        /* Without this the destruction waits for messages that no transaction will ever hold. */
+        rd_kafka_purge(self->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+        rd_kafka_destroy(self->producer);
+    }
+    self->producer = NULL;
+    self->initialised = false;
+    self->committing = false;
+}
+
+/* The smaller of what the operator set and what the topics take: a set of messages that exceeds the
+ * topic's limit is refused as a whole, so the limit goes for sets too. */
+static int64_t message_limit(const struct sink_kafka *self)
+{
+    const char *text = config_kafka_value(self->config, "message.max.bytes");
+    int64_t limit = text != NULL ? strtoll(text, NULL, 10) : MESSAGE_MAX_BYTES;
+    if (self->message_max_bytes > 0 && self->message_max_bytes < limit)
+        limit = self->message_max_bytes;
+    return limit;
+}
+
+static enum outcome make_conf(struct sink_kafka *self, rd_kafka_conf_t **ret_conf, struct err *err)
+{
+    char suffix[32], limit[32], batch[32];
+    snprintf(suffix, sizeof(suffix), "%d-producer", self->lane);
+    snprintf(limit, sizeof(limit), "%" PRId64, message_limit(self));
+    const char *text = config_kafka_value(self->config, "batch.size");
+    int64_t batch_size = text != NULL ? strtoll(text, NULL, 10) : MESSAGE_MAX_BYTES;
+    if (batch_size > message_limit(self))
+        batch_size = message_limit(self);
+    snprintf(batch, sizeof(batch), "%" PRId64, batch_size);
+
+    const struct kafka_setting own[] = {
+        {"transactional.id", self->transactional_id},
+        {"message.max.bytes", limit},
+        {"batch.size", batch},
+    };
+    enum outcome outcome = kafka_conf_new(self->config, KAFKA_LANE_PRODUCER, suffix, own,
+                                          sizeof(own) / sizeof(own[0]), ret_conf, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    rd_kafka_conf_set_opaque(*ret_conf, self);
+    /* Also because without a delivery callback each commit waits in slices of 10 ms. */
+    rd_kafka_conf_set_dr_msg_cb(*ret_conf, on_delivery);
+    return OUTCOME_OK;
+}
+
+static enum outcome open_producer(struct sink_kafka *self, struct err *err)
+{
+    CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
+    enum outcome outcome = make_conf(self, &conf, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    return kafka_new(RD_KAFKA_PRODUCER, &conf, &self->producer, err);
+}
+
+/* NULL: no memory, or a name that Kafka does not allow. */
+static rd_kafka_topic_t *topic_handle(struct sink_kafka *self, struct text name)
+{
+    for (size_t i = 0; i < self->topic_count; i++) {
+        struct topic *topic = &self->topics[i];
+        if (!text_is(name, topic->name))
+            continue;
+        if (topic->handle == NULL)
+            topic->handle = rd_kafka_topic_new(self->producer, topic->name, NULL);
+        return topic->handle;
+    }
+
+    struct topic *moved = realloc(self->topics, (self->topic_count + 1) * sizeof(struct topic));
+    if (moved == NULL)
+        return NULL;
+    self->topics = moved;
+    char *copy = strndup(name.data, name.length);
+    if (copy == NULL)
+        return NULL;
+    self->topics[self->topic_count] =
+        (struct topic){copy, rd_kafka_topic_new(self->producer, copy, NULL)};
+    return self->topics[self->topic_count++].handle;
+}
+
+/* Asks for the topics' leaders before the first message needs them: finding out then can cost a
+ * second. Only speed hangs on it. */
+static void warm_up(struct sink_kafka *self)
+{
+    topic_handle(self, text_of(self->config->audit_topic));
+    for (size_t i = 0; i < self->config->command_topic_count; i++) {
+        char name[256];
+        snprintf(name, sizeof(name), "%s%s", self->config->command_topics[i],
+                 self->config->dlq_suffix);
+        topic_handle(self, text_of(name));
+    }
+    const struct rd_kafka_metadata *metadata = NULL;
+    if (rd_kafka_metadata(self->producer, 0, NULL, &metadata, METADATA_TIMEOUT_MS) ==
+        RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_metadata_destroy(metadata);
+}
+
+static enum outcome reopen(struct sink *port, struct err *err)
+{
+    struct sink_kafka *self = (struct sink_kafka *)port;
+
+    /* An opening that the brokers did not answer in time goes on where it was. */
+    if (self->producer == NULL || self->initialised) {
+        close_producer(self);
+        enum outcome outcome = open_producer(self, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+    }
+
+    rd_kafka_error_t *error = rd_kafka_init_transactions(self->producer, OPEN_TIMEOUT_MS);
+    if (error != NULL) {
+        enum outcome outcome = kafka_transaction_fail(error, "open the producer", err);
+        if (outcome != OUTCOME_RETRY)
+            close_producer(self);
+        return outcome;
+    }
+    self->initialised = true;
+    self->failed = 0;
+    warm_up(self);
+    return OUTCOME_OK;
+}
+
+static enum outcome not_open(struct err *err)
+{
+    return err_set(err, OUTCOME_FATAL, "_STATE", "the producer is not open");
+}
+
+/* --- transaction -------------------------------------------------------------------------------
+ */
+
+static enum outcome begin(struct sink *port, struct err *err)
+{
+    struct sink_kafka *self = (struct sink_kafka *)port;
+    if (!self->initialised)
+        return not_open(err);
+
+    self->failed = 0;
+    rd_kafka_error_t *error = rd_kafka_begin_transaction(self->producer);
+    return error != NULL ? kafka_transaction_fail(error, "begin the Kafka transaction", err)
+                         : OUTCOME_OK;
+}
+
+static rd_kafka_headers_t *convert_headers(const struct outgoing *record)
+{
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(record->header_count);
+    for (size_t i = 0; headers != NULL && i < record->header_count; i++) {
+        const struct header *header = &record->headers[i];
+        if (rd_kafka_header_add(headers, header->name.data, (ssize_t)header->name.length,
+                                header->value.data,
+                                (ssize_t)header->value.length) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            rd_kafka_headers_destroy(headers);
+            headers = NULL;
+        }
+    }
+    return headers;
+}
+
+static rd_kafka_resp_err_t enqueue(struct sink_kafka *self, rd_kafka_topic_t *topic,
+                                   const struct outgoing *record)
+{
+    rd_kafka_headers_t *headers = convert_headers(record);
+    if (headers == NULL)
+        return RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
+    /* librdkafka reads 0 as "now"; the epoch itself is not a time that a record carries. */
+    int64_t timestamp_ms = record->timestamp_ms > 0 ? record->timestamp_ms : 0;
+    rd_kafka_resp_err_t code = rd_kafka_producev(
+        self->producer, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(RD_KAFKA_PARTITION_UA),
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+        RD_KAFKA_V_KEY(record->key.data, record->key.length),
+        RD_KAFKA_V_VALUE((void *)(uintptr_t)record->value.data, record->value.length),
+        RD_KAFKA_V_TIMESTAMP(timestamp_ms), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_headers_destroy(headers);
+    return code;
+}
+
+/* What stopped produce(): the transaction itself tells whether it must be aborted. */
+static enum outcome produce_failed(struct sink_kafka *self, rd_kafka_resp_err_t code,
+                                   const struct outgoing *record, struct err *err)
+{
+    enum outcome outcome = kafka_fail(code, err, "produce to topic %.*s", TEXT_ARG(record->topic));
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+        return outcome;
+    char reason[256];
+    if (rd_kafka_fatal_error(self->producer, reason, sizeof(reason)) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return err_set(err, OUTCOME_FATAL, rd_kafka_err2name(code), "produce: %s", reason);
+    /* _STATE: the transaction failed meanwhile. Aborting is right for whatever else there is. */
+    return err->outcome = OUTCOME_REJECT;
+}
+
+static enum outcome produce(struct sink *port, const struct outgoing *record, struct err *err)
+{
+    struct sink_kafka *self = (struct sink_kafka *)port;
+    if (!self->initialised)
+        return not_open(err);
+    rd_kafka_topic_t *topic = topic_handle(self, record->topic);
+    if (topic == NULL)
+        return err_set(err, OUTCOME_FATAL, "", "produce to topic %.*s: no handle for it",
+                       TEXT_ARG(record->topic));
+
+    rd_kafka_resp_err_t code = enqueue(self, topic, record);
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+        rd_kafka_poll(self->producer, QUEUE_FULL_WAIT_MS);
+        code = enqueue(self, topic, record);
+    }
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? OUTCOME_OK
+                                              : produce_failed(self, code, record, err);
+}
+
+static enum outcome send_offsets(struct sink *port, const struct position *positions, size_t count,
+                                 struct err *err)
+{
+    struct sink_kafka *self = (struct sink_kafka *)port;
+    if (!self->initialised)
+        return not_open(err);
+    const rd_kafka_consumer_group_metadata_t *membership = NULL;
+    enum outcome outcome = source_kafka_membership(self->source, &membership, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new((int)count + 1);
+    if (offsets == NULL)
+        return err_no_memory(err, "send offsets");
+    for (size_t i = 0; i < count; i++) {
+        char topic[256]; /* Kafka allows 249 characters */
+        snprintf(topic, sizeof(topic), "%.*s", TEXT_ARG(positions[i].topic));
+        rd_kafka_topic_partition_list_add(offsets, topic, positions[i].partition)->offset =
+            positions[i].offset;
+    }
+
+    rd_kafka_error_t *error = rd_kafka_send_offsets_to_transaction(
+        self->producer, offsets, membership, SEND_OFFSETS_TIMEOUT_MS);
+    return error != NULL ? kafka_transaction_fail(error, "send offsets", err) : OUTCOME_OK;
+}
+
+static enum outcome commit(struct sink *port, struct err *err)
+{
+    struct sink_kafka *self = (struct sink_kafka *)port;
+    if (!self->initialised)
+        return not_open(err);
+
+    rd_kafka_error_t *error = rd_kafka_commit_transaction(self->producer, COMMIT_TIMEOUT_MS);
+    if (error == NULL) {
+        self->committing = false;
+        return OUTCOME_OK;
+    }
+    enum outcome outcome = kafka_transaction_fail(error, "commit the Kafka transaction", err);
+    self->committing = outcome == OUTCOME_RETRY;
+    if (self->failed > 0 && outcome == OUTCOME_REJECT)
+        err_set(err, OUTCOME_REJECT, rd_kafka_err2name(self->failure),
+                "commit the Kafka transaction: %" PRIu64
+                " records were not delivered, the first: %s",
+                self->failed, rd_kafka_err2str(self->failure));
+    return outcome;
+}
+
+static enum outcome abort_transaction(struct sink *port, struct err *err)
+{
+    struct sink_kafka *self = (struct sink_kafka *)port;
+    if (!self->initialised)
+        return not_open(err);
+    if (self->committing)
+        return err_set(
+            err, OUTCOME_FATAL, "_STATE",
+            "abort the Kafka transaction: its commit is under way and may have succeeded");
+
+    rd_kafka_error_t *error = rd_kafka_abort_transaction(self->producer, ABORT_TIMEOUT_MS);
+    return error != NULL ? kafka_transaction_fail(error, "abort the Kafka transaction", err)
+                         : OUTCOME_OK;
+}
+
+/* --- the rest ----------------------------------------------------------------------------------
+ */
+
+static void serve(struct sink *port)
+{
+    struct sink_kafka *self = (struct sink_kafka *)port;
+    if (self->producer != NULL)
+        rd_kafka_poll(self->producer, 0);
+}
+
+static size_t record_bytes_max(struct sink *port)
+{
+    const struct sink_kafka *self = (const struct sink_kafka *)port;
+    int64_t limit = message_limit(self);
+    return limit > 2 * RECORD_OVERHEAD_BYTES ? (size_t)limit - RECORD_OVERHEAD_BYTES
+                                             : RECORD_OVERHEAD_BYTES;
+}
+
+static const struct sink_ops ops = {
+    .begin = begin,
+    .produce = produce,
+    .send_offsets = send_offsets,
+    .commit = commit,
+    .abort = abort_transaction,
+    .reopen = reopen,
+    .serve = serve,
+    .record_bytes_max = record_bytes_max,
+};
+
+enum outcome sink_kafka_new(const struct config *config, int lane, struct source_kafka *source,
+                            int64_t message_max_bytes, struct sink_kafka **ret_sink,
+                            struct err *err)
+{
+    CLEANUP(sink_kafka_freep) struct sink_kafka *self = calloc(1, sizeof(*self));
+    if (self == NULL)
+        return err_no_memory(err, "producer");
+    self->port.ops = &ops;
+    self->config = config;
+    self->source = source;
+    self->lane = lane;
+    self->message_max_bytes = message_max_bytes;
+
+    size_t size = strlen(config->group_id) + strlen(config->instance_id) + 32;
+    self->transactional_id = malloc(size);
+    if (self->transactional_id == NULL)
+        return err_no_memory(err, "producer");
+    snprintf(self->transactional_id, size, "%s.%s.%d", config->group_id, config->instance_id, lane);
+
+    CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
+    enum outcome outcome = make_conf(self, &conf, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+
+    *ret_sink = TAKE(self);
+    return OUTCOME_OK;
+}
+
+void sink_kafka_free(struct sink_kafka *self)
+{
+    close_producer(self);
+    for (size_t i = 0; i < self->topic_count; i++)
+        free(self->topics[i].name);
+    free(self->topics);
+    free(self->transactional_id);
+    free(self);
+}
+
+struct sink *sink_kafka_port(struct sink_kafka *self)
+{
+    return &self->port;
+}

@@ -1,0 +1,878 @@
+#include "worker/source_kafka.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "worker/kafka_client.h"
+
+enum {
+    COMMITTED_TIMEOUT_MS = 5000,
+    ASSIGN_COMMITTED_TIMEOUT_MS = 1000, /* inside the rebalance callback */
+    SEEK_TIMEOUT_MS = 5000,
+    PROBE_TIMEOUT_MS = 200,
+    PROBE_EVERY_US = 1000000,
+    CLOSE_TIMEOUT_MS = 10000,
+};
+
+/* A partition of this member. */
+struct assigned {
+    char *topic;
+    int32_t partition;
+    int64_t next_offset; /* behind the last message taken; RD_KAFKA_OFFSET_INVALID: not known;
+                            RD_KAFKA_OFFSET_BEGINNING: the group has committed nothing */
+};
+
+/* Messages in order of arrival; librdkafka owns their bytes until they are destroyed. */
+struct received {
+    rd_kafka_message_t **items;
+    size_t count;
+    size_t capacity;
+};
+
+struct source_kafka {
+    struct source port;
+    rd_kafka_t *consumer;
+    char *group_id;
+
+    struct assigned *assigned;
+    size_t assigned_count;
+    size_t assigned_capacity;
+    uint64_t generation;
+    bool paused;
+    bool rewind; /* positions no longer hold: partitions that stayed begin at the committed offsets
+                  */
+
+    rd_kafka_consumer_group_metadata_t *metadata; /* of the assignment; NULL: none */
+    bool cooperative;
+
+    struct received hand;     /* the batch of the last poll */
+    uint64_t hand_generation; /* when it was polled */
+    struct received stash;    /* arrived out of turn; first in the next batch */
+    struct message *messages; /* hand, as the port speaks of it */
+    size_t message_capacity;
+    struct header *headers;
+    size_t header_capacity;
+
+    bool down; /* no broker answered the last time we heard of them */
+    int64_t probed_us;
+    bool closed;
+};
+
+/* --- received messages -------------------------------------------------------------------------
+ */
+
+/* Room for `needed` elements; false: no memory. */
+static bool grow(void **items, size_t *capacity, size_t needed, size_t size)
+{
+    if (needed <= *capacity)
+        return true;
+    size_t larger = *capacity < 64 ? 64 : *capacity * 2;
+    if (larger < needed)
+        larger = needed;
+    void *moved = realloc(*items, larger * size);
+    if (moved == NULL)
+        return false;
+    *items = moved;
+    *capacity = larger;
+    return true;
+}
+
+/* Takes the message over. Without memory there is nothing left to do with it but to read it again
+ * later, so the caller rewinds. */
+static bool received_push(struct received *received, rd_kafka_message_t *message)
+{
+    if (!grow((void **)&received->items, &received->capacity, received->count + 1,
+              sizeof(rd_kafka_message_t *))) {
+        rd_kafka_message_destroy(message);
+        return false;
+    }
+    received->items[received->count++] = message;
+    return true;
+}
+
+static void received_clear(struct received *received)
+{
+    for (size_t i = 0; i < received->count; i++)
+        rd_kafka_message_destroy(received->items[i]);
+    received->count = 0;
+}
+
+static void received_release(struct received *received)
+{
+    received_clear(received);
+    free(received->items);
+}
+
+static void received_drop_first(struct received *received, size_t count)
+{
+    memmove(received->items, received->items + count,
+            (received->count - count) * sizeof(rd_kafka_message_t *));
+    received->count -= count;
+}
+
+static void received_drop_partitions(struct received *received,
+                                     const rd_kafka_topic_partition_list_t *partitions)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < received->count; i++) {
+        rd_kafka_message_t *message = received->items[i];
+        if (rd_kafka_topic_partition_list_find(partitions, rd_kafka_topic_name(message->rkt),
+                                               message->partition) != NULL)
+            rd_kafka_message_destroy(message);
+        else
+            received->items[kept++] = message;
+    }
+    received->count = kept;
+}
+
+/* --- assignment --------------------------------------------------------------------------------
+ */
+
+static struct assigned *find_assigned(struct source_kafka *self, const char *topic,
+                                      int32_t partition)
+{
+    for (size_t i = 0; i < self->assigned_count; i++) {
+        if (self->assigned[i].partition == partition && strcmp(self->assigned[i].topic, topic) == 0)
+            return &self->assigned[i];
+    }
+    return NULL;
+}
+
+static void remove_assigned(struct source_kafka *self,
+                            const rd_kafka_topic_partition_list_t *partitions)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < self->assigned_count; i++) {
+        if (rd_kafka_topic_partition_list_find(partitions, self->assigned[i].topic,
+                                               self->assigned[i].partition) != NULL)
+            free(self->assigned[i].topic);
+        else
+            self->assigned[kept++] = self->assigned[i];
+    }
+    self->assigned_count = kept;
+}
+
+static void clear_assigned(struct source_kafka *self)
+{
+    for (size_t i = 0; i < self->assigned_count; i++)
+        free(self->assigned[i].topic);
+    self->assigned_count = 0;
+}
+
+static bool add_assigned(struct source_kafka *self,
+                         const rd_kafka_topic_partition_list_t *partitions)
+{
+    for (int i = 0; i < partitions->cnt; i++) {
+        if (!grow((void **)&self->assigned, &self->assigned_capacity, self->assigned_count + 1,
+                  sizeof(struct assigned)))
+            return false;
+        char *topic = strdup(partitions->elems[i].topic);
+        if (topic == NULL)
+            return false;
+        self->assigned[self->assigned_count++] =
+            (struct assigned){topic, partitions->elems[i].partition, partitions->elems[i].offset};
+    }
+    return true;
+}
+
+/* NULL: no memory. */
+static rd_kafka_topic_partition_list_t *assigned_list(const struct source_kafka *self)
+{
+    rd_kafka_topic_partition_list_t *list =
+        rd_kafka_topic_partition_list_new((int)self->assigned_count + 1);
+    if (list == NULL)
+        return NULL;
+    for (size_t i = 0; i < self->assigned_count; i++)
+        rd_kafka_topic_partition_list_add(list, self->assigned[i].topic,
+                                          self->assigned[i].partition)
+            ->offset = self->assigned[i].next_offset;
+    return list;
+}
+
+/* Sets the offsets at which the partitions begin. Where the coordinator does not answer in time
+ * they stay invalid and librdkafka asks for them itself. */
+static void resolve_offsets(struct source_kafka *self, rd_kafka_topic_partition_list_t *partitions)
+{
+    for (int i = 0; i < partitions->cnt; i++)
+        partitions->elems[i].offset = RD_KAFKA_OFFSET_INVALID;
+
+    rd_kafka_resp_err_t code =
+        rd_kafka_committed(self->consumer, partitions, ASSIGN_COMMITTED_TIMEOUT_MS);
+    for (int i = 0; i < partitions->cnt; i++) {
+        rd_kafka_topic_partition_t *partition = &partitions->elems[i];
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR || partition->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+            partition->offset = RD_KAFKA_OFFSET_INVALID;
+        else if (partition->offset < 0)
+            partition->offset = RD_KAFKA_OFFSET_BEGINNING;
+        partition->err = RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+}
+
+static void drop_metadata(struct source_kafka *self)
+{
+    if (self->metadata != NULL)
+        rd_kafka_consumer_group_metadata_destroy(self->metadata);
+    self->metadata = NULL;
+}
+
+static void log_rebalance(struct source_kafka *self, const char *message,
+                          const rd_kafka_topic_partition_list_t *partitions)
+{
+    log_line(LOG_INFO, message, LOG_STR("client", rd_kafka_name(self->consumer)),
+             LOG_STR("group", self->group_id), LOG_INT("partitions", partitions->cnt),
+             LOG_INT("now", self->assigned_count), LOG_INT("generation", self->generation));
+}
+
+static void report(struct source_kafka *self, const char *what, rd_kafka_error_t *error)
+{
+    if (error == NULL)
+        return;
+    log_line(LOG_ERROR, what, LOG_STR("client", rd_kafka_name(self->consumer)),
+             LOG_STR("code", rd_kafka_err2name(rd_kafka_error_code(error))),
+             LOG_STR("reason", rd_kafka_error_string(error)));
+    rd_kafka_error_destroy(error);
+}
+
+static rd_kafka_error_t *error_of(rd_kafka_resp_err_t code)
+{
+    return code != RD_KAFKA_RESP_ERR_NO_ERROR
+               ? rd_kafka_error_new(code, "%s", rd_kafka_err2str(code))
+               : NULL;
+}
+
+static void assign(struct source_kafka *self, rd_kafka_topic_partition_list_t *partitions)
+{
+    resolve_offsets(self, partitions);
+    drop_metadata(self);
+    if (!self->cooperative)
+        clear_assigned(self);
+    if (!add_assigned(self, partitions))
+        self->rewind = true;
+
+    report(self, "assigning partitions failed",
+           self->cooperative ? rd_kafka_incremental_assign(self->consumer, partitions)
+                             : error_of(rd_kafka_assign(self->consumer, partitions)));
+    if (self->paused)
+        report(self, "pausing partitions failed",
+               error_of(rd_kafka_pause_partitions(self->consumer, partitions)));
+    log_rebalance(self, "partitions assigned", partitions);
+}
+
+static void revoke(struct source_kafka *self, const rd_kafka_topic_partition_list_t *partitions)
+{
+    self->generation++;
+    drop_metadata(self);
+    received_drop_partitions(&self->stash, partitions);
+
+    /* A batch in hand is dropped whole, with what it holds of partitions that stay: those have to
+     * be read again too. */
+    if (self->cooperative && self->hand.count > 0)
+        self->rewind = true;
+
+    if (self->cooperative)
+        remove_assigned(self, partitions);
+    else
+        clear_assigned(self);
+    report(self, "giving partitions back failed",
+           self->cooperative ? rd_kafka_incremental_unassign(self->consumer, partitions)
+                             : error_of(rd_kafka_assign(self->consumer, NULL)));
+    log_rebalance(
+        self, rd_kafka_assignment_lost(self->consumer) ? "partitions lost" : "partitions revoked",
+        partitions);
+}
+
+static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t code,
+                         rd_kafka_topic_partition_list_t *partitions, void *opaque)
+{
+    struct source_kafka *self = opaque;
+    const char *protocol = rd_kafka_rebalance_protocol(consumer);
+    self->cooperative = protocol != NULL && strcmp(protocol, "COOPERATIVE") == 0;
+
+    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+        assign(self, partitions);
+    else
+        revoke(self, partitions);
+}
+
+static void on_error(rd_kafka_t *consumer, int code, const char *reason, void *opaque)
+{
+    struct source_kafka *self = opaque;
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        self->down = true;
+    kafka_log_error(consumer, code, reason);
+}
+
+/* --- pausing -----------------------------------------------------------------------------------
+ */
+
+static void pause_all(struct source_kafka *self)
+{
+    self->paused = true;
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = assigned_list(self);
+    if (list != NULL && list->cnt > 0)
+        report(self, "pausing partitions failed",
+               error_of(rd_kafka_pause_partitions(self->consumer, list)));
+}
+
+/* Fills in positions that are not known, or no longer hold. */
+static enum outcome refresh_positions(struct source_kafka *self, struct err *err)
+{
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *unknown =
+        rd_kafka_topic_partition_list_new((int)self->assigned_count + 1);
+    if (unknown == NULL)
+        return err_no_memory(err, "consumer positions");
+    for (size_t i = 0; i < self->assigned_count; i++) {
+        if (self->rewind || self->assigned[i].next_offset == RD_KAFKA_OFFSET_INVALID)
+            rd_kafka_topic_partition_list_add(unknown, self->assigned[i].topic,
+                                              self->assigned[i].partition);
+    }
+    if (unknown->cnt == 0)
+        return OUTCOME_OK;
+
+    rd_kafka_resp_err_t code = rd_kafka_committed(self->consumer, unknown, COMMITTED_TIMEOUT_MS);
+    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < unknown->cnt; i++)
+        code = unknown->elems[i].err;
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_fail(code, err, "committed offsets of group %s", self->group_id);
+
+    for (int i = 0; i < unknown->cnt; i++) {
+        const rd_kafka_topic_partition_t *partition = &unknown->elems[i];
+        find_assigned(self, partition->topic, partition->partition)->next_offset =
+            partition->offset >= 0 ? partition->offset : RD_KAFKA_OFFSET_BEGINNING;
+    }
+    return OUTCOME_OK;
+}
+
+/* Every partition is sought to where this member stands: librdkafka drops what it had prefetched
+ * when a partition is paused, and where the program had not taken a message of that partition yet
+ * it would go on behind what was dropped (seen in 2.0.2). The seek comes after the resumption,
+ * which makes anything fetched in between outdated. */
+static enum outcome resume_all(struct source_kafka *self, struct err *err)
+{
+    enum outcome outcome = refresh_positions(self, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = assigned_list(self);
+    if (list == NULL)
+        return err_no_memory(err, "consumer positions");
+    if (list->cnt > 0) {
+        if (self->paused)
+            report(self, "resuming partitions failed",
+                   error_of(rd_kafka_resume_partitions(self->consumer, list)));
+        rd_kafka_error_t *error = rd_kafka_seek_partitions(self->consumer, list, SEEK_TIMEOUT_MS);
+        if (error != NULL) {
+            rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+            rd_kafka_error_destroy(error);
+            return kafka_fail(code, err, "seek to the positions of group %s", self->group_id);
+        }
+    }
+    self->paused = false;
+    self->rewind = false;
+    return OUTCOME_OK;
+}
+
+/* --- poll --------------------------------------------------------------------------------------
+ */
+
+/* Whether brokers that were away answer again. librdkafka reports only that all are down. */
+static void probe(struct source_kafka *self)
+{
+    int64_t now_us = clock_monotonic_us();
+    if (!self->down || now_us - self->probed_us < PROBE_EVERY_US)
+        return;
+    self->probed_us = now_us;
+
+    const struct rd_kafka_metadata *metadata = NULL;
+    if (rd_kafka_metadata(self->consumer, 0, NULL, &metadata, PROBE_TIMEOUT_MS) !=
+        RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    rd_kafka_metadata_destroy(metadata);
+    self->down = false;
+}
+
+static size_t bytes_of(const rd_kafka_message_t *message)
+{
+    size_t bytes = message->len + message->key_len;
+    rd_kafka_headers_t *headers;
+    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return bytes;
+    const char *name;
+    const void *value;
+    size_t length;
+    for (size_t i = 0;
+         rd_kafka_header_get_all(headers, i, &name, &value, &length) == RD_KAFKA_RESP_ERR_NO_ERROR;
+         i++)
+        bytes += strlen(name) + length;
+    return bytes;
+}
+
+/* Takes a message into the stash, in order; what is not this member's, or was taken before, falls.
+ */
+static enum outcome take(struct source_kafka *self, rd_kafka_message_t *message, struct err *err)
+{
+    struct assigned *assigned =
+        find_assigned(self, rd_kafka_topic_name(message->rkt), message->partition);
+    if (assigned == NULL ||
+        (assigned->next_offset >= 0 && message->offset < assigned->next_offset)) {
+        rd_kafka_message_destroy(message);
+        return OUTCOME_OK;
+    }
+    int64_t next_offset = message->offset + 1;
+    if (!received_push(&self->stash, message))
+        return err_no_memory(err, "received messages");
+    assigned->next_offset = next_offset;
+    return OUTCOME_OK;
+}
+
+/* An error that the consumer reports in place of a message. OK: nothing to be told. */
+static enum outcome consumer_error(struct source_kafka *self, const rd_kafka_message_t *message,
+                                   struct err *err)
+{
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+        return OUTCOME_OK;
+    if (message->err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        self->down = true;
+    if (message->err == RD_KAFKA_RESP_ERR__FATAL) {
+        char reason[256];
+        rd_kafka_resp_err_t code = rd_kafka_fatal_error(self->consumer, reason, sizeof(reason));
+        return err_set(err, OUTCOME_FATAL, rd_kafka_err2name(code), "consumer: %s", reason);
+    }
+
+    const char *topic = message->rkt != NULL ? rd_kafka_topic_name(message->rkt) : "";
+    enum outcome outcome = *topic != '\0' ? kafka_fail(message->err, err, "topic %s", topic)
+                                          : kafka_fail(message->err, err, "%s",
+                                                       rd_kafka_message_errstr(message) != NULL
+                                                           ? rd_kafka_message_errstr(message)
+                                                           : "consumer");
+    /* The consumer goes on after everything but the fatal error above. */
+    if (outcome == OUTCOME_FATAL)
+        outcome = err->outcome = OUTCOME_RETRY;
+    return outcome;
+}
+
+/* Polls once. ret_message false: nothing came. */
+static enum outcome poll_once(struct source_kafka *self, int timeout_ms, bool *ret_message,
+                              struct err *err)
+{
+    *ret_message = false;
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(self->consumer, timeout_ms);
+    if (message == NULL)
+        return OUTCOME_OK;
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        enum outcome outcome = consumer_error(self, message, err);
+        rd_kafka_message_destroy(message);
+        return outcome;
+    }
+    self->down = false;
+    *ret_message = true;
+    return take(self, message, err);
+}
+
+/* Polls until the stash holds what a batch may have, or nothing is there any more. Polling goes
+ * through the stash because a revocation in the middle takes messages away again. */
+static enum outcome fill_stash(struct source_kafka *self, int timeout_ms,
+                               const struct batch_limits *limits, struct err *err)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < self->stash.count; i++)
+        bytes += bytes_of(self->stash.items[i]);
+
+    while (self->stash.count < limits->messages && bytes < limits->bytes) {
+        size_t before = self->stash.count;
+        bool came;
+        enum outcome outcome = poll_once(self, before > 0 ? 0 : timeout_ms, &came, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+        if (!came)
+            return OUTCOME_OK;
+        if (self->stash.count > before)
+            bytes += bytes_of(self->stash.items[self->stash.count - 1]);
+    }
+    return OUTCOME_OK;
+}
+
+/* Moves the first messages of the stash, up to the limits, into the hand. */
+static enum outcome take_in_hand(struct source_kafka *self, const struct batch_limits *limits,
+                                 struct err *err)
+{
+    size_t bytes = 0, count = 0;
+    while (count < self->stash.count && count < limits->messages) {
+        size_t size = bytes_of(self->stash.items[count]);
+        if (count > 0 && bytes + size > limits->bytes)
+            break;
+        bytes += size;
+        count++;
+    }
+    if (!grow((void **)&self->hand.items, &self->hand.capacity, count,
+              sizeof(rd_kafka_message_t *)))
+        return err_no_memory(err, "received messages");
+    if (count > 0)
+        memcpy(self->hand.items, self->stash.items, count * sizeof(rd_kafka_message_t *));
+    self->hand.count = count;
+    received_drop_first(&self->stash, count);
+    self->hand_generation = self->generation;
+    return OUTCOME_OK;
+}
+
+static size_t header_count_of(const rd_kafka_message_t *message)
+{
+    rd_kafka_headers_t *headers;
+    return rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR
+               ? rd_kafka_header_cnt(headers)
+               : 0;
+}
+
+static size_t convert_headers(const rd_kafka_message_t *message, struct header *ret_headers)
+{
+    rd_kafka_headers_t *headers;
+    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return 0;
+    size_t count = 0;
+    const char *name;
+    const void *value;
+    size_t length;
+    while (rd_kafka_header_get_all(headers, count, &name, &value, &length) ==
+           RD_KAFKA_RESP_ERR_NO_ERROR)
+        ret_headers[count++] = (struct header){text_of(name), {value, length}};
+    return count;
+}
+
+/* A value or key of length 0 is not the same as none. */
+static struct slice slice_of(const void *bytes, size_t length)
+{
+    return (struct slice){bytes, length};
+}
+
+static struct message convert(const rd_kafka_message_t *message, struct header *ret_headers)
+{
+    rd_kafka_timestamp_type_t type;
+    int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
+    return (struct message){
+        .topic = text_of(rd_kafka_topic_name(message->rkt)),
+        .partition = message->partition,
+        .offset = message->offset,
+        .timestamp_ms = type != RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? timestamp_ms : -1,
+        .key = slice_of(message->key, message->key_len),
+        .value = slice_of(message->payload, message->len),
+        .headers = ret_headers,
+        .header_count = convert_headers(message, ret_headers),
+    };
+}
+
+static enum outcome present(struct source_kafka *self, struct err *err)
+{
+    size_t header_count = 0;
+    for (size_t i = 0; i < self->hand.count; i++)
+        header_count += header_count_of(self->hand.items[i]);
+    if (!grow((void **)&self->messages, &self->message_capacity, self->hand.count,
+              sizeof(struct message)) ||
+        !grow((void **)&self->headers, &self->header_capacity, header_count, sizeof(struct header)))
+        return err_no_memory(err, "received messages");
+
+    struct header *headers = self->headers;
+    for (size_t i = 0; i < self->hand.count; i++) {
+        self->messages[i] = convert(self->hand.items[i], headers);
+        headers += self->messages[i].header_count;
+    }
+    return OUTCOME_OK;
+}
+
+static void release(struct source *port)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    received_clear(&self->hand);
+}
+
+static enum outcome poll(struct source *port, int timeout_ms, const struct batch_limits *limits,
+                         const struct message **ret_messages, size_t *ret_count, struct err *err)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    *ret_count = 0;
+    release(port);
+
+    if (self->paused || self->rewind) {
+        if (self->rewind)
+            received_clear(&self->stash);
+        enum outcome outcome = resume_all(self, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+    }
+
+    enum outcome outcome = fill_stash(self, timeout_ms, limits, err);
+    /* What came before the error is taken first; the error comes again if it lasts. */
+    if (self->stash.count == 0) {
+        probe(self);
+        if (outcome == OUTCOME_OK && self->down)
+            return err_set(err, OUTCOME_RETRY, "_ALL_BROKERS_DOWN", "no broker answers");
+        return outcome;
+    }
+    if (outcome == OUTCOME_FATAL)
+        return outcome;
+
+    outcome = take_in_hand(self, limits, err);
+    if (outcome == OUTCOME_OK)
+        outcome = present(self, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    *ret_messages = self->messages;
+    *ret_count = self->hand.count;
+    return OUTCOME_OK;
+}
+
+static void keep_alive(struct source *port, int timeout_ms)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    int64_t end_us = clock_monotonic_us() + (int64_t)timeout_ms * 1000;
+    int remaining_ms = timeout_ms;
+
+    if (!self->paused)
+        pause_all(self);
+    do {
+        bool came;
+        struct err err;
+        /* Errors come again with the next poll(), which tells them. */
+        (void)poll_once(self, remaining_ms, &came, &err);
+        remaining_ms = (int)((end_us - clock_monotonic_us()) / 1000);
+    } while (remaining_ms > 0);
+    probe(self);
+}
+
+/* --- the rest ----------------------------------------------------------------------------------
+ */
+
+static uint64_t generation(struct source *port)
+{
+    return ((struct source_kafka *)port)->generation;
+}
+
+/* Generation and member of serialised metadata: "CGMDv2:" int32 group NUL member NUL ... This is
+ * the only public way to see the generation; the layout is the same from librdkafka 2.0 to 2.16. */
+static bool fenced(const rd_kafka_consumer_group_metadata_t *metadata, const char *group_id)
+{
+    static const char magic[] = "CGMDv2:";
+    enum { MAGIC_LENGTH = sizeof(magic) - 1 };
+
+    void *bytes = NULL;
+    size_t size = 0;
+    rd_kafka_error_t *error = rd_kafka_consumer_group_metadata_write(metadata, &bytes, &size);
+    if (error != NULL) {
+        rd_kafka_error_destroy(error);
+        return false;
+    }
+    const char *text = bytes;
+    size_t member_at = MAGIC_LENGTH + sizeof(int32_t) + strlen(group_id) + 1;
+    int32_t generation_id = -1;
+    bool known = size > member_at && memcmp(text, magic, MAGIC_LENGTH) == 0;
+    if (known)
+        memcpy(&generation_id, text + MAGIC_LENGTH, sizeof(generation_id));
+    bool answer = known && generation_id >= 0 && text[member_at] != '\0';
+    rd_kafka_mem_free(NULL, bytes);
+    return answer;
+}
+
+static enum outcome not_a_member(struct err *err)
+{
+    return err_set(err, OUTCOME_REJECT, "UNKNOWN_MEMBER_ID",
+                   "offsets cannot be sent: not a member of the group at the moment");
+}
+
+enum outcome source_kafka_membership(struct source_kafka *self,
+                                     const struct rd_kafka_consumer_group_metadata_s **ret_metadata,
+                                     struct err *err)
+{
+    if (self->hand_generation != self->generation)
+        return err_set(err, OUTCOME_REJECT, "ILLEGAL_GENERATION",
+                       "offsets cannot be sent: the batch's partitions were revoked");
+    if (self->consumer == NULL || self->closed || rd_kafka_assignment_lost(self->consumer))
+        return not_a_member(err);
+
+    /* Eager: an assignment has one generation. Cooperative: generations change under partitions
+     * that stay, and a partition that goes is still ours until the callback, so the newest counts.
+     */
+    if (self->metadata != NULL && self->cooperative)
+        drop_metadata(self);
+    if (self->metadata == NULL)
+        self->metadata = rd_kafka_consumer_group_metadata(self->consumer);
+    if (self->metadata == NULL)
+        return not_a_member(err);
+    if (!fenced(self->metadata, self->group_id)) {
+        drop_metadata(self);
+        return not_a_member(err);
+    }
+    *ret_metadata = self->metadata;
+    return OUTCOME_OK;
+}
+
+static enum outcome committed(struct source *port, struct position *positions, size_t count,
+                              struct err *err)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count + 1);
+    if (list == NULL)
+        return err_no_memory(err, "committed offsets");
+    for (size_t i = 0; i < count; i++) {
+        char topic[256]; /* Kafka allows 249 characters */
+        snprintf(topic, sizeof(topic), "%.*s", TEXT_ARG(positions[i].topic));
+        rd_kafka_topic_partition_list_add(list, topic, positions[i].partition);
+    }
+
+    /* isolation.level=read_committed: a transaction still open makes the broker answer "unstable",
+     * and librdkafka asks again until the time is up. */
+    rd_kafka_resp_err_t code = rd_kafka_committed(self->consumer, list, COMMITTED_TIMEOUT_MS);
+    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++)
+        code = list->elems[i].err;
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_fail(code, err, "committed offsets of group %s", self->group_id);
+
+    for (size_t i = 0; i < count; i++)
+        positions[i].offset = list->elems[i].offset >= 0 ? list->elems[i].offset : -1;
+    return OUTCOME_OK;
+}
+
+/* Counts offsets, so transaction markers of upstream producers behind the last command count too.
+ */
+static int64_t lag(struct source *port)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    int64_t sum = 0;
+    for (size_t i = 0; i < self->assigned_count; i++) {
+        const struct assigned *assigned = &self->assigned[i];
+        int64_t low, high;
+        if (rd_kafka_get_watermark_offsets(self->consumer, assigned->topic, assigned->partition,
+                                           &low, &high) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+            high < 0 || assigned->next_offset == RD_KAFKA_OFFSET_INVALID)
+            return -1;
+        int64_t next = assigned->next_offset;
+        if (next == RD_KAFKA_OFFSET_BEGINNING)
+            next = low > 0 ? low : 0;
+        if (high > next)
+            sum += high - next;
+    }
+    return sum;
+}
+
+static bool connected(struct source *port)
+{
+    return !((struct source_kafka *)port)->down;
+}
+
+/* Bounded: without an answer from the coordinator the group finds out by the session timeout. */
+static void close_source(struct source *port)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    if (self->closed)
+        return;
+    received_clear(&self->hand);
+    received_clear(&self->stash);
+
+    CLEANUP(rd_kafka_queue_destroyp) rd_kafka_queue_t *queue = rd_kafka_queue_new(self->consumer);
+    rd_kafka_error_t *error = rd_kafka_consumer_close_queue(self->consumer, queue);
+    if (error != NULL) {
+        report(self, "leaving the group failed", error);
+        self->closed = true;
+        return;
+    }
+    int64_t end_us = clock_monotonic_us() + (int64_t)CLOSE_TIMEOUT_MS * 1000;
+    while (!rd_kafka_consumer_closed(self->consumer) && clock_monotonic_us() < end_us) {
+        CLEANUP(rd_kafka_event_destroyp) rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 100);
+        /* On a queue of our own a rebalance comes as an event, not as a callback. */
+        if (event != NULL && rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE)
+            on_rebalance(self->consumer, rd_kafka_event_error(event),
+                         rd_kafka_event_topic_partition_list(event), self);
+    }
+    self->closed = true;
+}
+
+/* --- making ------------------------------------------------------------------------------------
+ */
+
+static const struct source_ops ops = {
+    .poll = poll,
+    .release = release,
+    .keep_alive = keep_alive,
+    .generation = generation,
+    .committed = committed,
+    .lag = lag,
+    .connected = connected,
+    .close = close_source,
+};
+
+static enum outcome subscribe(struct source_kafka *self, const struct config *config,
+                              struct err *err)
+{
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *topics =
+        rd_kafka_topic_partition_list_new((int)config->command_topic_count + 1);
+    if (topics == NULL)
+        return err_no_memory(err, "consumer");
+    for (size_t i = 0; i < config->command_topic_count; i++)
+        rd_kafka_topic_partition_list_add(topics, config->command_topics[i], RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t code = rd_kafka_subscribe(self->consumer, topics);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_fail(code, err, "subscribe");
+    return OUTCOME_OK;
+}
+
+enum outcome source_kafka_new(const struct config *config, int lane,
+                              struct source_kafka **ret_source, struct err *err)
+{
+    CLEANUP(source_kafka_freep) struct source_kafka *self = calloc(1, sizeof(*self));
+    if (self == NULL)
+        return err_no_memory(err, "consumer");
+    self->port.ops = &ops;
+    self->closed = true; /* until there is a consumer */
+    self->group_id = strdup(config->group_id);
+    if (self->group_id == NULL)
+        return err_no_memory(err, "consumer");
+
+    char suffix[32];
+    snprintf(suffix, sizeof(suffix), "%d-consumer", lane);
+    const struct kafka_setting own[] = {{"group.id", self->group_id}};
+    CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
+    enum outcome outcome = kafka_conf_new(config, KAFKA_LANE_CONSUMER, suffix, own, 1, &conf, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    rd_kafka_conf_set_opaque(conf, self);
+    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+
+    outcome = kafka_new(RD_KAFKA_CONSUMER, &conf, &self->consumer, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    self->closed = false;
+    rd_kafka_poll_set_consumer(self->consumer);
+    outcome = subscribe(self, config, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+
+    *ret_source = TAKE(self);
+    return OUTCOME_OK;
+}
+
+void source_kafka_free(struct source_kafka *self)
+{
+    close_source(&self->port);
+    received_release(&self->hand);
+    received_release(&self->stash);
+    drop_metadata(self);
+    if (self->consumer != NULL)
+        rd_kafka_destroy_flags(self->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    clear_assigned(self);
+    free(self->assigned);
+    free(self->messages);
+    free(self->headers);
+    free(self->group_id);
+    free(self);
+}
+
+struct source *source_kafka_port(struct source_kafka *self)
+{
+    return &self->port;
+}
