@@ -30,3 +30,6 @@ uint64_t executor_pq_connects(const struct executor_pq *db);
 
 /* Asks the server to give up what runs on this connection. */
 void executor_pq_cancel(struct executor_pq *db);
+
+/* Of the libpq at hand, as PQlibVersion() tells it: 150018 is 15.18. */
+int executor_pq_library_version(void);
