@@ -1,0 +1,214 @@
+"""The broker seen by an ordinary client, with a librdkafka other than the worker's."""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from confluent_kafka import (
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from .wait import Timeout, wait_until
+from .wire import Record
+
+
+class Kafka:
+    def __init__(self, servers: str):
+        self.servers = servers
+        self.settings: dict[str, Any] = {
+            "bootstrap.servers": servers,
+            "reconnect.backoff.max.ms": 500,
+            "log_level": 0,
+        }
+        self.admin = AdminClient(self.settings)
+        self._producer: Producer | None = None
+        self._partition_counts: dict[str, int] = {}
+
+    def create_topics(self, partitions: dict[str, int]) -> None:
+        wanted = [NewTopic(name, count, 1) for name, count in partitions.items()]
+        for future in self.admin.create_topics(wanted, operation_timeout=30).values():
+            future.result(30)
+        self._partition_counts |= partitions
+
+    def partitions(self, topic: str) -> int:
+        if topic not in self._partition_counts:
+            described = self.admin.list_topics(topic, timeout=30).topics[topic]
+            assert described.error is None, described.error
+            self._partition_counts[topic] = len(described.partitions)
+        return self._partition_counts[topic]
+
+    def topic_names(self) -> set[str]:
+        return set(self.admin.list_topics(timeout=30).topics)
+
+    def produce(self, records: Iterable[Record], deadline_s: float = 60) -> list[Record]:
+        """Publishes in order and answers with the coordinates filled in. Survives a broker that is
+        away for a while; idempotent, so that nothing is published twice on the way."""
+        if self._producer is None:
+            self._producer = Producer(
+                self.settings
+                | {
+                    "enable.idempotence": True,
+                    "delivery.timeout.ms": 120_000,
+                    "message.max.bytes": 4_000_000,
+                    "linger.ms": 5,
+                }
+            )
+        producer = self._producer
+        records = list(records)
+        placed: list[Record | None] = [None] * len(records)
+        failures: list[KafkaError] = []
+
+        for index, record in enumerate(records):
+
+            def delivered(
+                error: KafkaError | None, message: Any, index: int = index, record: Record = record
+            ) -> None:
+                if error is not None:
+                    failures.append(error)
+                    return
+                placed[index] = Record(
+                    message.topic(),
+                    record.key,
+                    record.value,
+                    record.headers,
+                    record.timestamp_ms,
+                    message.partition(),
+                    message.offset(),
+                )
+
+            options: dict[str, Any] = {}
+            if record.partition is not None:
+                options["partition"] = record.partition
+            while True:
+                try:
+                    producer.produce(
+                        record.topic,
+                        key=record.key,
+                        value=record.value,
+                        headers=record.headers,
+                        timestamp=record.timestamp_ms,
+                        on_delivery=delivered,
+                        **options,
+                    )
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+            producer.poll(0)
+        left = producer.flush(deadline_s)
+        assert left == 0 and not failures, f"{left} records undelivered, {failures[:3]}"
+        return [record for record in placed if record is not None]
+
+    def end_offsets(self, topics: Iterable[str]) -> dict[tuple[str, int], int]:
+        """High watermarks: behind everything written, committed or not."""
+        consumer = Consumer(
+            self.settings | {"group.id": "e2e-watermarks", "isolation.level": "read_uncommitted"}
+        )
+        try:
+            return {
+                (topic, partition): consumer.get_watermark_offsets(
+                    TopicPartition(topic, partition), timeout=30
+                )[1]
+                for topic in topics
+                for partition in range(self.partitions(topic))
+            }
+        finally:
+            consumer.close()
+
+    def committed(self, group: str, topics: Iterable[str]) -> dict[tuple[str, int], int]:
+        """The group's committed offsets, 0 where there is none."""
+        wanted = [
+            TopicPartition(topic, partition)
+            for topic in topics
+            for partition in range(self.partitions(topic))
+        ]
+        request = ConsumerGroupTopicPartitions(group, wanted)
+        future = self.admin.list_consumer_group_offsets([request], require_stable=True)[group]
+        try:
+            answer = future.result(30)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return {(each.topic, each.partition): 0 for each in wanted}
+            raise
+        return {
+            (each.topic, each.partition): max(each.offset, 0) for each in answer.topic_partitions
+        }
+
+    def reset_group(self, group: str, offsets: dict[tuple[str, int], int]) -> None:
+        """What an operator does with kafka-consumer-groups --reset-offsets; the group must be empty."""
+        request = ConsumerGroupTopicPartitions(
+            group, [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+        )
+
+        def altered() -> bool:
+            try:
+                answer = self.admin.alter_consumer_group_offsets([request])[group].result(30)
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError.NON_EMPTY_GROUP:
+                    return False
+                raise
+            return all(each.error is None for each in answer.topic_partitions)
+
+        wait_until(f"group {group} takes new offsets", altered)
+
+    def group_members(self, group: str) -> int:
+        described = self.admin.describe_consumer_groups([group], request_timeout=30)[group]
+        try:
+            return len(described.result(30).members)
+        except KafkaException:
+            return 0
+
+    def read_committed(self, topic: str, deadline_s: float = 60) -> list[Record]:
+        """Everything on the topic, as a read_committed consumer sees it, partition by partition in
+        order. Waits for what is written but still in an open transaction."""
+        ends = {p: end for (_, p), end in self.end_offsets([topic]).items()}
+        consumer = Consumer(
+            self.settings
+            | {
+                "group.id": "e2e-reader",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "fetch.wait.max.ms": 50,
+            }
+        )
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
+        reached = {partition: 0 for partition in ends}
+        records: list[Record] = []
+        deadline = time.monotonic() + deadline_s
+        try:
+            while any(reached[partition] < end for partition, end in ends.items()):
+                if time.monotonic() > deadline:
+                    raise Timeout(f"{topic}: read up to {reached} of {ends} in {deadline_s} s")
+                for message in consumer.consume(1000, 0.2):
+                    error = message.error()
+                    if error is None:
+                        records.append(_record(message))
+                    elif error.code() == KafkaError._PARTITION_EOF:
+                        # Behind the control records, which have offsets of their own.
+                        reached[message.partition()] = message.offset()
+                    else:
+                        raise KafkaException(error)
+        finally:
+            consumer.close()
+        return sorted(records, key=lambda record: record.at)
+
+
+def _record(message: Any) -> Record:
+    kind, timestamp_ms = message.timestamp()
+    return Record(
+        message.topic(),
+        message.key(),
+        message.value(),
+        list(message.headers() or []),
+        -1 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
+        message.partition(),
+        message.offset(),
+    )

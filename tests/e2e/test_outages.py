@@ -1,0 +1,150 @@
+"""Dependencies that go away under load, or are not there at the start."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from harness import make, program
+from harness.model import Model
+from harness.site import Site
+from harness.stack import Stack
+from harness.wait import wait_until
+
+COMMANDS = list(make.stream(6000, seed=21))
+
+
+@pytest.fixture(autouse=True)
+def everything_runs_again(stack: Stack) -> Iterator[None]:
+    yield
+    stack.run("start")
+
+
+def _under_load(site: Site) -> None:
+    site.publish(COMMANDS)
+    wait_until("some are done", lambda: 0 < site.backlog() < len(COMMANDS), 30, 0.01)
+
+
+@pytest.mark.parametrize("verb", ["restart-postgres", "kill-postgres"])
+def test_postgres_goes_away_under_load(site: Site, stack: Stack, verb: str) -> None:
+    worker = site.start(CATALYST_LANES="2", CATALYST_BATCH_MAX_MESSAGES="50")
+    _under_load(site)
+
+    stack.run(verb)
+    if verb == "kill-postgres":
+        stack.run("start-postgres")
+    site.wait_done(90)
+
+    worker.wait_ready()
+    site.check(Model().take_all(COMMANDS))
+
+
+@pytest.mark.parametrize("verb", ["restart-kafka", "kill-kafka"])
+def test_the_broker_goes_away_under_load(site: Site, stack: Stack, verb: str) -> None:
+    worker = site.start(CATALYST_LANES="2", CATALYST_BATCH_MAX_MESSAGES="50")
+    _under_load(site)
+
+    stack.run(verb)
+    if verb == "kill-kafka":
+        stack.run("start-kafka")
+    site.wait_done(120)
+
+    worker.wait_ready()
+    site.check(Model().take_all(COMMANDS))
+
+
+def test_while_postgres_is_away_it_is_live_not_ready_and_keeps_its_membership(
+    narrow: Site, stack: Stack
+) -> None:
+    worker = narrow.start()
+    narrow.process([make.user("before")])
+    stack.run("stop-postgres")
+    narrow.publish([make.user("meanwhile")])
+
+    wait_until("not ready", lambda: worker.get("/health/ready")[0] == 503, 30)
+    assert worker.get("/health/live")[0] == 200
+    assert narrow.kafka.group_members(narrow.group) == 1
+    stack.run("start-postgres")
+    worker.wait_ready()
+    narrow.wait_done()
+
+    assert worker.alive()
+    assert set(narrow.table("auth_users")) == {"before", "meanwhile"}
+
+
+def test_while_the_broker_is_away_it_is_live_and_not_ready(narrow: Site, stack: Stack) -> None:
+    worker = narrow.start()
+    stack.run("stop-kafka")
+
+    wait_until("not ready", lambda: worker.get("/health/ready")[0] == 503, 30)
+    assert worker.get("/health/live")[0] == 200
+    stack.run("start-kafka")
+    worker.wait_ready()
+    narrow.process([make.user("after")])
+
+    assert set(narrow.table("auth_users")) == {"after"}
+
+
+def test_a_stop_while_postgres_is_away(narrow: Site, stack: Stack) -> None:
+    worker = narrow.start()
+    stack.run("stop-postgres")
+    narrow.publish([make.user("u")])
+    wait_until("not ready", lambda: worker.get("/health/ready")[0] == 503, 30)
+
+    worker.stop()
+
+    assert narrow.backlog() == 1
+    stack.run("start-postgres")
+    narrow.start("next")
+    narrow.wait_done()
+    assert set(narrow.table("auth_users")) == {"u"}
+
+
+def test_a_stop_while_the_broker_is_away(narrow: Site, stack: Stack) -> None:
+    worker = narrow.start()
+    stack.run("stop-kafka")
+    wait_until("not ready", lambda: worker.get("/health/ready")[0] == 503, 30)
+
+    worker.stop()
+
+
+@pytest.mark.parametrize("dependency", ["database", "broker"])
+def test_a_dependency_that_stays_away_at_the_start_is_exit_69(narrow: Site, dependency: str) -> None:
+    nowhere = f"127.0.0.1:{program.free_port()}"
+    env = {
+        "database": {"CATALYST_DATABASE_URL": f"postgresql://catalyst@{nowhere}/catalyst"},
+        "broker": {"CATALYST_KAFKA_BOOTSTRAP_SERVERS": nowhere},
+    }[dependency]
+
+    done = program.run("run", env=narrow.env | env | {"CATALYST_STARTUP_DEADLINE": "2"}, timeout_s=30)
+
+    assert done.returncode == program.EXIT_UNAVAILABLE, done.stderr
+    assert done.stderr.strip()
+
+
+def test_a_database_that_comes_late_is_waited_for(narrow: Site, stack: Stack) -> None:
+    narrow.publish([make.user("u")])
+    stack.run("stop-postgres")
+    worker = narrow.start(ready=False)
+    wait_until("it waits", lambda: worker.get("/health/live")[0] == 200 or worker.log, 30)
+    assert worker.get("/health/ready")[0] != 200
+    stack.run("start-postgres")
+
+    worker.wait_ready()
+    narrow.wait_done()
+
+    assert set(narrow.table("auth_users")) == {"u"}
+
+
+def test_a_table_that_disappears_and_comes_back(narrow: Site, new_site: Callable[..., Site]) -> None:
+    """An operator's accident: the worker waits, not ready, and goes on once it is mended."""
+    worker = narrow.start()
+    narrow.process([make.user("before")])
+    narrow.sql("ALTER TABLE auth_users RENAME TO auth_users_away")
+    narrow.publish([make.user("meanwhile")])
+    wait_until("not ready", lambda: worker.get("/health/ready")[0] == 503, 30)
+    narrow.sql("ALTER TABLE auth_users_away RENAME TO auth_users")
+
+    worker.wait_ready()
+    narrow.wait_done()
+
+    assert set(narrow.table("auth_users")) == {"before", "meanwhile"}
+    assert narrow.dead_letters() == []
