@@ -1,0 +1,515 @@
+#include "repo/audit_repo.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/utf8.h"
+#include "repo/pg_binary.h"
+
+enum column_kind { COLUMN_UUID, COLUMN_TIME, COLUMN_TEXT, COLUMN_JSON, COLUMN_INT4, COLUMN_INT8 };
+
+/* Which of the values a row may lack are there only together. */
+enum column_presence { ALWAYS, WITH_COMMAND, WITH_TOPIC };
+
+/* The columns, in the order of COLUMNS and UNNEST below. */
+static const struct column {
+    enum column_kind kind;
+    size_t offset; /* in struct audit_event */
+    enum column_presence presence;
+} columns[] = {
+    {COLUMN_UUID, offsetof(struct audit_event, id)},
+    {COLUMN_TIME, offsetof(struct audit_event, occurred_at_us)},
+    {COLUMN_TEXT, offsetof(struct audit_event, category)},
+    {COLUMN_TEXT, offsetof(struct audit_event, action)},
+    {COLUMN_TEXT, offsetof(struct audit_event, outcome)},
+    {COLUMN_JSON, offsetof(struct audit_event, actor)},
+    {COLUMN_JSON, offsetof(struct audit_event, subject)},
+    {COLUMN_JSON, offsetof(struct audit_event, resource)},
+    {COLUMN_JSON, offsetof(struct audit_event, metadata)},
+    {COLUMN_TEXT, offsetof(struct audit_event, correlation_id)},
+    {COLUMN_JSON, offsetof(struct audit_event, error)},
+    {COLUMN_TEXT, offsetof(struct audit_event, entity)},
+    {COLUMN_TEXT, offsetof(struct audit_event, command_source)},
+    {COLUMN_TEXT, offsetof(struct audit_event, command_id)},
+    {COLUMN_TEXT, offsetof(struct audit_event, command_type)},
+    {COLUMN_UUID, offsetof(struct audit_event, command_digest), WITH_COMMAND},
+    {COLUMN_INT4, offsetof(struct audit_event, topic_id), WITH_TOPIC},
+    {COLUMN_INT4, offsetof(struct audit_event, partition), WITH_TOPIC},
+    {COLUMN_INT8, offsetof(struct audit_event, offset), WITH_TOPIC},
+    {COLUMN_TEXT, offsetof(struct audit_event, traceparent)},
+    {COLUMN_TEXT, offsetof(struct audit_event, tracestate)},
+    {COLUMN_TEXT, offsetof(struct audit_event, carried_correlation_id)},
+    {COLUMN_TEXT, offsetof(struct audit_event, legacy_id)},
+};
+
+enum { COLUMN_COUNT = sizeof(columns) / sizeof(columns[0]) };
+
+#define COLUMNS                                                                                    \
+    "id, occurred_at, category, action, outcome, actor, subject, resource, metadata,"              \
+    " correlation_id, error, entity, command_source, command_id, command_type, command_digest,"    \
+    " topic_id, \"partition\", \"offset\", traceparent, tracestate, carried_correlation_id,"       \
+    " legacy_id"
+
+#define UNNEST                                                                                     \
+    "unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::json[],"        \
+    " $7::json[], $8::json[], $9::json[], $10::text[], $11::json[], $12::text[], $13::text[],"     \
+    " $14::text[], $15::text[], $16::uuid[], $17::int4[], $18::int4[], $19::int8[], $20::text[],"  \
+    " $21::text[], $22::text[], $23::text[]) AS u(" COLUMNS ")"
+
+/* int4 to smallint is an assignment cast: the insert does it. */
+#define INSERT "INSERT INTO auth_audit_events (" COLUMNS ") SELECT * FROM " UNNEST
+
+static enum outcome no_memory(struct err *err)
+{
+    return err_no_memory(err, "batch arena");
+}
+
+/* --- writing ----------------------------------------------------------------------------- */
+
+static enum pg_type array_type(enum column_kind kind)
+{
+    switch (kind) {
+    case COLUMN_UUID:
+        return PG_UUID_ARRAY;
+    case COLUMN_TIME:
+        return PG_TIMESTAMPTZ_ARRAY;
+    case COLUMN_TEXT:
+        return PG_TEXT_ARRAY;
+    case COLUMN_JSON:
+        return PG_JSON_ARRAY;
+    case COLUMN_INT4:
+        return PG_INT4_ARRAY;
+    case COLUMN_INT8:
+        break;
+    }
+    return PG_INT8_ARRAY;
+}
+
+static bool is_present(const struct column *column, const struct audit_event *event)
+{
+    switch (column->presence) {
+    case ALWAYS:
+        break;
+    case WITH_COMMAND:
+        return text_present(event->command_id);
+    case WITH_TOPIC:
+        return event->topic_id != 0;
+    }
+    return true;
+}
+
+static void append_value(struct pg_array *array, const struct column *column,
+                         const struct audit_event *event)
+{
+    const void *value = (const char *)event + column->offset;
+
+    if (!is_present(column, event)) {
+        pg_array_null(array);
+        return;
+    }
+    switch (column->kind) {
+    case COLUMN_UUID:
+        pg_array_uuid(array, value);
+        break;
+    case COLUMN_TIME:
+        pg_array_time(array, *(const int64_t *)value);
+        break;
+    case COLUMN_TEXT:
+        pg_array_text(array, *(const struct text *)value);
+        break;
+    case COLUMN_JSON:
+        pg_array_text(array, ((const struct document *)value)->json);
+        break;
+    case COLUMN_INT4:
+        pg_array_int4(array, *(const int32_t *)value);
+        break;
+    case COLUMN_INT8:
+        pg_array_int8(array, *(const int64_t *)value);
+        break;
+    }
+}
+
+static int compare_events(const void *left, const void *right)
+{
+    const struct audit_event *const *a = left;
+    const struct audit_event *const *b = right;
+    return uuid_compare(&(*a)->id, &(*b)->id);
+}
+
+/* By id: two lanes that record the same commands then wait for each other in one order only, and
+ * ids that carry their time go to the right edge of the index one after the other. */
+static bool bind_events(const struct audit_event *const *events, size_t count, struct arena *arena,
+                        struct statement *statement)
+{
+    const struct audit_event **sorted = ARENA_ARRAY(arena, const struct audit_event *, count);
+    struct params params;
+
+    params_init(&params, arena, COLUMN_COUNT);
+    if (sorted == NULL || params.full)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = events[i];
+    if (count > 1)
+        qsort(sorted, count, sizeof(sorted[0]), compare_events);
+
+    for (size_t c = 0; c < COLUMN_COUNT; c++) {
+        struct pg_array array;
+        pg_array_init(&array, array_type(columns[c].kind), arena);
+        for (size_t i = 0; i < count; i++)
+            append_value(&array, &columns[c], sorted[i]);
+        params_array(&params, &array);
+    }
+    return params_done(&params, statement);
+}
+
+enum outcome audit_record_prepare(const struct audit_event *const *events, size_t count,
+                                  struct arena *arena, struct statement *ret_statement,
+                                  struct err *err)
+{
+    struct statement statement = {.name = "audit.record", .sql = INSERT};
+
+    if (!bind_events(events, count, arena, &statement))
+        return no_memory(err);
+    *ret_statement = statement;
+    return OUTCOME_OK;
+}
+
+enum outcome audit_append(struct executor *db, const struct audit_event *event, struct arena *arena,
+                          bool *ret_appended, struct err *err)
+{
+    struct statement statement = {.name = "audit.append",
+                                  .sql = INSERT " ON CONFLICT (id) DO NOTHING"};
+    struct rows rows;
+
+    if (utf8_blank(event->category))
+        return err_set(err, OUTCOME_REJECT, "audit.postgres.invalid_category",
+                       "audit.append: category is blank");
+    if (utf8_blank(event->action))
+        return err_set(err, OUTCOME_REJECT, "audit.postgres.invalid_action",
+                       "audit.append: action is blank");
+    if (!bind_events(&event, 1, arena, &statement))
+        return no_memory(err);
+
+    enum outcome outcome = executor_run(db, &statement, arena, &rows, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    *ret_appended = rows.affected == 1;
+    return OUTCOME_OK;
+}
+
+/* --- reading ----------------------------------------------------------------------------- */
+
+static void read_value(const struct column *column, struct pg_row *row, struct audit_event *event)
+{
+    void *value = (char *)event + column->offset;
+
+    switch (column->kind) {
+    case COLUMN_UUID:
+        (void)pg_row_uuid(row, value);
+        break;
+    case COLUMN_TIME:
+        *(int64_t *)value = pg_row_time(row);
+        break;
+    case COLUMN_TEXT:
+        if (!arena_copy_text(row->arena, pg_row_text(row), value))
+            pg_row_fail(row, "out of memory");
+        break;
+    case COLUMN_JSON:
+        if (!arena_copy_text(row->arena, pg_row_json(row), &((struct document *)value)->json))
+            pg_row_fail(row, "out of memory");
+        break;
+    case COLUMN_INT4:
+        *(int32_t *)value = (int32_t)pg_row_int(row);
+        break;
+    case COLUMN_INT8:
+        *(int64_t *)value = pg_row_int(row);
+        break;
+    }
+}
+
+/* All rows, in their order. */
+static enum outcome read_events(const struct rows *rows, struct arena *arena,
+                                struct audit_event **ret_events, struct err *err)
+{
+    struct audit_event *events = ARENA_ARRAY(arena, struct audit_event, rows->row_count);
+    if (events == NULL)
+        return no_memory(err);
+
+    for (size_t i = 0; i < rows->row_count; i++) {
+        struct pg_row row;
+        pg_row_init(&row, rows, i, arena);
+        for (size_t c = 0; c < COLUMN_COUNT; c++)
+            read_value(&columns[c], &row, &events[i]);
+        enum outcome outcome = pg_row_done(&row, "auth_audit_events", err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+    }
+    *ret_events = events;
+    return OUTCOME_OK;
+}
+
+enum outcome audit_find_prepare(const struct uuid *ids, size_t count, struct arena *arena,
+                                struct statement *ret_statement, struct err *err)
+{
+    struct statement statement = {
+        .name = "audit.find",
+        .sql = "SELECT " COLUMNS " FROM auth_audit_events WHERE id = ANY($1::uuid[])",
+    };
+    struct params params;
+
+    params_init(&params, arena, 1);
+    params_uuid_array(&params, ids, count);
+    if (!params_done(&params, &statement))
+        return no_memory(err);
+    *ret_statement = statement;
+    return OUTCOME_OK;
+}
+
+static int compare_found(const void *left, const void *right)
+{
+    const struct audit_event *a = left;
+    const struct audit_event *b = right;
+    return uuid_compare(&a->id, &b->id);
+}
+
+enum outcome audit_find_read(const struct rows *rows, const struct uuid *ids, size_t count,
+                             struct arena *arena, const struct audit_event **ret_events,
+                             struct err *err)
+{
+    struct audit_event *found;
+
+    enum outcome outcome = read_events(rows, arena, &found, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    if (rows->row_count > 1)
+        qsort(found, rows->row_count, sizeof(found[0]), compare_found);
+    for (size_t i = 0; i < count; i++) {
+        const struct audit_event wanted = {.id = ids[i]};
+        ret_events[i] = rows->row_count == 0 ? NULL
+                                             : bsearch(&wanted, found, rows->row_count,
+                                                       sizeof(found[0]), compare_found);
+    }
+    return OUTCOME_OK;
+}
+
+/* --- listing ----------------------------------------------------------------------------- */
+
+enum { LIST_PARAMS = 9 };
+
+/* A WHERE clause and its parameters, put together from the filters that are set: a generic plan
+ * of `$1 IS NULL OR entity = $1` could use no index. */
+struct conditions {
+    struct buffer sql;
+    struct params params;
+};
+
+static void append_condition(struct conditions *conditions, const char *before)
+{
+    char number[16];
+
+    buffer_append_literal(&conditions->sql, conditions->params.count == 0 ? " WHERE " : " AND ");
+    buffer_append_literal(&conditions->sql, before);
+    int length = snprintf(number, sizeof(number), "$%zu", conditions->params.count + 1);
+    buffer_append(&conditions->sql, number, (size_t)length);
+}
+
+static void filter_text(struct conditions *conditions, const char *before, struct text value)
+{
+    if (!text_present(value))
+        return;
+    append_condition(conditions, before);
+    params_text(&conditions->params, value);
+}
+
+static void filter_time(struct conditions *conditions, const char *before, int64_t us)
+{
+    if (us == TIMESTAMP_ABSENT)
+        return;
+    append_condition(conditions, before);
+    params_time(&conditions->params, us);
+}
+
+static void build_list(struct conditions *conditions, const struct audit_filter *filter)
+{
+    buffer_append_literal(&conditions->sql, "SELECT " COLUMNS " FROM auth_audit_events");
+    filter_text(conditions, "entity = ", filter->entity);
+    filter_text(conditions, "actor->>'id' = ", filter->actor_id);
+    filter_text(conditions, "category = ", filter->category);
+    filter_text(conditions, "action = ", filter->action);
+    filter_text(conditions, "command_id = ", filter->command_id);
+    filter_time(conditions, "occurred_at >= ", filter->since_us);
+    filter_time(conditions, "occurred_at < ", filter->until_us);
+    if (filter->after_occurred_at_us != TIMESTAMP_ABSENT) {
+        char id_parameter[24];
+        append_condition(conditions, "(occurred_at, id) > (");
+        params_time(&conditions->params, filter->after_occurred_at_us);
+        int length =
+            snprintf(id_parameter, sizeof(id_parameter), ", $%zu)", conditions->params.count + 1);
+        buffer_append(&conditions->sql, id_parameter, (size_t)length);
+        params_uuid(&conditions->params, &filter->after_id);
+    }
+    char limit[64];
+    int length =
+        snprintf(limit, sizeof(limit), " ORDER BY occurred_at, id LIMIT %zu", filter->limit);
+    buffer_append(&conditions->sql, limit, (size_t)length);
+    buffer_append_byte(&conditions->sql, '\0');
+}
+
+enum outcome audit_list(struct executor *db, const struct audit_filter *filter, struct arena *arena,
+                        const struct audit_event **ret_events, size_t *ret_count, struct err *err)
+{
+    struct conditions conditions;
+    struct audit_event *events;
+    struct rows rows;
+
+    assert(filter->limit > 0);
+    buffer_init(&conditions.sql, arena);
+    params_init(&conditions.params, arena, LIST_PARAMS);
+    build_list(&conditions, filter);
+    struct statement statement = {.sql = (const char *)conditions.sql.bytes};
+    if (conditions.sql.full || !params_done(&conditions.params, &statement))
+        return no_memory(err);
+
+    enum outcome outcome = executor_run(db, &statement, arena, &rows, err);
+    if (outcome == OUTCOME_OK)
+        outcome = read_events(&rows, arena, &events, err);
+    if (outcome != OUTCOME_OK)
+        return err_prefix(err, "audit.list");
+    *ret_events = events;
+    *ret_count = rows.row_count;
+    return OUTCOME_OK;
+}
+
+/* --- topics ------------------------------------------------------------------------------ */
+
+/* Asks first and inserts only what is missing: an insert that ends in DO NOTHING takes a number
+ * all the same, and there are 32767. */
+static const struct statement intern_topics = {
+    .name = "topics.intern",
+    .sql = "INSERT INTO catalyst_topics (name)"
+           " SELECT DISTINCT u.name FROM unnest($1::text[]) AS u(name)"
+           " WHERE NOT EXISTS (SELECT FROM catalyst_topics t WHERE t.name = u.name)"
+           " ORDER BY u.name"
+           " ON CONFLICT (name) DO NOTHING",
+};
+/* A statement of its own, so that it sees what another replica committed meanwhile. */
+static const struct statement find_topics = {
+    .name = "topics.find",
+    .sql = "SELECT t.topic_id FROM unnest($1::text[]) WITH ORDINALITY AS u(name, nth)"
+           " JOIN catalyst_topics t ON t.name = u.name ORDER BY u.nth",
+};
+
+enum outcome topics_intern(struct executor *db, const struct text *names, size_t count,
+                           struct arena *arena, int32_t *ret_topic_ids, struct err *err)
+{
+    struct statement statements[] = {intern_topics, find_topics};
+    struct params params;
+    struct rows rows[2];
+
+    params_init(&params, arena, 1);
+    params_text_array(&params, names, count);
+    if (!params_done(&params, &statements[0]) || !params_done(&params, &statements[1]))
+        return no_memory(err);
+    enum outcome outcome = executor_run_all(db, statements, 2, arena, rows, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    if (rows[1].row_count != count)
+        return err_set(err, OUTCOME_FATAL, "", "topics.find: a topic was removed meanwhile");
+    for (size_t i = 0; i < count; i++) {
+        struct pg_row row;
+        pg_row_init(&row, &rows[1], i, arena);
+        ret_topic_ids[i] = (int32_t)pg_row_int(&row);
+        outcome = pg_row_done(&row, "topics.find", err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+    }
+    return OUTCOME_OK;
+}
+
+/* --- published offsets ------------------------------------------------------------------- */
+
+/* $n topic_id, $n+1 partition, of all or of those to be reset. */
+static void append_partitions(struct params *params, const struct published_offset *offsets,
+                              size_t count, bool only_reset)
+{
+    struct pg_array topics;
+    struct pg_array partitions;
+
+    pg_array_init(&topics, PG_INT4_ARRAY, params->arena);
+    pg_array_init(&partitions, PG_INT4_ARRAY, params->arena);
+    for (size_t i = 0; i < count; i++) {
+        if (only_reset && !offsets[i].reset)
+            continue;
+        pg_array_int4(&topics, offsets[i].topic_id);
+        pg_array_int4(&partitions, offsets[i].partition);
+    }
+    params_array(params, &topics);
+    params_array(params, &partitions);
+}
+
+enum outcome published_offsets_load(struct executor *db, struct published_offset *offsets,
+                                    size_t count, struct arena *arena, struct err *err)
+{
+    struct statement statement = {
+        .name = "published_offsets.load",
+        .sql = "SELECT coalesce(o.published_offset, 0)"
+               " FROM unnest($1::int4[], $2::int4[]) WITH ORDINALITY AS u(topic_id, part, nth)"
+               " LEFT JOIN catalyst_consumer_offsets o"
+               " ON o.topic_id = u.topic_id AND o.\"partition\" = u.part ORDER BY u.nth",
+    };
+    struct params params;
+    struct rows rows;
+
+    params_init(&params, arena, 2);
+    append_partitions(&params, offsets, count, false);
+    if (!params_done(&params, &statement))
+        return no_memory(err);
+    enum outcome outcome = executor_run(db, &statement, arena, &rows, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    if (rows.row_count != count)
+        return err_set(err, OUTCOME_FATAL, "", "%s: %zu rows for %zu partitions", statement.name,
+                       rows.row_count, count);
+    for (size_t i = 0; i < count; i++) {
+        struct pg_row row;
+        pg_row_init(&row, &rows, i, arena);
+        offsets[i].offset = pg_row_int(&row);
+        outcome = pg_row_done(&row, statement.name, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+    }
+    return OUTCOME_OK;
+}
+
+enum outcome published_offsets_save_prepare(const struct published_offset *offsets, size_t count,
+                                            struct arena *arena, struct statement *ret_statement,
+                                            struct err *err)
+{
+    struct statement statement = {
+        .name = "published_offsets.save",
+        .sql = "INSERT INTO catalyst_consumer_offsets AS o"
+               " (topic_id, \"partition\", published_offset)"
+               " SELECT * FROM unnest($1::int4[], $2::int4[], $3::int8[])"
+               " AS u(topic_id, part, published_offset) ORDER BY u.topic_id, u.part"
+               " ON CONFLICT (topic_id, \"partition\") DO UPDATE SET published_offset ="
+               " CASE WHEN (excluded.topic_id, excluded.\"partition\")"
+               " IN (SELECT * FROM unnest($4::int4[], $5::int4[]))"
+               " THEN excluded.published_offset"
+               " ELSE greatest(o.published_offset, excluded.published_offset) END",
+    };
+    struct pg_array values;
+    struct params params;
+
+    params_init(&params, arena, 5);
+    append_partitions(&params, offsets, count, false);
+    pg_array_init(&values, PG_INT8_ARRAY, arena);
+    for (size_t i = 0; i < count; i++)
+        pg_array_int8(&values, offsets[i].offset);
+    params_array(&params, &values);
+    append_partitions(&params, offsets, count, true);
+    if (!params_done(&params, &statement))
+        return no_memory(err);
+    *ret_statement = statement;
+    return OUTCOME_OK;
+}
