@@ -289,9 +289,9 @@ WRONG_TYPES: dict[str, Any] = {
 }
 
 
-def _field(kind: str, name: str, field: str, **changes: Any) -> None:
+def _field(kind: str, what: str, field: str, /, **changes: Any) -> None:
     good = GOOD[kind]()
-    case(f"{kind}: {name}", good.with_data(**changes).record(), field)
+    case(f"{kind}: {what}", good.but(key="bad").with_data(**changes).record(), field)
 
 
 def _fields() -> None:

@@ -1,0 +1,282 @@
+#!/usr/bin/env bash
+# Everything: installs what is missing, builds, lints, and runs every suite on a real broker and a
+# real database of its own. The last line is "N passed, N failed". Exit 0: none failed.
+set -euo pipefail
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$repo"
+
+# name | what it needs (dev, asan: a build; stack: the servers) | what it is
+suites=(
+    "lint|dev|format, static analysis, scripts, layering"
+    "unit|dev|unit and recording tests"
+    "unit-asan|asan|the same under AddressSanitizer and UBSan"
+    "integration|dev stack|repositories and adapters on the real servers"
+    "integration-asan|asan stack|the same under AddressSanitizer and UBSan"
+    "e2e|dev stack|the program from outside, all scenarios"
+    "e2e-asan|asan stack|the key scenarios under AddressSanitizer and UBSan"
+    "drain|dev stack|a backlog of 100,000 commands in bounded memory"
+    "fuzz|dev|every decoder, 20 s of mutated input"
+    "example|dev stack|the installed repository library and its example program"
+)
+
+usage() {
+    cat <<'EOT'
+usage: tests/run.sh [--only SUITE]... [--list]
+
+Runs on Debian 12; as root it installs what is missing. Logs: build/test-logs/.
+EOT
+}
+
+list() {
+    local suite name _needs what
+    for suite in "${suites[@]}"; do
+        IFS='|' read -r name _needs what <<<"$suite"
+        printf '%-17s %s\n' "$name" "$what"
+    done
+}
+
+only=()
+while (($# > 0)); do
+    case $1 in
+    --only)
+        (($# >= 2)) || {
+            usage >&2
+            exit 64
+        }
+        list | grep -q "^$2 " || {
+            printf 'no such suite: %s; there are:\n' "$2" >&2
+            list >&2
+            exit 64
+        }
+        only+=("$2")
+        shift 2
+        ;;
+    --list)
+        list
+        exit 0
+        ;;
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    *)
+        usage >&2
+        exit 64
+        ;;
+    esac
+done
+
+logs=$repo/build/test-logs
+stack=$repo/build/test-stack
+mkdir -p "$logs"
+passed=0
+failed=0
+begun=$SECONDS
+running= # process group of the suite at work
+stack_up=
+
+# A suite is ended by its process group, the servers by their pids.
+finish() {
+    local status=$?
+    trap - EXIT INT TERM
+    if [[ -n $running ]]; then
+        kill -TERM -- "-$running" 2>/dev/null || true
+    fi
+    if [[ -n $stack_up ]]; then
+        deploy/local/stack.sh destroy --dir "$stack" >>"$logs/stack.log" 2>&1 || true
+    fi
+    printf 'took %d s\n' "$((SECONDS - begun))"
+    printf '%d passed, %d failed\n' "$passed" "$failed"
+    ((status == 0 && failed == 0)) || exit 1
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+say() { printf '%-17s %s\n' "$1" "$2"; }
+
+# give_up STEP HINT: nothing further can be tested.
+give_up() {
+    say "$1" "FAILED: $2"
+    printf '  the end of build/test-logs/%s.log:\n' "$1"
+    tail -n 25 "$logs/$1.log" | sed 's/^/    /'
+    failed=$((failed + 1))
+    exit 1
+}
+
+# logged NAME COMMAND...: output to the log, in a process group of its own.
+logged() {
+    local log=$logs/$1.log status=0
+    shift
+    set -m
+    "$@" >"$log" 2>&1 </dev/null &
+    running=$!
+    set +m
+    wait "$running" || status=$?
+    running=
+    return "$status"
+}
+
+# --- what comes before ---------------------------------------------------------------------------
+
+install() {
+    local since=$SECONDS
+    logged install deploy/local/install.sh test ||
+        give_up install "what the project needs is not there; run as root, with the package mirrors reachable"
+    say install "ok ($((SECONDS - since)) s)"
+}
+
+declare -A built=()
+build() {
+    local preset=$1 since=$SECONDS
+    [[ -z ${built[$preset]:-} ]] || return 0
+    configure_and_build() { cmake --preset "$preset" && cmake --build --preset "$preset"; }
+    logged "build-$preset" configure_and_build || give_up "build-$preset" "the $preset build is broken"
+    [[ -x build/$preset/worker/catalyst-worker ]] ||
+        give_up "build-$preset" "the build made no build/$preset/worker/catalyst-worker"
+    built[$preset]=yes
+    say "build-$preset" "ok ($((SECONDS - since)) s)"
+}
+
+start_stack() {
+    [[ -z $stack_up ]] || return 0
+    local since=$SECONDS
+    stack_up=yes
+    # What an interrupted run left behind.
+    deploy/local/stack.sh destroy --dir "$stack" >"$logs/stack.log" 2>&1 || true
+    deploy/local/stack.sh start --dir "$stack" >>"$logs/stack.log" 2>&1 ||
+        give_up stack "the local broker and database do not start"
+    eval "$(deploy/local/stack.sh env --dir "$stack")"
+    say stack "ok ($((SECONDS - since)) s)"
+}
+
+# --- suites --------------------------------------------------------------------------------------
+
+# tally NAME PASSED FAILED SINCE: one line, and the end of the log when something failed.
+tally() {
+    passed=$((passed + $2))
+    failed=$((failed + $3))
+    if (($3 == 0)); then
+        say "$1" "$2 passed ($((SECONDS - $4)) s)"
+        return 0
+    fi
+    say "$1" "$2 passed, $3 FAILED ($((SECONDS - $4)) s); the end of build/test-logs/$1.log:"
+    tail -n 40 "$logs/$1.log" | sed 's/^/    /'
+}
+
+# count NAME STATUS SINCE: from a last line "N passed, N failed", else one test by exit status.
+count() {
+    local last ok bad
+    last=$(tail -n 1 "$logs/$1.log")
+    if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
+        ok=${BASH_REMATCH[1]} bad=${BASH_REMATCH[2]}
+        # A script that dies behind its last test has failed as well.
+        if (($2 != 0 && bad == 0)); then
+            bad=1
+        fi
+    else
+        ok=$(($2 == 0)) bad=$(($2 != 0))
+    fi
+    tally "$1" "$ok" "$bad" "$3"
+}
+
+# cmocka's own numbers are summed; a program that dies without them, or that is no cmocka program,
+# counts as one.
+count_ctest() {
+    local ok bad programs_failed plain
+    ok=$(grep -oP '\[  PASSED  \] \K[0-9]+(?= test)' "$logs/$1.log" | awk '{n += $1} END {print n + 0}')
+    bad=$(grep -oP '\[  FAILED  \] \K[0-9]+(?= test)' "$logs/$1.log" | awk '{n += $1} END {print n + 0}')
+    programs_failed=$(grep -oP 'tests? passed, \K[0-9]+(?= tests? failed)' "$logs/$1.log" | tail -n 1 || true)
+    plain=$(grep -c ': Test command:' "$logs/$1.log" || true)
+    if ((bad < ${programs_failed:-0})); then
+        bad=$programs_failed
+    fi
+    if [[ -z $programs_failed ]] || ((plain == 0)) || (($2 != 0 && bad == 0)); then
+        bad=$((bad + 1))
+    fi
+    tally "$1" "$ok" "$bad" "$3"
+}
+
+run_ctest() {
+    local name=$1 preset=$2 status=0 since=$SECONDS
+    shift 2
+    logged "$name" ctest --test-dir "build/$preset" --no-tests=error --timeout 300 -V "$@" || status=$?
+    count_ctest "$name" "$status" "$since"
+}
+
+run_pytest() {
+    local name=$1 preset=$2 status=0 since=$SECONDS report=$logs/$1.xml numbers
+    shift 2
+    rm -f "$report"
+    CATALYST_WORKER=$repo/build/$preset/worker/catalyst-worker STACK_DIR=$stack \
+        logged "$name" build/venv/bin/python -m pytest -p no:cacheprovider -c tests/e2e/pytest.ini \
+        --rootdir tests/e2e --junitxml "$report" tests/e2e "$@" || status=$?
+    # A test that is skipped proves nothing: it counts as failed.
+    numbers=$(build/venv/bin/python - "$report" <<'EOT' || echo "0 1"
+import sys
+import xml.etree.ElementTree as tree
+
+suite = tree.parse(sys.argv[1]).getroot().find("testsuite")
+total, bad = int(suite.get("tests")), sum(int(suite.get(k)) for k in ("failures", "errors", "skipped"))
+print(max(total - bad, 0), bad)
+EOT
+    )
+    local ok=${numbers% *} bad=${numbers#* }
+    if ((status != 0 && bad == 0)); then
+        bad=1
+    fi
+    tally "$name" "$ok" "$bad" "$since"
+}
+
+run_script() {
+    local name=$1 status=0 since=$SECONDS
+    shift
+    if [[ ! -x $1 ]]; then
+        echo "$1 is missing" >"$logs/$name.log"
+        tally "$name" 0 1 "$since"
+        return 0
+    fi
+    logged "$name" "$@" || status=$?
+    count "$name" "$status" "$since"
+}
+
+run_drain() {
+    local status=0 since=$SECONDS
+    STACK_DIR=$stack logged drain build/venv/bin/python tests/e2e/drain.py --messages 100000 \
+        --worker build/dev/worker/catalyst-worker || status=$?
+    count drain "$status" "$since"
+}
+
+run() {
+    case $1 in
+    lint) run_script lint tests/lint.sh --build build/dev ;;
+    unit) run_ctest unit dev -LE integration ;;
+    unit-asan) run_ctest unit-asan asan -LE integration ;;
+    integration) run_ctest integration dev -L integration ;;
+    integration-asan) run_ctest integration-asan asan -L integration ;;
+    e2e) run_pytest e2e dev ;;
+    e2e-asan) run_pytest e2e-asan asan -m key ;;
+    drain) run_drain ;;
+    fuzz) run_script fuzz tests/fuzz/run.sh --seconds 20 ;;
+    example) run_script example tests/example/run.sh ;;
+    esac
+}
+
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:strict_string_checks=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+
+install
+for suite in "${suites[@]}"; do
+    IFS='|' read -r name needs _ <<<"$suite"
+    if ((${#only[@]} > 0)) && [[ " ${only[*]} " != *" $name "* ]]; then
+        continue
+    fi
+    for need in $needs; do
+        if [[ $need == stack ]]; then
+            start_stack
+        else
+            build "$need"
+        fi
+    done
+    run "$name"
+done
