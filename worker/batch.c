@@ -28,8 +28,8 @@ static struct position *position_of(struct batch *batch, const struct message *m
     return position;
 }
 
-static int32_t topic_id_of(struct text topic, const struct text *topics, const int32_t *topic_ids,
-                           size_t topic_count)
+int32_t topic_id_of(struct text topic, const struct text *topics, const int32_t *topic_ids,
+                    size_t topic_count)
 {
     for (size_t i = 0; i < topic_count; i++) {
         if (text_equal(topic, topics[i]))

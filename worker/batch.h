@@ -38,6 +38,10 @@ struct batch {
     uint64_t generation; /* of the source when it was polled */
 };
 
+/* The number of a command topic; 0: none of them. */
+int32_t topic_id_of(struct text topic, const struct text *topics, const int32_t *topic_ids,
+                    size_t topic_count);
+
 /* Decodes the messages of one poll. `arena` has been reset by the caller.
  *
  * topics, topic_ids  the command topics and their numbers in the store

@@ -166,17 +166,6 @@ static enum outcome settle(struct lane *lane, const struct settling *settling, s
     return outcome == OUTCOME_OK ? settle(lane, settling, middle, to, err) : outcome;
 }
 
-static enum outcome load_progress(struct lane *lane, struct batch *batch, struct err *err)
-{
-    for (;;) {
-        enum outcome outcome = progress_load(&lane->progress, batch, lane->store, err);
-        if (outcome == OUTCOME_OK || has_no_memory(err))
-            return outcome;
-        if (!try_store_again(lane, batch->generation, err))
-            return dropped(err);
-    }
-}
-
 static enum dead_letter_class class_of(const char *class_name)
 {
     static const char *const names[DEAD_CLASS_COUNT] = {
@@ -289,8 +278,6 @@ static enum outcome process_at_once(struct lane *lane, const struct message *mes
                                         ? lane->limits.max_record_bytes
                                         : lane->sink->ops->record_bytes_max(lane->sink);
     enum outcome outcome = decode(lane, messages, count, generation, &batch, err);
-    if (outcome == OUTCOME_OK)
-        outcome = load_progress(lane, &batch, err);
     if (outcome == OUTCOME_OK) {
         const struct settling settling = {.batch = &batch,
                                           .store = lane->store,
@@ -340,36 +327,81 @@ static enum outcome process(struct lane *lane, const struct message *messages, s
     return process(lane, messages + count / 2, count - count / 2, generation, err);
 }
 
-/* One attempt: what is not saved here is published a second time at worst, and only after an
- * operator resets the group's offsets. */
-static void save_progress(struct lane *lane)
+static bool save_once(struct lane *lane, struct err *err)
 {
-    struct err err;
     size_t count;
 
     arena_reset(lane->arena);
     struct published_offset *unsaved = progress_unsaved(&lane->progress, lane->arena, &count);
     if (unsaved == NULL || count == 0)
-        return;
-    if (lane->store->ops->record(lane->store, NULL, 0, unsaved, count, lane->arena, &err) ==
-        OUTCOME_OK) {
-        progress_saved(&lane->progress, unsaved, count);
-        return;
-    }
-    log_line(LOG_WARN, "published offsets not saved", LOG_INT("lane", lane->options.index),
-             LOG_STR("code", err.code), LOG_STR("error", err.text));
-    lane->store->ops->recover(lane->store, &err);
+        return true;
+    if (lane->store->ops->record(lane->store, NULL, 0, unsaved, count, lane->arena, err) !=
+        OUTCOME_OK)
+        return false;
+    progress_saved(&lane->progress, unsaved, count);
+    return true;
 }
 
-static void note_rebalance(struct lane *lane)
+/* Two attempts, the second on a recovered connection. What is not saved then is published a second
+ * time at worst, and only after an operator resets the group's offsets. */
+static void save_progress(struct lane *lane)
+{
+    struct err err;
+
+    if (save_once(lane, &err))
+        return;
+    if (lane->store->ops->recover(lane->store, &err) == OUTCOME_OK && save_once(lane, &err))
+        return;
+    log_line(LOG_WARN, "published offsets not saved", LOG_INT("lane", lane->options.index),
+             LOG_STR("code", err.code), LOG_STR("error", err.text));
+}
+
+static enum outcome take_assigned(struct lane *lane, enum dependency *ret_away, struct err *err)
+{
+    const struct position *positions;
+    size_t count;
+
+    *ret_away = DEPENDENCY_KAFKA;
+    enum outcome outcome = source_take_assigned(lane->source, &positions, &count, err);
+    if (outcome != OUTCOME_OK || count == 0)
+        return outcome;
+
+    *ret_away = DEPENDENCY_POSTGRES;
+    arena_reset(lane->arena);
+    struct published_offset *floors = ARENA_ARRAY(lane->arena, struct published_offset, count);
+    if (floors == NULL)
+        return err_no_memory(err, "assigned partitions");
+    for (size_t i = 0; i < count; i++) {
+        floors[i] = (struct published_offset){
+            .topic_id = topic_id_of(positions[i].topic, lane->options.command_topics,
+                                    lane->topic_ids, lane->options.command_topic_count),
+            .partition = positions[i].partition,
+            .offset = positions[i].offset > 0 ? positions[i].offset : 0};
+    }
+    do {
+        outcome = progress_assigned(&lane->progress, floors, count, lane->store, lane->arena, err);
+    } while (outcome != OUTCOME_OK && try_store_again(lane, source_generation(lane->source), err));
+    return outcome;
+}
+
+/* What the lane remembers follows its partitions. false: they are not known yet, the lane stops or
+ * they are gone again; the next turn tries again. */
+static bool follow_assignment(struct lane *lane, struct err *err)
 {
     uint64_t generation = source_generation(lane->source);
+    enum dependency away;
 
-    if (generation == lane->progress_generation)
-        return;
-    save_progress(lane);
-    progress_forget(&lane->progress);
-    lane->progress_generation = generation;
+    if (generation != lane->progress_generation) {
+        save_progress(lane);
+        progress_forget(&lane->progress);
+        lane->progress_generation = generation;
+    }
+    for (;;) {
+        if (take_assigned(lane, &away, err) == OUTCOME_OK)
+            return true;
+        if (!wait_again(&lane->wait, away, generation, err))
+            return false;
+    }
 }
 
 /* Once round the loop. FATAL: the consumer is broken. */
@@ -384,19 +416,23 @@ static enum outcome turn(struct lane *lane, struct err *err)
         return outcome;
     atomic_store(&lane->metrics->progress_us, clock_monotonic_us());
     atomic_store(&lane->metrics->lag, lane->source->ops->lag(lane->source));
-    note_rebalance(lane);
     if (outcome != OUTCOME_OK) {
         wait_again(&lane->wait, DEPENDENCY_KAFKA, source_generation(lane->source), err);
         return OUTCOME_OK;
     }
     wait_done(&lane->wait);
     atomic_store(&lane->metrics->started, 1);
+    uint64_t generation = source_generation(lane->source);
+    if (!follow_assignment(lane, err)) {
+        source_release(lane->source);
+        return OUTCOME_OK;
+    }
     if (count == 0) {
         save_progress(lane);
         return OUTCOME_OK;
     }
 
-    outcome = process(lane, messages, count, source_generation(lane->source), err);
+    outcome = process(lane, messages, count, generation, err);
     if (outcome == OUTCOME_REJECT) {
         metric_add(&lane->metrics->batches_dropped, 1);
         log_line(LOG_INFO, "batch dropped", LOG_INT("lane", lane->options.index),

@@ -50,62 +50,32 @@ static bool reserve(struct progress *progress, size_t more)
     return true;
 }
 
-/* The partitions of the batch that are not known yet, each once. */
-static size_t unknown(const struct progress *progress, const struct batch *batch,
-                      struct published_offset *offsets)
+static void assign(struct progress *progress, const struct published_offset *floor, int64_t stored)
 {
-    size_t count = 0;
+    struct partition_progress *item = find(progress, floor->topic_id, floor->partition);
 
-    for (size_t i = 0; i < batch->count && count < batch->position_count; i++) {
-        const struct entry *entry = &batch->entries[i];
-        bool listed = of_entry(progress, entry) != NULL;
-        for (size_t k = 0; k < count && !listed; k++) {
-            listed = offsets[k].topic_id == entry->topic_id &&
-                     offsets[k].partition == entry->message->partition;
-        }
-        if (!listed)
-            offsets[count++] = (struct published_offset){.topic_id = entry->topic_id,
-                                                         .partition = entry->message->partition};
-    }
-    return count;
+    if (item == NULL)
+        item = &progress->items[progress->count++];
+    *item = (struct partition_progress){.topic_id = floor->topic_id,
+                                        .partition = floor->partition,
+                                        .published = stored,
+                                        .unsaved = floor->offset > stored};
+    if (item->unsaved)
+        item->published = floor->offset;
 }
 
-static bool all_known(const struct progress *progress, const struct batch *batch)
+enum outcome progress_assigned(struct progress *progress, const struct published_offset *floors,
+                               size_t count, struct store *store, struct arena *arena,
+                               struct err *err)
 {
-    const struct partition_progress *last = NULL;
+    struct published_offset *stored = ARENA_ARRAY(arena, struct published_offset, count);
 
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct entry *entry = &batch->entries[i];
-        if (last != NULL && last->topic_id == entry->topic_id &&
-            last->partition == entry->message->partition)
-            continue; /* neighbours mostly come from the same partition */
-        last = of_entry(progress, entry);
-        if (last == NULL)
-            return false;
-    }
-    return true;
-}
-
-enum outcome progress_load(struct progress *progress, const struct batch *batch,
-                           struct store *store, struct err *err)
-{
-    if (all_known(progress, batch))
-        return OUTCOME_OK;
-
-    struct published_offset *offsets =
-        ARENA_ARRAY(batch->arena, struct published_offset, batch->position_count);
-    if (offsets == NULL)
+    if (stored == NULL || !reserve(progress, count))
         return err_no_memory(err, "load published offsets");
-    size_t count = unknown(progress, batch, offsets);
-    if (!reserve(progress, count))
-        return err_no_memory(err, "load published offsets");
-    enum outcome outcome = store->ops->load_published(store, offsets, count, batch->arena, err);
-    for (size_t i = 0; outcome == OUTCOME_OK && i < count; i++) {
-        progress->items[progress->count++] =
-            (struct partition_progress){.topic_id = offsets[i].topic_id,
-                                        .partition = offsets[i].partition,
-                                        .published = offsets[i].offset};
-    }
+    memcpy(stored, floors, count * sizeof(*stored));
+    enum outcome outcome = store->ops->load_published(store, stored, count, arena, err);
+    for (size_t i = 0; outcome == OUTCOME_OK && i < count; i++)
+        assign(progress, &floors[i], stored[i].offset);
     return outcome;
 }
 

@@ -25,10 +25,12 @@ void progress_release(struct progress *progress);
 /* Forgets everything: the partitions were revoked. */
 void progress_forget(struct progress *progress);
 
-/* Loads the stored offsets of the batch's partitions not seen yet. Outside a transaction.
+/* Partitions came to this lane: loads their stored offsets. Everything below the offset that the
+ * group has committed (`offset` of the floors; 0: nothing) is published too. Outside a transaction.
  * Outcomes as store_ops; FATAL also: no memory. */
-enum outcome progress_load(struct progress *progress, const struct batch *batch,
-                           struct store *store, struct err *err);
+enum outcome progress_assigned(struct progress *progress, const struct published_offset *floors,
+                               size_t count, struct store *store, struct arena *arena,
+                               struct err *err);
 
 /* The entry's event is known to be published. */
 bool progress_is_published(const struct progress *progress, const struct entry *entry);

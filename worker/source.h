@@ -48,6 +48,14 @@ struct source_ops {
      * offsets. */
     uint64_t (*generation)(struct source *self);
 
+    /* Partitions that came to this member since the last call, each with the offset that the group
+     * had committed for it (-1: none): everything below is published. Usually there are none.
+     *
+     * ret_positions  the source's, until the next call
+     * RETRY  the coordinator is away: call again */
+    enum outcome (*take_assigned)(struct source *self, const struct position **ret_positions,
+                                  size_t *ret_count, struct err *err);
+
     /* The group's committed, stable offsets of these partitions: fills position.offset.
      * RETRY  the coordinator is away */
     enum outcome (*committed)(struct source *self, struct position *positions, size_t count,
@@ -84,6 +92,13 @@ static inline void source_keep_alive(struct source *source, int timeout_ms)
 static inline uint64_t source_generation(struct source *source)
 {
     return source->ops->generation(source);
+}
+
+static inline enum outcome source_take_assigned(struct source *source,
+                                                const struct position **ret_positions,
+                                                size_t *ret_count, struct err *err)
+{
+    return source->ops->take_assigned(source, ret_positions, ret_count, err);
 }
 
 static inline enum outcome source_committed(struct source *source, struct position *positions,

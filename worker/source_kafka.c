@@ -22,6 +22,7 @@ struct assigned {
     int32_t partition;
     int64_t next_offset; /* behind the last message taken; RD_KAFKA_OFFSET_INVALID: not known;
                             RD_KAFKA_OFFSET_BEGINNING: the group has committed nothing */
+    bool taken;          /* told by take_assigned() */
 };
 
 /* Messages in order of arrival; librdkafka owns their bytes until they are destroyed. */
@@ -39,8 +40,11 @@ struct source_kafka {
     struct assigned *assigned;
     size_t assigned_count;
     size_t assigned_capacity;
+    struct position *fresh; /* as take_assigned() tells them */
+    size_t fresh_capacity;
     uint64_t generation;
     bool paused;
+    bool broken; /* no memory for an assignment: its messages would go unseen */
     bool rewind; /* positions no longer hold: partitions that stayed begin at the committed offsets
                   */
 
@@ -57,6 +61,7 @@ struct source_kafka {
 
     bool down; /* no broker answered the last time we heard of them */
     int64_t probed_us;
+    rd_kafka_topic_t *probed; /* the first command topic */
     bool closed;
 };
 
@@ -79,8 +84,7 @@ static bool grow(void **items, size_t *capacity, size_t needed, size_t size)
     return true;
 }
 
-/* Takes the message over. Without memory there is nothing left to do with it but to read it again
- * later, so the caller rewinds. */
+/* Takes the message over. false: no memory, and the message is gone. */
 static bool received_push(struct received *received, rd_kafka_message_t *message)
 {
     if (!grow((void **)&received->items, &received->capacity, received->count + 1,
@@ -171,8 +175,8 @@ static bool add_assigned(struct source_kafka *self,
         char *topic = strdup(partitions->elems[i].topic);
         if (topic == NULL)
             return false;
-        self->assigned[self->assigned_count++] =
-            (struct assigned){topic, partitions->elems[i].partition, partitions->elems[i].offset};
+        self->assigned[self->assigned_count++] = (struct assigned){
+            topic, partitions->elems[i].partition, partitions->elems[i].offset, false};
     }
     return true;
 }
@@ -249,7 +253,7 @@ static void assign(struct source_kafka *self, rd_kafka_topic_partition_list_t *p
     if (!self->cooperative)
         clear_assigned(self);
     if (!add_assigned(self, partitions))
-        self->rewind = true;
+        self->broken = true;
 
     report(self, "assigning partitions failed",
            self->cooperative ? rd_kafka_incremental_assign(self->consumer, partitions)
@@ -389,7 +393,7 @@ static void probe(struct source_kafka *self)
     self->probed_us = now_us;
 
     const struct rd_kafka_metadata *metadata = NULL;
-    if (rd_kafka_metadata(self->consumer, 0, NULL, &metadata, PROBE_TIMEOUT_MS) !=
+    if (rd_kafka_metadata(self->consumer, 0, self->probed, &metadata, PROBE_TIMEOUT_MS) !=
         RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
     rd_kafka_metadata_destroy(metadata);
@@ -424,8 +428,10 @@ static enum outcome take(struct source_kafka *self, rd_kafka_message_t *message,
         return OUTCOME_OK;
     }
     int64_t next_offset = message->offset + 1;
-    if (!received_push(&self->stash, message))
+    if (!received_push(&self->stash, message)) {
+        self->rewind = true; /* reads it again */
         return err_no_memory(err, "received messages");
+    }
     assigned->next_offset = next_offset;
     return OUTCOME_OK;
 }
@@ -595,6 +601,8 @@ static enum outcome poll(struct source *port, int timeout_ms, const struct batch
     struct source_kafka *self = (struct source_kafka *)port;
     *ret_count = 0;
     release(port);
+    if (self->broken)
+        return err_no_memory(err, "consumer assignment");
 
     if (self->paused || self->rewind) {
         if (self->rewind)
@@ -710,6 +718,37 @@ enum outcome source_kafka_membership(struct source_kafka *self,
 }
 
 static enum outcome committed(struct source *port, struct position *positions, size_t count,
+                              struct err *err);
+
+/* Nothing of a partition is published under this assignment before it is told here, so its
+ * committed offset is still the one that it began from. */
+static enum outcome take_assigned(struct source *port, const struct position **ret_positions,
+                                  size_t *ret_count, struct err *err)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    size_t count = 0;
+
+    if (!grow((void **)&self->fresh, &self->fresh_capacity, self->assigned_count,
+              sizeof(struct position)))
+        return err_no_memory(err, "assigned partitions");
+    for (size_t i = 0; i < self->assigned_count; i++) {
+        if (!self->assigned[i].taken)
+            self->fresh[count++] = (struct position){text_of(self->assigned[i].topic),
+                                                     self->assigned[i].partition, -1};
+    }
+    if (count > 0) {
+        enum outcome outcome = committed(port, self->fresh, count, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+    }
+    for (size_t i = 0; i < self->assigned_count; i++)
+        self->assigned[i].taken = true;
+    *ret_positions = self->fresh;
+    *ret_count = count;
+    return OUTCOME_OK;
+}
+
+static enum outcome committed(struct source *port, struct position *positions, size_t count,
                               struct err *err)
 {
     struct source_kafka *self = (struct source_kafka *)port;
@@ -798,6 +837,7 @@ static const struct source_ops ops = {
     .release = release,
     .keep_alive = keep_alive,
     .generation = generation,
+    .take_assigned = take_assigned,
     .committed = committed,
     .lag = lag,
     .connected = connected,
@@ -848,6 +888,7 @@ enum outcome source_kafka_new(const struct config *config, int lane,
         return outcome;
     self->closed = false;
     rd_kafka_poll_set_consumer(self->consumer);
+    self->probed = rd_kafka_topic_new(self->consumer, config->command_topics[0], NULL);
     outcome = subscribe(self, config, err);
     if (outcome != OUTCOME_OK)
         return outcome;
@@ -862,10 +903,13 @@ void source_kafka_free(struct source_kafka *self)
     received_release(&self->hand);
     received_release(&self->stash);
     drop_metadata(self);
+    if (self->probed != NULL)
+        rd_kafka_topic_destroy(self->probed);
     if (self->consumer != NULL)
         rd_kafka_destroy_flags(self->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     clear_assigned(self);
     free(self->assigned);
+    free(self->fresh);
     free(self->messages);
     free(self->headers);
     free(self->group_id);

@@ -1,0 +1,329 @@
+#include "tests/sim/oracle.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/map.h"
+#include "events/audit_message.h"
+#include "events/msgpack_writer.h"
+#include "events/rejections.h"
+
+/* --- writing the topic ---------------------------------------------------------------------- */
+
+static const char *const types[] = {"dev.catalyst.identity.user.upsert.v1",
+                                    "dev.catalyst.key.issue.v1",
+                                    "dev.catalyst.key.record_usage.v1"};
+
+static void put_pair(struct buffer *body, const char *name, const char *value)
+{
+    msgpack_write_text(body, text_of(name));
+    msgpack_write_text(body, text_of(value));
+}
+
+static void write_body(struct buffer *body, int type, const char *entity, int variant)
+{
+    char text[64];
+
+    if (type == 0) {
+        msgpack_write_map(body, 3);
+        put_pair(body, "id", entity);
+        put_pair(body, "authentikId", "a");
+        snprintf(text, sizeof(text), "v%d@example.com", variant);
+        put_pair(body, "email", text);
+    } else if (type == 1) {
+        msgpack_write_map(body, 4);
+        put_pair(body, "id", entity);
+        put_pair(body, "hash", entity);
+        msgpack_write_text(body, TEXT("owner"));
+        msgpack_write_map(body, 2);
+        put_pair(body, "kind", "user");
+        put_pair(body, "id", "u");
+        msgpack_write_text(body, TEXT("scopes"));
+        msgpack_write_array(body, 0);
+    } else {
+        msgpack_write_map(body, variant == 0 ? 1 : 2);
+        put_pair(body, "id", entity);
+        if (variant != 0) {
+            snprintf(text, sizeof(text), "2026-01-01T00:00:%02dZ", variant % 60);
+            put_pair(body, "usedAt", text);
+        }
+    }
+}
+
+static struct header *header_put(struct header *header, const char *name, const char *value)
+{
+    *header = (struct header){text_of(name), slice_of_text(text_of(value))};
+    return header + 1;
+}
+
+static void write_message(struct oracle *oracle, int partition, int type, const char *id,
+                          const char *entity, int variant)
+{
+    int64_t offset = sim->topic_end[partition]++;
+    struct sim_message *slot = &sim->topic[partition][offset];
+    struct header *headers = ARENA_ARRAY(oracle->arena, struct header, 6);
+    struct buffer body;
+
+    assert(headers != NULL);
+    buffer_init(&body, oracle->arena);
+    write_body(&body, type, entity, variant);
+    const char *id_copy = arena_copy(oracle->arena, id, strlen(id));
+    struct header *end = header_put(headers, "ce_specversion", "1.0");
+    end = header_put(end, "ce_id", id_copy);
+    end = header_put(end, "ce_source", "/sim");
+    end = header_put(end, "ce_type", types[type]);
+    end = header_put(end, "ce_time", "2026-01-01T00:00:00Z");
+    end = header_put(end, "content-type", "application/vnd.msgpack");
+    *slot = (struct sim_message){.message = {.topic = TEXT("commands"),
+                                             .partition = partition,
+                                             .offset = offset,
+                                             .timestamp_ms = 1,
+                                             .value = buffer_slice(&body),
+                                             .headers = headers,
+                                             .header_count = (size_t)(end - headers)}};
+    snprintf(slot->source_id, sizeof(slot->source_id), "%s", id);
+}
+
+static void write_copy(int partition, const struct sim_message *of)
+{
+    int64_t offset = sim->topic_end[partition]++;
+    struct sim_message *slot = &sim->topic[partition][offset];
+
+    *slot = *of;
+    slot->message.partition = partition;
+    slot->message.offset = offset;
+}
+
+static void write_poison(int partition)
+{
+    int64_t offset = sim->topic_end[partition]++;
+
+    sim->topic[partition][offset] =
+        (struct sim_message){.message = {.topic = TEXT("commands"),
+                                         .partition = partition,
+                                         .offset = offset,
+                                         .timestamp_ms = 1,
+                                         .value = {(const uint8_t *)"\xc1", 1}}};
+}
+
+static void write_one(struct oracle *oracle, int partition, int nth)
+{
+    char id[16];
+    char entity[16];
+    int64_t there = sim->topic_end[partition];
+    uint64_t what = sim_random(100);
+    const struct sim_message *earlier =
+        there > 0 ? &sim->topic[partition][sim_random((uint64_t)there)] : NULL;
+
+    snprintf(id, sizeof(id), "%d-%d", partition, nth);
+    if (what < 8) {
+        write_poison(partition);
+    } else if (what < 20 && earlier != NULL && earlier->source_id[0] != '\0') {
+        write_copy(partition, earlier);
+    } else if (what < 30 && earlier != NULL && earlier->source_id[0] != '\0') {
+        snprintf(entity, sizeof(entity), "u%d-0", partition);
+        write_message(oracle, partition, 0, earlier->source_id, entity, 100 + nth % 2);
+    } else {
+        int type = (int)sim_random(3);
+        snprintf(entity, sizeof(entity), "%c%d-%d", type == 0 ? 'u' : 'k', partition,
+                 (int)sim_random(2));
+        write_message(oracle, partition, type, id, entity, nth);
+    }
+}
+
+/* --- expecting ------------------------------------------------------------------------------ */
+
+struct model {
+    struct map users;
+    struct map keys;     /* id -> usage count + 1 */
+    struct map contents; /* ce_id -> 1 + index into digests */
+    struct map answered; /* audit ids */
+    struct uuid digests[SIM_STORED_MAX];
+    size_t digest_count;
+};
+
+static struct command_result model_apply(struct model *model, const struct command *command,
+                                         struct arena *arena)
+{
+    bool is_new;
+
+    if (command->type->kind == USER_UPSERT) {
+        map_put(&model->users, 0, ((const struct user *)command->record)->id, &is_new);
+        return (struct command_result){.created = is_new};
+    }
+    const struct key *key = command->record;
+    if (command->type->kind == KEY_ISSUE_COMMAND) {
+        *map_put(&model->keys, 0, key->id, &is_new) += is_new ? 1 : 0;
+        return (struct command_result){.created = true,
+                                       .rejection = is_new ? NULL : REJECTION_KEY_DUPLICATE_ID};
+    }
+    if (map_get(&model->keys, 0, key->id) == NULL)
+        return (struct command_result){.rejection = REJECTION_KEY_NOT_FOUND};
+    size_t *count = map_put(&model->keys, 0, key->id, &is_new);
+    struct key *after = arena_alloc(arena, sizeof(*after));
+    assert(after != NULL);
+    *after = *key;
+    after->owner = (struct ref){TEXT("user"), TEXT("u")};
+    after->usage_count = (int64_t)(*count)++;
+    return (struct command_result){.row = after};
+}
+
+static void expect(struct oracle *oracle, struct model *model, const struct audit_event *event,
+                   const struct sim_message *message)
+{
+    struct outgoing record;
+    struct err err;
+    bool is_new;
+    char *id = arena_alloc(oracle->arena, UUID_TEXT_LENGTH + 1);
+
+    uuid_format(&event->id, id);
+    size_t *slot = map_put(&model->answered, 0, (struct text){id, UUID_TEXT_LENGTH}, &is_new);
+    if (!is_new) {
+        if (oracle->events[*slot].partition != message->message.partition)
+            oracle->events[*slot].anywhere = true;
+        return;
+    }
+    enum outcome outcome = audit_message_encode(event, TEXT("audit"), oracle->arena, &record, &err);
+    assert(outcome == OUTCOME_OK);
+    assert(oracle->event_count < SIM_STORED_MAX);
+    *slot = oracle->event_count;
+    struct expected *expected = &oracle->events[oracle->event_count++];
+    *expected = (struct expected){.value = record.value.data,
+                                  .length = record.value.length,
+                                  .partition = message->message.partition};
+    snprintf(expected->id, sizeof(expected->id), "%s", id);
+}
+
+static void expect_message(struct oracle *oracle, struct model *model,
+                           const struct sim_message *message)
+{
+    struct command command;
+    struct audit_event event;
+    struct err err;
+    bool is_new;
+
+    if (command_decode(&message->message, oracle->arena, &command, &err) != OUTCOME_OK) {
+        oracle->poisons++;
+        return;
+    }
+    size_t *content = map_put(&model->contents, 0, command.envelope.id, &is_new);
+    enum outcome outcome;
+    if (!is_new && !uuid_equal(&model->digests[*content - 1], &command.digest)) {
+        outcome = command_conflict_event(&command, oracle->arena, &event, &err);
+    } else {
+        struct command_result result = {0};
+        if (is_new) {
+            model->digests[model->digest_count++] = command.digest;
+            *content = model->digest_count;
+            result = model_apply(model, &command, oracle->arena);
+        }
+        outcome = command_event(&command, &result, oracle->arena, &event, &err);
+    }
+    assert(outcome == OUTCOME_OK);
+    expect(oracle, model, &event, message);
+}
+
+void oracle_write_topic(struct oracle *oracle)
+{
+    struct model model = {0};
+    struct map *const maps[] = {&model.users, &model.keys, &model.contents, &model.answered};
+
+    arena_reset(oracle->arena);
+    oracle->event_count = 0;
+    oracle->poisons = 0;
+    for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
+        bool done = map_init(maps[i], oracle->arena, 32);
+        assert(done);
+    }
+    for (int p = 0; p < SIM_PARTITIONS; p++) {
+        int count = 2 + (int)sim_random(SIM_MESSAGES_MAX - 3);
+        for (int i = 0; i < count; i++)
+            write_one(oracle, p, i);
+    }
+    /* the same command in two partitions: whichever comes first answers */
+    write_message(oracle, 0, 0, "x", "x", 1);
+    write_copy(1, &sim->topic[0][sim->topic_end[0] - 1]);
+
+    for (int p = 0; p < SIM_PARTITIONS; p++) {
+        for (int64_t i = 0; i < sim->topic_end[p]; i++)
+            expect_message(oracle, &model, &sim->topic[p][i]);
+    }
+}
+
+/* --- judging -------------------------------------------------------------------------------- */
+
+static struct expected *expected_find(struct oracle *oracle, const char *id)
+{
+    for (size_t i = 0; i < oracle->event_count; i++) {
+        if (strcmp(oracle->events[i].id, id) == 0)
+            return &oracle->events[i];
+    }
+    return NULL;
+}
+
+static bool audit_record_holds(struct oracle *oracle, const struct sim_record *record,
+                               const struct expected **last_of_partition, char *ret_what)
+{
+    struct expected *expected = expected_find(oracle, record->id);
+
+    if (expected == NULL) {
+        snprintf(ret_what, 256, "audit event %s answers no command", record->id);
+        return false;
+    }
+    if (++expected->seen > 1) {
+        snprintf(ret_what, 256, "audit event %s is there twice", record->id);
+        return false;
+    }
+    if (expected->length != record->value_length ||
+        memcmp(expected->value, record->value, record->value_length) != 0) {
+        snprintf(ret_what, 256, "audit event %s differs from the sequential one", record->id);
+        return false;
+    }
+    if (!expected->anywhere) {
+        const struct expected **last = &last_of_partition[expected->partition];
+        if (*last != NULL && *last > expected) {
+            snprintf(ret_what, 256, "audit event %s is out of order", record->id);
+            return false;
+        }
+        *last = expected;
+    }
+    return true;
+}
+
+bool oracle_holds(struct oracle *oracle, bool after_reset, char *ret_what)
+{
+    const struct expected *last_of_partition[SIM_PARTITIONS] = {NULL};
+    size_t dead = 0;
+
+    for (size_t i = 0; i < oracle->event_count; i++)
+        oracle->events[i].seen = 0;
+    for (size_t i = 0; i < sim->record_count; i++) {
+        const struct sim_record *record = &sim->records[i];
+        if (record->state != RECORD_COMMITTED)
+            continue;
+        dead += record->dead;
+        if (!record->dead && !audit_record_holds(oracle, record, last_of_partition, ret_what))
+            return false;
+    }
+    for (size_t i = 0; i < oracle->event_count; i++) {
+        if (oracle->events[i].seen == 0) {
+            snprintf(ret_what, 256, "audit event %s is missing", oracle->events[i].id);
+            return false;
+        }
+    }
+    if (dead != oracle->poisons && !after_reset) {
+        snprintf(ret_what, 256, "%zu dead letters for %zu poisons", dead, oracle->poisons);
+        return false;
+    }
+    if (sim->stored_count != oracle->event_count) {
+        snprintf(ret_what, 256, "%zu rows for %zu answers", sim->stored_count, oracle->event_count);
+        return false;
+    }
+    for (size_t i = 0; i < sim->stored_count; i++) {
+        if (sim->stored[i].times != 1) {
+            snprintf(ret_what, 256, "a command was recorded %d times", sim->stored[i].times);
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,147 @@
+#pragma once
+
+#include <setjmp.h>
+#include <ucontext.h>
+
+#include "worker/lane.h"
+
+/* A world in one thread for the lane's own code: a broker and a store in memory with their
+ * transactional semantics, some lanes as coroutines, and a seeded scheduler that decides at every
+ * port call who goes on and what goes wrong. The same seed is the same run.
+ *
+ * Broker: partitions, a consumer group with generations, transactional producers with epochs,
+ * stable offsets. Store: audit log with unique ids, transactions, lost answers. */
+
+enum {
+    SIM_LANES = 3,
+    SIM_PARTITIONS = 3,
+    SIM_MESSAGES_MAX = 16, /* per partition */
+    SIM_RECORDS_MAX = 4096,
+    SIM_STORED_MAX = 256,
+    SIM_STACK_BYTES = 256 * 1024,
+};
+
+enum sim_mistake { /* seeded errors: the oracle must find each */
+                   SIM_MISTAKE_NONE,
+                   SIM_MISTAKE_UNFENCED_OFFSETS,   /* send_offsets ignores the generation */
+                   SIM_MISTAKE_NO_UNIQUE_IDS,      /* record() overwrites an id that is there */
+                   SIM_MISTAKE_COMMIT_BEFORE_DATA, /* offsets move although the records are dropped
+                                                    */
+                   SIM_MISTAKE_UNSTABLE_OFFSETS, /* committed() does not wait for open transactions
+                                                  */
+                   SIM_MISTAKE_DIRTY_ROLLBACK,   /* a rolled back transaction keeps its rows */
+};
+
+struct sim_message {
+    struct message message;
+    char source_id[16]; /* (source, id), for the oracle; "" for a poison */
+};
+
+struct sim_record { /* on the audit or dead-letter topic */
+    uint8_t *value;
+    size_t value_length;
+    uint8_t *key;
+    size_t key_length;
+    bool dead;      /* on the dead-letter topic */
+    char id[40];    /* ce_id, or origin of a dead letter */
+    int lane;       /* producer */
+    uint64_t epoch; /* of the producer's transaction */
+    enum { RECORD_OPEN, RECORD_COMMITTED, RECORD_ABORTED } state;
+};
+
+struct sim_stored { /* a row of the audit log */
+    struct audit_event event;
+    struct arena *memory;
+    int times; /* recorded, for the oracle: must be 1 */
+};
+
+struct sim_lane {
+    int index;
+    bool alive;
+    bool done;   /* lane_run returned */
+    int stalled; /* scheduler turns to sit out */
+    struct lane *lane;
+    struct lane_metrics metrics;
+    struct source source;
+    struct sink sink;
+    struct store store;
+    ucontext_t context;
+    char *stack;
+
+    /* consumer */
+    bool member; /* in the group, by its own belief */
+    uint64_t member_generation;
+    uint64_t source_generation; /* as the port tells it */
+    bool owns[SIM_PARTITIONS];
+    int64_t next[SIM_PARTITIONS];
+    int64_t began[SIM_PARTITIONS]; /* committed when it was assigned */
+    bool told[SIM_PARTITIONS];     /* by take_assigned() */
+    struct position fresh[SIM_PARTITIONS];
+    struct message polled[SIM_PARTITIONS * SIM_MESSAGES_MAX];
+
+    /* producer */
+    uint64_t epoch; /* 0: not opened */
+    bool in_transaction;
+
+    /* store */
+    bool broken; /* needs recover() */
+    bool begun;
+    struct sim_overlay *overlay;
+};
+
+struct sim {
+    uint64_t random;
+    bool faults;
+    enum sim_mistake mistake;
+    int64_t now_us;
+    ucontext_t scheduler;
+    struct sim_lane lanes[SIM_LANES];
+    struct sim_lane *running;
+
+    struct sim_message topic[SIM_PARTITIONS][SIM_MESSAGES_MAX];
+    int64_t topic_end[SIM_PARTITIONS];
+
+    /* group */
+    uint64_t generation;
+    bool in_group[SIM_LANES];
+    int owner[SIM_PARTITIONS]; /* lane, or -1 */
+    int64_t committed[SIM_PARTITIONS];
+
+    /* producers, by transactional id (one a lane slot) */
+    uint64_t producer_epoch[SIM_LANES];
+    bool transaction_open[SIM_LANES];
+    bool transaction_committed[SIM_LANES]; /* the outcome of the last commit that was asked for */
+    int64_t pending[SIM_LANES][SIM_PARTITIONS]; /* offsets sent in the open transaction; -1 */
+    struct sim_record records[SIM_RECORDS_MAX];
+    size_t record_count;
+
+    struct sim_stored stored[SIM_STORED_MAX];
+    size_t stored_count;
+    struct sim_rows *rows; /* the tables, as far as the oracle needs them */
+    int64_t published[SIM_PARTITIONS];
+
+    /* counters, for the report */
+    unsigned long steps, crashes, stalls, rebalances, lost_answers, aborts, fenced;
+};
+
+extern struct sim *sim; /* the world that is running */
+
+/* Ports of one lane slot. */
+void sim_source_init(struct sim_lane *lane);
+void sim_sink_init(struct sim_lane *lane);
+void sim_store_init(struct sim_lane *lane);
+
+/* The lane's process is gone: what the others see of it. */
+void sim_store_crash(struct sim_lane *lane);
+
+/* Starts a rebalance: the members of the group get new assignments. */
+void sim_rebalance(void);
+void sim_transaction_end(int lane, bool commit);
+
+/* Gives the processor back to the scheduler; a crashed lane does not return. */
+void sim_yield(void);
+uint64_t sim_random(uint64_t below);
+bool sim_chance(unsigned percent); /* false while faults are off */
+
+/* Frees and empties the store's tables. */
+void sim_rows_reset(void);

@@ -1,0 +1,332 @@
+/* Runs the lane's own code in simulated worlds, seed after seed, and judges each by the sequential
+ * oracle.
+ *
+ *   sim_lanes [--seed S] [--schedules N] [--seconds T] [--mistake M]
+ *
+ * Exit 0: every schedule held (with --mistake: the mistake was found); 1: a seed failed, which it
+ * names. */
+
+#include <assert.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "tests/sim/oracle.h"
+
+struct sim *sim;
+
+enum { FAULTY_STEPS = 220, QUIET_STEPS = 200, QUIET_STEPS_MAX = 60000 };
+
+uint64_t sim_random(uint64_t below)
+{
+    sim->random ^= sim->random << 13;
+    sim->random ^= sim->random >> 7;
+    sim->random ^= sim->random << 17;
+    return (sim->random >> 11) % below;
+}
+
+bool sim_chance(unsigned percent)
+{
+    return sim->faults && sim_random(100) < percent;
+}
+
+void sim_yield(void)
+{
+    struct sim_lane *lane = sim->running;
+    swapcontext(&lane->context, &sim->scheduler);
+}
+
+static void lane_main(int index)
+{
+    struct sim_lane *lane = &sim->lanes[index];
+    struct err err;
+
+    lane_run(lane->lane, &err);
+    lane->done = true;
+    for (;;)
+        sim_yield();
+}
+
+static void lane_start(struct sim_lane *lane)
+{
+    static struct text topics[1];
+    topics[0] = TEXT("commands");
+    const struct lane_options options = {.index = lane->index,
+                                         .audit_topic = TEXT("audit"),
+                                         .dlq_suffix = TEXT(".dlq"),
+                                         .group_id = TEXT("group"),
+                                         .command_topics = topics,
+                                         .command_topic_count = 1,
+                                         .limits = {.messages = 4, .bytes = 65536}};
+    struct err err;
+
+    memset(&lane->metrics, 0, sizeof(lane->metrics));
+    sim_source_init(lane);
+    sim_sink_init(lane);
+    sim_store_init(lane);
+    enum outcome outcome = lane_new(&options, &lane->source, &lane->sink, &lane->store,
+                                    &lane->metrics, &lane->lane, &err);
+    assert(outcome == OUTCOME_OK);
+    getcontext(&lane->context);
+    lane->context.uc_stack.ss_sp = lane->stack;
+    lane->context.uc_stack.ss_size = SIM_STACK_BYTES;
+    lane->context.uc_link = NULL;
+    makecontext(&lane->context, (void (*)(void))lane_main, 1, lane->index);
+    lane->alive = true;
+    lane->done = false;
+    lane->stalled = 0;
+}
+
+static void lane_end(struct sim_lane *lane)
+{
+    lane_free(lane->lane);
+    lane->lane = NULL;
+    lane->alive = false;
+}
+
+/* SIGKILL: the group and the transaction coordinator notice later, the database at once. */
+static void lane_crash(struct sim_lane *lane)
+{
+    sim->crashes++;
+    sim_store_crash(lane);
+    lane_end(lane);
+}
+
+static void expel(int index)
+{
+    if (!sim->in_group[index])
+        return;
+    sim->in_group[index] = false;
+    sim_rebalance();
+}
+
+static void something_happens(void)
+{
+    struct sim_lane *lane = &sim->lanes[sim_random(SIM_LANES)];
+
+    switch (sim_random(12)) {
+    case 0:
+    case 1:
+        if (lane->alive)
+            lane_crash(lane);
+        break;
+    case 2:
+    case 3:
+        lane->stalled = 5 + (int)sim_random(60);
+        sim->stalls++;
+        break;
+    case 4:
+    case 5:
+        if (!lane->alive || lane->stalled > 0)
+            expel(lane->index); /* the session timed out: a zombie, if it comes back */
+        break;
+    case 6:
+        sim_rebalance();
+        break;
+    case 7:
+        if (!lane->alive) { /* the transaction timed out */
+            sim_transaction_end(lane->index, false);
+            sim->producer_epoch[lane->index]++;
+        }
+        break;
+    default:
+        if (!lane->alive)
+            lane_start(lane);
+        break;
+    }
+}
+
+static void step(void)
+{
+    struct sim_lane *lane = &sim->lanes[sim_random(SIM_LANES)];
+
+    sim->steps++;
+    if (lane->stalled > 0)
+        lane->stalled--;
+    if (!lane->alive || lane->done || lane->stalled > 0)
+        return;
+    sim->running = lane;
+    swapcontext(&sim->scheduler, &lane->context);
+}
+
+static bool caught_up(void)
+{
+    for (int p = 0; p < SIM_PARTITIONS; p++) {
+        if (sim->committed[p] < sim->topic_end[p])
+            return false;
+    }
+    return true;
+}
+
+static bool all_done(void)
+{
+    for (int i = 0; i < SIM_LANES; i++) {
+        if (!sim->lanes[i].done)
+            return false;
+    }
+    return true;
+}
+
+static void all_start(void)
+{
+    for (int i = 0; i < SIM_LANES; i++) {
+        if (!sim->lanes[i].alive)
+            lane_start(&sim->lanes[i]);
+        sim->lanes[i].stalled = 0;
+    }
+}
+
+/* Lets everything come to an end without further faults, then stops the lanes as an operator would.
+ */
+static bool settle_down(char *ret_what)
+{
+    int steps = 0;
+
+    sim->faults = false;
+    all_start();
+    while ((steps < QUIET_STEPS || !caught_up()) && steps++ < QUIET_STEPS_MAX)
+        step();
+    for (int i = 0; i < SIM_LANES; i++)
+        lane_stop(sim->lanes[i].lane);
+    while (!all_done() && steps++ < QUIET_STEPS_MAX)
+        step();
+    for (int i = 0; i < SIM_LANES; i++)
+        lane_end(&sim->lanes[i]);
+    if (steps >= QUIET_STEPS_MAX) {
+        snprintf(ret_what, 256, "no end after %d quiet steps", steps);
+        return false;
+    }
+    return true;
+}
+
+static void world_clear(uint64_t seed, enum sim_mistake mistake)
+{
+    for (size_t i = 0; i < sim->record_count; i++) {
+        free(sim->records[i].value);
+        free(sim->records[i].key);
+    }
+    for (size_t i = 0; i < sim->stored_count; i++)
+        arena_free(sim->stored[i].memory);
+    sim->record_count = 0;
+    sim->stored_count = 0;
+    sim_rows_reset();
+    sim->random = (seed + 1) * UINT64_C(0x9E3779B97F4A7C15);
+    sim->mistake = mistake;
+    sim->now_us = 0;
+    sim->faults = true;
+    sim->steps = 0;
+    sim->generation = 0;
+    for (int p = 0; p < SIM_PARTITIONS; p++) {
+        sim->owner[p] = -1;
+        sim->committed[p] = 0;
+        sim->published[p] = 0;
+        sim->topic_end[p] = 0;
+    }
+    for (int i = 0; i < SIM_LANES; i++) {
+        if (sim->lanes[i].alive)
+            lane_end(&sim->lanes[i]);
+        sim->in_group[i] = false;
+        sim->producer_epoch[i] = 0;
+        sim->transaction_open[i] = false;
+        for (int p = 0; p < SIM_PARTITIONS; p++)
+            sim->pending[i][p] = -1;
+    }
+}
+
+static bool run_schedule(uint64_t seed, enum sim_mistake mistake, struct oracle *oracle,
+                         char *ret_what)
+{
+    world_clear(seed, mistake);
+    oracle_write_topic(oracle);
+    all_start();
+    for (int i = 0; i < FAULTY_STEPS; i++) {
+        step();
+        if (sim_random(100) < 6)
+            something_happens();
+    }
+    if (!settle_down(ret_what) || !oracle_holds(oracle, false, ret_what))
+        return false;
+
+    /* an operator goes back to the beginning: nothing is applied or published again */
+    memset(sim->committed, 0, sizeof(sim->committed));
+    if (settle_down(ret_what) && oracle_holds(oracle, true, ret_what))
+        return true;
+    memmove(ret_what + 13, ret_what, 256 - 13 - 1);
+    memcpy(ret_what, "after reset: ", 13);
+    return false;
+}
+
+static double now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+struct arguments {
+    uint64_t seed;
+    unsigned long schedules;
+    double seconds;
+    enum sim_mistake mistake;
+};
+
+static bool parse(int argc, char **argv, struct arguments *ret_arguments)
+{
+    static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+                                            {"schedules", required_argument, NULL, 'n'},
+                                            {"seconds", required_argument, NULL, 't'},
+                                            {"mistake", required_argument, NULL, 'm'},
+                                            {NULL, 0, NULL, 0}};
+    int option;
+
+    *ret_arguments = (struct arguments){.schedules = 1000000000, .seconds = 5};
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == 's')
+            ret_arguments->seed = strtoull(optarg, NULL, 10);
+        else if (option == 'n')
+            ret_arguments->schedules = strtoul(optarg, NULL, 10);
+        else if (option == 't')
+            ret_arguments->seconds = strtod(optarg, NULL);
+        else if (option == 'm')
+            ret_arguments->mistake = (enum sim_mistake)strtol(optarg, NULL, 10);
+        else
+            return false;
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    static struct oracle oracle;
+    struct arguments arguments;
+    char what[256] = "";
+
+    if (!parse(argc, argv, &arguments))
+        return 64;
+    log_configure(LOG_ERROR, LOG_LOGFMT);
+    sim = calloc(1, sizeof(*sim));
+    oracle.arena = arena_new(16 * 1024 * 1024);
+    assert(sim != NULL && oracle.arena != NULL);
+    for (int i = 0; i < SIM_LANES; i++) {
+        sim->lanes[i].index = i;
+        sim->lanes[i].stack = malloc(SIM_STACK_BYTES);
+        assert(sim->lanes[i].stack != NULL);
+    }
+
+    double start = now_s();
+    unsigned long ran = 0;
+    bool held = true;
+    while (held && ran < arguments.schedules && now_s() - start < arguments.seconds) {
+        held = run_schedule(arguments.seed + ran, arguments.mistake, &oracle, what);
+        ran++;
+    }
+    printf("%lu schedules from seed %lu in %.1f s: %lu crashes, %lu stalls, %lu rebalances, "
+           "%lu lost answers, %lu aborted and %lu fenced transactions\n",
+           ran, (unsigned long)arguments.seed, now_s() - start, sim->crashes, sim->stalls,
+           sim->rebalances, sim->lost_answers, sim->aborts, sim->fenced);
+    if (!held)
+        printf("seed %lu: %s\n", (unsigned long)(arguments.seed + ran - 1), what);
+    return held == (arguments.mistake == SIM_MISTAKE_NONE) ? 0 : 1;
+}
