@@ -56,7 +56,9 @@ static const struct role_setting forced[] = {
     {CONSUMERS, "enable.auto.commit", "false"},
     {CONSUMERS, "enable.auto.offset.store", "false"},
     {CONSUMERS, "auto.offset.reset", "earliest"},
-    {CONSUMERS, "allow.auto.create.topics", "false"},
+    /* A mistyped name must be an error. Producers obey it too, though it is listed for consumers.
+     */
+    {EVERY, "allow.auto.create.topics", "false"},
     {OF(KAFKA_LANE_CONSUMER), "enable.partition.eof", "false"},
     {OF(KAFKA_READER), "enable.partition.eof", "true"},
     {PRODUCERS, "enable.idempotence", "true"},

@@ -156,21 +156,26 @@ static rd_kafka_topic_t *topic_handle(struct sink_kafka *self, struct text name)
     return self->topics[self->topic_count++].handle;
 }
 
-/* Asks for the topics' leaders before the first message needs them: finding out then can cost a
+/* Asks for the topic's leaders before the first message needs them: finding out then can cost a
  * second. Only speed hangs on it. */
+static void warm_up_topic(struct sink_kafka *self, const char *name)
+{
+    rd_kafka_topic_t *topic = topic_handle(self, text_of(name));
+    const struct rd_kafka_metadata *metadata = NULL;
+    if (topic != NULL && rd_kafka_metadata(self->producer, 0, topic, &metadata,
+                                           METADATA_TIMEOUT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_metadata_destroy(metadata);
+}
+
 static void warm_up(struct sink_kafka *self)
 {
-    topic_handle(self, text_of(self->config->audit_topic));
+    warm_up_topic(self, self->config->audit_topic);
     for (size_t i = 0; i < self->config->command_topic_count; i++) {
-        char name[256];
+        char name[256]; /* Kafka allows 249 characters */
         snprintf(name, sizeof(name), "%s%s", self->config->command_topics[i],
                  self->config->dlq_suffix);
-        topic_handle(self, text_of(name));
+        warm_up_topic(self, name);
     }
-    const struct rd_kafka_metadata *metadata = NULL;
-    if (rd_kafka_metadata(self->producer, 0, NULL, &metadata, METADATA_TIMEOUT_MS) ==
-        RD_KAFKA_RESP_ERR_NO_ERROR)
-        rd_kafka_metadata_destroy(metadata);
 }
 
 static enum outcome reopen(struct sink *port, struct err *err)
