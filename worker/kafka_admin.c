@@ -237,7 +237,7 @@ enum outcome kafka_admin_describe(struct kafka_admin *admin, const char *const *
 /* --- create ------------------------------------------------------------------------------------
  */
 
-static enum outcome created(const rd_kafka_event_t *event, const char *name, bool *ret_created,
+static enum outcome created(rd_kafka_event_t *event, const char *name, bool *ret_created,
                             struct err *err)
 {
     if (event == NULL)
@@ -246,8 +246,8 @@ static enum outcome created(const rd_kafka_event_t *event, const char *name, boo
         return kafka_fail(rd_kafka_event_error(event), err, "create topic %s", name);
 
     size_t count;
-    const rd_kafka_topic_result_t **results = rd_kafka_CreateTopics_result_topics(
-        rd_kafka_event_CreateTopics_result((rd_kafka_event_t *)(uintptr_t)event), &count);
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
     rd_kafka_resp_err_t code =
         count == 1 ? rd_kafka_topic_result_error(results[0]) : RD_KAFKA_RESP_ERR__BAD_MSG;
     *ret_created = code == RD_KAFKA_RESP_ERR_NO_ERROR;
