@@ -3,6 +3,9 @@
 #include "base/err.h"
 #include "base/log.h"
 
+/* err.code of a failure that only another configuration can mend: exit 78. */
+#define ERR_CONFIG "CONFIG"
+
 /* The whole configuration. Settings are declared once, in settings.c: name in the environment,
  * place in the file, parser, range, default, description; --help, documentation and `check` are
  * made from that table.

@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "config/config.h"
+
 /* A page is some tens of KiB at most: twelve command types, five steps. */
 enum { PAGE_BYTES_MAX = 1024 * 1024 };
 enum { CONNECTIONS_MAX = 32, IDLE_SECONDS = 10, BACKLOG = 16, HOST_MAX = 256 };
@@ -114,10 +116,10 @@ static enum outcome socket_open(const char *listen_at, int *ret_socket, struct e
     const char *port;
 
     if (!split(listen_at, host, &port))
-        return err_set(err, OUTCOME_FATAL, "config", "http.listen: must be address:port");
+        return err_set(err, OUTCOME_FATAL, ERR_CONFIG, "http.listen: must be address:port");
     int failure = getaddrinfo(host, port, &hints, &address);
     if (failure != 0)
-        return err_set(err, OUTCOME_FATAL, "config", "http.listen: %s", gai_strerror(failure));
+        return err_set(err, OUTCOME_FATAL, ERR_CONFIG, "http.listen: %s", gai_strerror(failure));
 
     int fd = socket(address->ai_family, address->ai_socktype | SOCK_CLOEXEC, address->ai_protocol);
     int yes = 1;
@@ -126,7 +128,7 @@ static enum outcome socket_open(const char *listen_at, int *ret_socket, struct e
         *ret_socket = fd;
         return OUTCOME_OK;
     }
-    err_set(err, OUTCOME_FATAL, "config", "http.listen: %s", strerror(errno));
+    err_set(err, OUTCOME_FATAL, ERR_CONFIG, "http.listen: %s", strerror(errno));
     if (fd >= 0)
         close(fd);
     return OUTCOME_FATAL;

@@ -20,7 +20,7 @@ struct admin_page {
  * listen  "address:port", "[address]:port"; port 0: any free one
  * pages   borrowed, as is the context
  *
- * FATAL   the address is not one, is taken or forbidden; the text names setting and reason */
+ * FATAL   code ERR_CONFIG: the address is not one, is taken or forbidden */
 enum outcome admin_http_start(const char *listen, const struct admin_page *pages, size_t page_count,
                               void *context, struct admin_http **ret_server, struct err *err);
 

@@ -10,6 +10,7 @@
 
 #include "base/timestamp.h"
 #include "config/nearest.h"
+#include "repo/migrate.h"
 
 extern char **environ;
 
@@ -84,10 +85,10 @@ static bool refused_by_database(const char *code)
     return false;
 }
 
-static bool refused_by_broker(const char *code)
+static bool refused_otherwise(const char *code)
 {
     return strstr(code, "AUTH") != NULL || strstr(code, "UNKNOWN_TOPIC") != NULL ||
-           strcmp(code, "config") == 0;
+           strcmp(code, ERR_CONFIG) == 0 || strcmp(code, MIGRATE_SCHEMA) == 0;
 }
 
 enum exit_code exit_code_of(const struct err *err)
@@ -102,7 +103,7 @@ enum exit_code exit_code_of(const struct err *err)
     case OUTCOME_FATAL:
         break;
     }
-    return refused_by_database(err->code) || refused_by_broker(err->code) ? EXIT_CONFIG : EXIT_BUG;
+    return refused_by_database(err->code) || refused_otherwise(err->code) ? EXIT_CONFIG : EXIT_BUG;
 }
 
 enum exit_code cli_fail_err(const struct arguments *arguments, const struct err *err)

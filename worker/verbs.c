@@ -1,6 +1,8 @@
 #include "worker/verbs.h"
 
 const struct verb *const verbs[] = {
+    &verb_run,
+    &verb_migrate,
     &verb_version,
     &verb_help_verb,
 };
