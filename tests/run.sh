@@ -44,7 +44,7 @@ while (($# > 0)); do
             usage >&2
             exit 64
         }
-        list | grep -q "^$2 " || {
+        list | grep "^$2 " >/dev/null || {
             printf 'no such suite: %s; there are:\n' "$2" >&2
             list >&2
             exit 64
@@ -180,12 +180,15 @@ count() {
     tally "$1" "$ok" "$bad" "$3"
 }
 
+# sum_of PATTERN FILE: of the numbers that match.
+sum_of() { { grep -oP "$1" "$2" || true; } | awk '{n += $1} END {print n + 0}'; }
+
 # cmocka's own numbers are summed; a program that dies without them, or that is no cmocka program,
 # counts as one.
 count_ctest() {
     local ok bad programs_failed plain
-    ok=$(grep -oP '\[  PASSED  \] \K[0-9]+(?= test)' "$logs/$1.log" | awk '{n += $1} END {print n + 0}')
-    bad=$(grep -oP '\[  FAILED  \] \K[0-9]+(?= test)' "$logs/$1.log" | awk '{n += $1} END {print n + 0}')
+    ok=$(sum_of '\[  PASSED  \] \K[0-9]+(?= test)' "$logs/$1.log")
+    bad=$(sum_of '\[  FAILED  \] \K[0-9]+(?= test)' "$logs/$1.log")
     programs_failed=$(grep -oP 'tests? passed, \K[0-9]+(?= tests? failed)' "$logs/$1.log" | tail -n 1 || true)
     plain=$(grep -c ': Test command:' "$logs/$1.log" || true)
     if ((bad < ${programs_failed:-0})); then
