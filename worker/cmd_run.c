@@ -100,23 +100,28 @@ static bool pause_or_signal(void *context, int64_t pause_ms)
     return state->caught == 0;
 }
 
-/* Until every lane has ended. The first SIGTERM or SIGINT lets them finish, the second does not
- * wait for that: what is in hand will be delivered again. */
+/* A supervisor that signals both a process and its group sends two at once and means one. */
+enum { SECOND_SIGNAL_AFTER_US = 1000 * 1000 };
+
+/* Until every lane has ended. The first SIGTERM or SIGINT lets them finish, another one a second
+ * later does not wait for that: what is in hand will be delivered again. */
 static void run_until_drained(struct daemon_state *state)
 {
+    int64_t stopping_since_us = 0;
+
     while (supervisor_running(state->supervisor) > 0) {
         int caught = sigwaitinfo(&state->signals, NULL);
         bool asked = caught == SIGTERM || caught == SIGINT;
 
-        if (asked && atomic_load(&state->health.stopping)) {
-            log_plain(LOG_WARN, "second signal, not waiting");
-            _exit(EXIT_TRY_AGAIN);
-        }
         if (!asked && !supervisor_gave_up(state->supervisor))
             continue;
         if (!atomic_exchange(&state->health.stopping, 1)) {
             log_line(LOG_INFO, "stopping", LOG_STR("why", asked ? "signal" : "a lane gave up"));
+            stopping_since_us = clock_monotonic_us();
             supervisor_stop(state->supervisor);
+        } else if (asked && clock_monotonic_us() - stopping_since_us > SECOND_SIGNAL_AFTER_US) {
+            log_plain(LOG_WARN, "second signal, not waiting");
+            _exit(EXIT_TRY_AGAIN);
         }
     }
 }
@@ -242,8 +247,8 @@ const struct verb verb_run = {
     .description =
         "Applies commands from Kafka to PostgreSQL exactly once and publishes an audit event\n"
         "for each, until SIGTERM or SIGINT: then the batches in hand are finished and the\n"
-        "consumer group is left. A second signal ends the process at once (exit 75); what was\n"
-        "in hand is delivered again.\n\n"
+        "consumer group is left. Another signal a second later ends the process at once (exit\n"
+        "75); what was in hand is delivered again.\n\n"
         "At start it waits for broker and database up to worker.startup_deadline (then exit\n"
         "69), and refuses to run on a schema that is too old or without its topics (exit 78);\n"
         "once running it waits for ever. A lane that fails is built anew after a pause; when\n"
