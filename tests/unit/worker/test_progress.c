@@ -1,0 +1,202 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "worker/progress.h"
+
+/* A store that answers load_published() from a script and fails on everything else. */
+struct scripted_store {
+    struct store port;
+    enum outcome outcome;
+    int64_t stored;
+};
+
+static enum outcome load_published(struct store *port, struct published_offset *offsets,
+                                   size_t count, struct arena *arena, struct err *err)
+{
+    const struct scripted_store *self = (const struct scripted_store *)port;
+
+    (void)arena;
+    if (self->outcome != OUTCOME_OK)
+        return err_set(err, self->outcome, "08006", "scripted");
+    for (size_t i = 0; i < count; i++)
+        offsets[i].offset = self->stored;
+    return OUTCOME_OK;
+}
+
+static const struct store_ops ops = {.load_published = load_published};
+
+struct fixture {
+    struct arena *arena;
+    struct progress progress;
+    struct message message;
+    struct entry entry;
+};
+
+static int setup(void **state)
+{
+    static struct fixture fixture;
+
+    fixture = (struct fixture){.arena = arena_new(1024 * 1024)};
+    fixture.message = (struct message){.topic = TEXT("t"), .partition = 3, .offset = 10};
+    fixture.entry = (struct entry){.message = &fixture.message, .topic_id = 1};
+    *state = &fixture;
+    return fixture.arena != NULL ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    progress_release(&fixture->progress);
+    arena_free(fixture->arena);
+    return 0;
+}
+
+static void assign(struct fixture *fixture, int64_t committed, int64_t stored)
+{
+    struct scripted_store store = {.port.ops = &ops, .stored = stored};
+    const struct published_offset floor = {.topic_id = 1, .partition = 3, .offset = committed};
+    struct err err;
+
+    assert_int_equal(
+        progress_assigned(&fixture->progress, &floor, 1, &store.port, fixture->arena, &err),
+        OUTCOME_OK);
+}
+
+static bool published_at(struct fixture *fixture, int64_t offset)
+{
+    fixture->message.offset = offset;
+    return progress_is_published(&fixture->progress, &fixture->entry);
+}
+
+static const struct published_offset *unsaved(struct fixture *fixture, size_t expected)
+{
+    size_t count;
+    const struct published_offset *offsets =
+        progress_unsaved(&fixture->progress, fixture->arena, &count);
+
+    assert_int_equal(count, expected);
+    return offsets;
+}
+
+static void test_progress_assigned__what_the_store_knows_is_published(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assign(fixture, 0, 8);
+
+    assert_true(published_at(fixture, 7));
+    assert_false(published_at(fixture, 8));
+    unsaved(fixture, 0);
+}
+
+static void test_progress_assigned__what_the_group_committed_is_published_and_unsaved(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assign(fixture, 12, 8);
+
+    assert_true(published_at(fixture, 11));
+    assert_false(published_at(fixture, 12));
+    assert_int_equal(unsaved(fixture, 1)->offset, 12);
+}
+
+static void test_progress_assigned__a_store_that_is_away_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    struct scripted_store store = {.port.ops = &ops, .outcome = OUTCOME_RETRY};
+    const struct published_offset floor = {.topic_id = 1, .partition = 3, .offset = 12};
+    struct err err;
+
+    assert_int_equal(
+        progress_assigned(&fixture->progress, &floor, 1, &store.port, fixture->arena, &err),
+        OUTCOME_RETRY);
+
+    assert_false(published_at(fixture, 0));
+}
+
+static void test_progress_published__moves_behind_the_batch_until_it_is_saved(void **state)
+{
+    struct fixture *fixture = *state;
+    struct batch batch = {.entries = &fixture->entry, .count = 1};
+
+    assign(fixture, 0, 0);
+    progress_published(&fixture->progress, &batch);
+
+    const struct published_offset *offsets = unsaved(fixture, 1);
+    assert_int_equal(offsets->offset, 11);
+    assert_false(offsets->reset);
+    progress_saved(&fixture->progress, offsets, 1);
+    unsaved(fixture, 0);
+}
+
+static void test_progress_saved__what_moved_meanwhile_stays_unsaved(void **state)
+{
+    struct fixture *fixture = *state;
+    struct batch batch = {.entries = &fixture->entry, .count = 1};
+
+    assign(fixture, 0, 0);
+    progress_published(&fixture->progress, &batch);
+    const struct published_offset *offsets = unsaved(fixture, 1);
+    fixture->message.offset = 11;
+    progress_published(&fixture->progress, &batch);
+    progress_saved(&fixture->progress, offsets, 1);
+
+    assert_int_equal(unsaved(fixture, 1)->offset, 12);
+}
+
+static void test_progress_saw_new__below_the_published_offset_lowers_it(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assign(fixture, 0, 100);
+    fixture->message.offset = 10;
+    progress_saw_new(&fixture->progress, &fixture->entry);
+
+    assert_false(published_at(fixture, 10));
+    assert_true(published_at(fixture, 9));
+    const struct published_offset *offsets = unsaved(fixture, 1);
+    assert_int_equal(offsets->offset, 10);
+    assert_true(offsets->reset);
+}
+
+static void test_progress_saw_new__at_the_published_offset_changes_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assign(fixture, 0, 10);
+    progress_saw_new(&fixture->progress, &fixture->entry);
+
+    unsaved(fixture, 0);
+}
+
+static void test_progress_forget__nothing_is_known_any_more(void **state)
+{
+    struct fixture *fixture = *state;
+
+    assign(fixture, 0, 100);
+    progress_forget(&fixture->progress);
+
+    assert_false(published_at(fixture, 10));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_progress_assigned__what_the_store_knows_is_published),
+        TEST(test_progress_assigned__what_the_group_committed_is_published_and_unsaved),
+        TEST(test_progress_assigned__a_store_that_is_away_is_told),
+        TEST(test_progress_published__moves_behind_the_batch_until_it_is_saved),
+        TEST(test_progress_saved__what_moved_meanwhile_stays_unsaved),
+        TEST(test_progress_saw_new__below_the_published_offset_lowers_it),
+        TEST(test_progress_saw_new__at_the_published_offset_changes_nothing),
+        TEST(test_progress_forget__nothing_is_known_any_more),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
