@@ -11,6 +11,7 @@
 #include "base/timestamp.h"
 #include "config/nearest.h"
 #include "repo/migrate.h"
+#include "worker/kafka_client.h"
 
 extern char **environ;
 
@@ -415,11 +416,21 @@ enum exit_code cli_main(int argc, char **argv, const struct verb *const *verbs, 
     return code;
 }
 
+/* The problems that librdkafka sees come on top, so that all are reported at once. */
 enum outcome cli_config_load(const struct arguments *arguments, struct config *ret_config,
                              struct config_problems *ret_problems, struct err *err)
 {
-    return config_load(arguments->config_file, environ, arguments->overrides,
-                       arguments->override_count, ret_config, ret_problems, err);
+    enum outcome outcome = config_load(arguments->config_file, environ, arguments->overrides,
+                                       arguments->override_count, ret_config, ret_problems, err);
+
+    if (outcome == OUTCOME_FATAL)
+        return outcome;
+    if (!kafka_config_check(ret_config, ret_problems))
+        return err_no_memory(err, "configuration");
+    if (ret_problems->count > 0)
+        return err_set(err, OUTCOME_REJECT, ERR_CONFIG, "configuration: %zu problems",
+                       ret_problems->count);
+    return OUTCOME_OK;
 }
 
 enum exit_code cli_config(const struct arguments *arguments, struct config *ret_config)

@@ -96,9 +96,10 @@ static void rows_print(const struct columns *columns, json_t *array, FILE *strea
     json_array_foreach(array, index, object)
     {
         for (size_t i = 0; i < columns->count; i++) {
-            char *text = cell_text(json_object_get(object, columns->names[i]), CELL_BYTES_MAX);
-            cell_print(text != NULL ? text : "", columns->widths[i], i + 1 == columns->count,
-                       stream);
+            bool last = i + 1 == columns->count; /* runs on as far as it must */
+            char *text = cell_text(json_object_get(object, columns->names[i]),
+                                   last ? SIZE_MAX : CELL_BYTES_MAX);
+            cell_print(text != NULL ? text : "", columns->widths[i], last, stream);
             free(text);
         }
         fputc('\n', stream);
