@@ -1,0 +1,451 @@
+#include "tests/unit/repo/recording.h"
+
+#include "base/timestamp.h"
+#include "repo/audit_repo.h"
+
+enum { COLUMNS = 23, SECOND_US = 1000000 };
+
+static const struct audit_event a_command_event = {
+    .id = {{0x02}},
+    .occurred_at_us = SECOND_US,
+    .category = {"key", 3},
+    .action = {"key.used", 8},
+    .outcome = {"applied", 7},
+    .actor = {.json = {"{\"a\":1}", 7}},
+    .subject = {.json = {"{\"b\":1}", 7}},
+    .resource = {.json = {"{\"c\":1}", 7}},
+    .metadata = {.json = {"{\"d\":1}", 7}},
+    .correlation_id = {"corr", 4},
+    .error = {.json = {"{\"e\":1}", 7}},
+    .entity = {"k-1", 3},
+    .command_source = {"src", 3},
+    .command_id = {"c-1", 3},
+    .command_type = {"type", 4},
+    .command_digest = {{0xDD}},
+    .topic_id = 3,
+    .partition = 0,
+    .offset = 41,
+    .traceparent = {"tp", 2},
+    .tracestate = {"ts", 2},
+    .carried_correlation_id = {"ccid", 4},
+};
+
+static const struct audit_event a_plain_event = {
+    .id = {{0x01}},
+    .occurred_at_us = 2 * SECOND_US,
+    .category = {"auth", 4},
+    .action = {"login", 5},
+};
+
+#define ID_1 "01000000-0000-0000-0000-000000000000"
+#define ID_2 "02000000-0000-0000-0000-000000000000"
+
+/* A row of the table as SELECT answers, of a_command_event with another id. */
+static struct cell *event_cells(struct recording_executor *db, const struct uuid *id)
+{
+    struct cell *cells = ARENA_ARRAY(db->arena, struct cell, COLUMNS);
+    const struct cell filled[COLUMNS] = {
+        scripted_uuid(id),
+        scripted_time(db, SECOND_US),
+        scripted_text(TEXT("key")),
+        scripted_text(TEXT("key.used")),
+        scripted_text(TEXT("applied")),
+        scripted_text(TEXT("{\"a\":1}")),
+        scripted_text(TEXT_ABSENT),
+        scripted_text(TEXT("\1{\"c\":1}")),
+        scripted_text(TEXT_ABSENT),
+        scripted_text(TEXT("corr")),
+        scripted_text(TEXT_ABSENT),
+        scripted_text(TEXT("k-1")),
+        scripted_text(TEXT("src")),
+        scripted_text(TEXT("c-1")),
+        scripted_text(TEXT("type")),
+        scripted_uuid(&a_command_event.command_digest),
+        {"\0\3", 2},
+        {"\0\0\0\5", 4},
+        scripted_int8(db, 41),
+        scripted_text(TEXT("tp")),
+        scripted_text(TEXT("ts")),
+        scripted_text(TEXT("ccid")),
+        scripted_text(TEXT("old")),
+    };
+
+    assert_non_null(cells);
+    memcpy(cells, filled, sizeof(filled));
+    return cells;
+}
+
+static void run(struct recording *recording, const struct statement *statement,
+                struct rows *ret_rows)
+{
+    assert_int_equal(
+        executor_run(&recording->db.port, statement, recording->arena, ret_rows, &recording->err),
+        OUTCOME_OK);
+}
+
+/* --- record --------------------------------------------------------------------------------- */
+
+static void test_audit_record__sends_every_column_sorted_by_id(void **state)
+{
+    struct recording *recording = *state;
+    const struct audit_event *const events[] = {&a_command_event, &a_plain_event};
+    struct statement statement;
+    struct rows rows;
+
+    assert_int_equal(audit_record_prepare(events, 2, recording->arena, &statement, &recording->err),
+                     OUTCOME_OK);
+    script(recording, scripted_affected(2));
+    run(recording, &statement, &rows);
+
+    assert_recorded_name(&recording->db, 0, "audit.record");
+    ASSERT_RECORDED_SQL(&recording->db, 0, "INSERT INTO auth_audit_events (id, occurred_at",
+                        "unnest($1::uuid[]", "$23::text[])");
+    assert_null(strstr(recording->db.statements[0].sql, "ON CONFLICT"));
+    ASSERT_RECORDED_PARAMS(&recording->db, 0, "{" ID_1 "," ID_2 "}",
+                           "{1970-01-01T00:00:02.000000Z,1970-01-01T00:00:01.000000Z}",
+                           "{auth,key}", "{login,key.used}", "{NULL,applied}", "{NULL,{\"a\":1}}",
+                           "{NULL,{\"b\":1}}", "{NULL,{\"c\":1}}", "{NULL,{\"d\":1}}",
+                           "{NULL,corr}", "{NULL,{\"e\":1}}", "{NULL,k-1}", "{NULL,src}",
+                           "{NULL,c-1}", "{NULL,type}",
+                           "{NULL,dd000000-0000-0000-0000-000000000000}", "{NULL,3}", "{NULL,0}",
+                           "{NULL,41}", "{NULL,tp}", "{NULL,ts}", "{NULL,ccid}", "{NULL,NULL}");
+}
+
+static void test_audit_record__a_full_arena_is_fatal(void **state)
+{
+    struct recording *recording = *state;
+    CLEANUP(arena_freep) struct arena *none = arena_new(0);
+    const struct audit_event *const events[] = {&a_plain_event};
+    struct statement statement;
+
+    assert_int_equal(audit_record_prepare(events, 1, none, &statement, &recording->err),
+                     OUTCOME_FATAL);
+    assert_string_equal(recording->err.code, ERR_NO_MEMORY);
+}
+
+/* --- append --------------------------------------------------------------------------------- */
+
+static void test_audit_append__tells_whether_it_was_new(void **state)
+{
+    struct recording *recording = *state;
+    bool appended = false;
+
+    script(recording, scripted_affected(1));
+    script(recording, scripted_affected(0));
+    assert_int_equal(audit_append(&recording->db.port, &a_plain_event, recording->arena, &appended,
+                                  &recording->err),
+                     OUTCOME_OK);
+    assert_true(appended);
+    assert_int_equal(audit_append(&recording->db.port, &a_plain_event, recording->arena, &appended,
+                                  &recording->err),
+                     OUTCOME_OK);
+    assert_false(appended);
+
+    assert_recorded_name(&recording->db, 0, "audit.append");
+    ASSERT_RECORDED_SQL(&recording->db, 0, "ON CONFLICT (id) DO NOTHING");
+}
+
+static void test_audit_append__blank_category_and_action_are_rejected_unasked(void **state)
+{
+    struct recording *recording = *state;
+    struct audit_event event = a_plain_event;
+    bool appended = false;
+
+    event.category = TEXT(" \t");
+    assert_int_equal(
+        audit_append(&recording->db.port, &event, recording->arena, &appended, &recording->err),
+        OUTCOME_REJECT);
+    assert_string_equal(recording->err.code, "audit.postgres.invalid_category");
+    event = a_plain_event;
+    event.action = TEXT("");
+    assert_int_equal(
+        audit_append(&recording->db.port, &event, recording->arena, &appended, &recording->err),
+        OUTCOME_REJECT);
+    assert_string_equal(recording->err.code, "audit.postgres.invalid_action");
+
+    assert_recording_done(&recording->db, 0, 0);
+}
+
+/* --- find ----------------------------------------------------------------------------------- */
+
+static void test_audit_find__answers_in_the_order_of_the_ids(void **state)
+{
+    struct recording *recording = *state;
+    const struct uuid ids[] = {{{0x02}}, {{0x09}}, {{0x01}}, {{0x02}}};
+    const struct audit_event *events[4];
+    struct statement statement;
+    struct rows rows;
+    struct cell *cells = ARENA_ARRAY(recording->arena, struct cell, 2 * COLUMNS);
+
+    memcpy(cells, event_cells(&recording->db, &ids[0]), COLUMNS * sizeof(cells[0]));
+    memcpy(cells + COLUMNS, event_cells(&recording->db, &ids[2]), COLUMNS * sizeof(cells[0]));
+    script(recording, scripted_rows(cells, 2, COLUMNS));
+    assert_int_equal(audit_find_prepare(ids, 4, recording->arena, &statement, &recording->err),
+                     OUTCOME_OK);
+    run(recording, &statement, &rows);
+    assert_int_equal(audit_find_read(&rows, ids, 4, recording->arena, events, &recording->err),
+                     OUTCOME_OK);
+
+    assert_recorded_name(&recording->db, 0, "audit.find");
+    ASSERT_RECORDED_SQL(&recording->db, 0, "WHERE id = ANY($1::uuid[])");
+    assert_true(uuid_equal(&events[0]->id, &ids[0]));
+    assert_null(events[1]);
+    assert_true(uuid_equal(&events[2]->id, &ids[2]));
+    assert_ptr_equal(events[3], events[0]);
+}
+
+static void test_audit_find__reads_every_column(void **state)
+{
+    struct recording *recording = *state;
+    const struct uuid id = {{0x07}};
+    const struct rows rows = {1, 1, COLUMNS, event_cells(&recording->db, &id)};
+    const struct audit_event *event;
+
+    assert_int_equal(audit_find_read(&rows, &id, 1, recording->arena, &event, &recording->err),
+                     OUTCOME_OK);
+
+    assert_int_equal(event->occurred_at_us, SECOND_US);
+    assert_true(text_is(event->category, "key"));
+    assert_true(text_is(event->action, "key.used"));
+    assert_true(text_is(event->outcome, "applied"));
+    assert_true(text_is(event->actor.json, "{\"a\":1}"));
+    assert_false(text_present(event->subject.json));
+    assert_true(text_is(event->resource.json, "{\"c\":1}"));
+    assert_true(text_is(event->correlation_id, "corr"));
+    assert_false(text_present(event->error.json));
+    assert_true(text_is(event->entity, "k-1"));
+    assert_true(text_is(event->command_source, "src"));
+    assert_true(text_is(event->command_id, "c-1"));
+    assert_true(text_is(event->command_type, "type"));
+    assert_int_equal(event->command_digest.bytes[0], 0xDD);
+    assert_int_equal(event->topic_id, 3);
+    assert_int_equal(event->partition, 5);
+    assert_int_equal(event->offset, 41);
+    assert_true(text_is(event->traceparent, "tp"));
+    assert_true(text_is(event->tracestate, "ts"));
+    assert_true(text_is(event->carried_correlation_id, "ccid"));
+    assert_true(text_is(event->legacy_id, "old"));
+}
+
+static void test_audit_find__an_unreadable_row_is_fatal(void **state)
+{
+    struct recording *recording = *state;
+    const struct uuid id = {{0x07}};
+    struct cell *cells = event_cells(&recording->db, &id);
+    const struct rows rows = {1, 1, COLUMNS, cells};
+    const struct audit_event *event;
+
+    cells[1] = (struct cell){"\177\377\377\377\377\377\377\377", 8};
+
+    assert_int_equal(audit_find_read(&rows, &id, 1, recording->arena, &event, &recording->err),
+                     OUTCOME_FATAL);
+    assert_non_null(strstr(recording->err.text, "column 2"));
+}
+
+/* --- list ----------------------------------------------------------------------------------- */
+
+static const struct audit_filter everything = {
+    .since_us = TIMESTAMP_ABSENT,
+    .until_us = TIMESTAMP_ABSENT,
+    .after_occurred_at_us = TIMESTAMP_ABSENT,
+    .limit = 10,
+};
+
+static void list(struct recording *recording, const struct audit_filter *filter)
+{
+    const struct audit_event *events;
+    size_t count;
+
+    script(recording, scripted_rows(NULL, 0, COLUMNS));
+    assert_int_equal(
+        audit_list(&recording->db.port, filter, recording->arena, &events, &count, &recording->err),
+        OUTCOME_OK);
+    assert_int_equal(count, 0);
+}
+
+static void test_audit_list__without_filters_has_no_condition(void **state)
+{
+    struct recording *recording = *state;
+
+    list(recording, &everything);
+
+    ASSERT_RECORDED_SQL(&recording->db, 0, "FROM auth_audit_events ORDER BY occurred_at, id",
+                        "LIMIT 10");
+    assert_int_equal(recording->db.statements[0].param_count, 0);
+}
+
+static void test_audit_list__every_filter_is_a_condition(void **state)
+{
+    struct recording *recording = *state;
+    const struct audit_filter filter = {
+        .entity = TEXT("e"),
+        .actor_id = TEXT("a"),
+        .category = TEXT("c"),
+        .action = TEXT("x"),
+        .command_id = TEXT("i"),
+        .since_us = 0,
+        .until_us = SECOND_US,
+        .after_occurred_at_us = 2 * SECOND_US,
+        .after_id = {{0x01}},
+        .limit = 3,
+    };
+
+    list(recording, &filter);
+
+    ASSERT_RECORDED_SQL(&recording->db, 0, "WHERE entity = $1", "AND actor->>'id' = $2",
+                        "AND category = $3", "AND action = $4", "AND command_id = $5",
+                        "AND occurred_at >= $6", "AND occurred_at < $7",
+                        "AND (occurred_at, id) > ($8, $9)", "LIMIT 3");
+    ASSERT_RECORDED_PARAMS(&recording->db, 0, "e", "a", "c", "x", "i",
+                           "1970-01-01T00:00:00.000000Z", "1970-01-01T00:00:01.000000Z",
+                           "1970-01-01T00:00:02.000000Z", ID_1);
+}
+
+static void test_audit_list__hands_out_the_rows_in_order(void **state)
+{
+    struct recording *recording = *state;
+    const struct uuid id = {{0x07}};
+    const struct audit_event *events;
+    size_t count;
+
+    script(recording, scripted_rows(event_cells(&recording->db, &id), 1, COLUMNS));
+    assert_int_equal(audit_list(&recording->db.port, &everything, recording->arena, &events, &count,
+                                &recording->err),
+                     OUTCOME_OK);
+
+    assert_int_equal(count, 1);
+    assert_true(uuid_equal(&events[0].id, &id));
+}
+
+static void test_audit_list__a_failure_names_the_question(void **state)
+{
+    struct recording *recording = *state;
+    const struct audit_event *events;
+    size_t count;
+
+    script_failure(recording);
+    assert_int_equal(audit_list(&recording->db.port, &everything, recording->arena, &events, &count,
+                                &recording->err),
+                     OUTCOME_RETRY);
+
+    assert_int_equal(strncmp(recording->err.text, "audit.list: ", 12), 0);
+}
+
+/* --- topics --------------------------------------------------------------------------------- */
+
+static void test_topics_intern__inserts_the_missing_and_asks_in_order(void **state)
+{
+    struct recording *recording = *state;
+    const struct text names[] = {TEXT("b"), TEXT("a")};
+    const struct cell cells[] = {{"\0\2", 2}, {"\0\1", 2}};
+    int32_t ids[2];
+
+    script(recording, scripted_affected(1));
+    script(recording, scripted_rows(cells, 2, 1));
+    assert_int_equal(
+        topics_intern(&recording->db.port, names, 2, recording->arena, ids, &recording->err),
+        OUTCOME_OK);
+
+    assert_int_equal(ids[0], 2);
+    assert_int_equal(ids[1], 1);
+    ASSERT_RECORDED_SQL(&recording->db, 0, "INSERT INTO catalyst_topics", "WHERE NOT EXISTS",
+                        "ON CONFLICT (name) DO NOTHING");
+    ASSERT_RECORDED_SQL(&recording->db, 1, "ORDER BY u.nth");
+    ASSERT_RECORDED_PARAMS(&recording->db, 0, "{b,a}");
+    ASSERT_RECORDED_PARAMS(&recording->db, 1, "{b,a}");
+    assert_recording_done(&recording->db, 2, 1);
+}
+
+static void test_topics_intern__a_missing_answer_is_fatal(void **state)
+{
+    struct recording *recording = *state;
+    const struct text names[] = {TEXT("a")};
+    int32_t ids[1];
+
+    script(recording, scripted_affected(1));
+    script(recording, scripted_rows(NULL, 0, 1));
+
+    assert_int_equal(
+        topics_intern(&recording->db.port, names, 1, recording->arena, ids, &recording->err),
+        OUTCOME_FATAL);
+}
+
+/* --- published offsets ------------------------------------------------------------------------ */
+
+static void test_published_offsets_load__fills_them_in_order(void **state)
+{
+    struct recording *recording = *state;
+    struct published_offset offsets[] = {{.topic_id = 1, .partition = 4}, {.topic_id = 2}};
+    const struct cell cells[] = {scripted_int8(&recording->db, 10),
+                                 scripted_int8(&recording->db, 0)};
+
+    script(recording, scripted_rows(cells, 2, 1));
+    assert_int_equal(
+        published_offsets_load(&recording->db.port, offsets, 2, recording->arena, &recording->err),
+        OUTCOME_OK);
+
+    assert_int_equal(offsets[0].offset, 10);
+    assert_int_equal(offsets[1].offset, 0);
+    assert_recorded_name(&recording->db, 0, "published_offsets.load");
+    ASSERT_RECORDED_SQL(&recording->db, 0, "LEFT JOIN catalyst_consumer_offsets", "ORDER BY u.nth");
+    ASSERT_RECORDED_PARAMS(&recording->db, 0, "{1,2}", "{4,0}");
+}
+
+static void test_published_offsets_load__another_number_of_rows_is_fatal(void **state)
+{
+    struct recording *recording = *state;
+    struct published_offset offset = {.topic_id = 1};
+
+    script(recording, scripted_rows(NULL, 0, 1));
+
+    assert_int_equal(
+        published_offsets_load(&recording->db.port, &offset, 1, recording->arena, &recording->err),
+        OUTCOME_FATAL);
+}
+
+static void test_published_offsets_save__resets_only_what_is_asked_to(void **state)
+{
+    struct recording *recording = *state;
+    const struct published_offset offsets[] = {
+        {.topic_id = 1, .partition = 4, .offset = 10},
+        {.topic_id = 2, .partition = 5, .offset = 3, .reset = true},
+    };
+    struct statement statement;
+    struct rows rows;
+
+    assert_int_equal(
+        published_offsets_save_prepare(offsets, 2, recording->arena, &statement, &recording->err),
+        OUTCOME_OK);
+    script(recording, scripted_affected(2));
+    run(recording, &statement, &rows);
+
+    assert_recorded_name(&recording->db, 0, "published_offsets.save");
+    ASSERT_RECORDED_SQL(&recording->db, 0, "INSERT INTO catalyst_consumer_offsets", "ORDER BY",
+                        "ON CONFLICT (topic_id, \"partition\") DO UPDATE", "greatest(");
+    ASSERT_RECORDED_PARAMS(&recording->db, 0, "{1,2}", "{4,5}", "{10,3}", "{2}", "{5}");
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, recording_setup, recording_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_audit_record__sends_every_column_sorted_by_id),
+        TEST(test_audit_record__a_full_arena_is_fatal),
+        TEST(test_audit_append__tells_whether_it_was_new),
+        TEST(test_audit_append__blank_category_and_action_are_rejected_unasked),
+        TEST(test_audit_find__answers_in_the_order_of_the_ids),
+        TEST(test_audit_find__reads_every_column),
+        TEST(test_audit_find__an_unreadable_row_is_fatal),
+        TEST(test_audit_list__without_filters_has_no_condition),
+        TEST(test_audit_list__every_filter_is_a_condition),
+        TEST(test_audit_list__hands_out_the_rows_in_order),
+        TEST(test_audit_list__a_failure_names_the_question),
+        TEST(test_topics_intern__inserts_the_missing_and_asks_in_order),
+        TEST(test_topics_intern__a_missing_answer_is_fatal),
+        TEST(test_published_offsets_load__fills_them_in_order),
+        TEST(test_published_offsets_load__another_number_of_rows_is_fatal),
+        TEST(test_published_offsets_save__resets_only_what_is_asked_to),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
