@@ -102,17 +102,57 @@ static size_t headers_bytes(const struct lettering *letter)
     return bytes;
 }
 
-static void write_headers(struct lettering *letter, const struct message *message,
-                          const struct dead_letter_reason *reason,
-                          const struct dead_letter_limits *limits, bool redacted, bool truncated)
+/* How much of what was received is sent on. */
+struct portion {
+    bool headers;
+    size_t key_bytes;
+    size_t value_bytes;
+};
+
+/* The record's size without its value. */
+static size_t write_headers(struct lettering *letter, const struct message *message,
+                            const struct dead_letter_reason *reason,
+                            const struct dead_letter_limits *limits, bool redacted, bool truncated,
+                            const struct portion *portion)
 {
     letter->count = 0;
-    add_received(letter, message, redacted, truncated);
+    if (portion->headers)
+        add_received(letter, message, redacted, truncated);
     add_own(letter, message, reason, limits);
     if (redacted)
         add_text(letter, FLAG_REDACTED, TEXT("true"));
     if (truncated)
         add_decimal(letter, FLAG_TRUNCATED, (int64_t)message->value.length);
+    return portion->key_bytes + headers_bytes(letter) + RECORD_OVERHEAD_BYTES;
+}
+
+/* A record that Kafka does not take would come back for ever: the value gives way, then the headers
+ * received, then the key. */
+static bool write_within(struct lettering *letter, const struct message *message,
+                         const struct dead_letter_reason *reason,
+                         const struct dead_letter_limits *limits, bool redacted,
+                         struct portion *portion)
+{
+    const size_t max = limits->max_record_bytes;
+
+    size_t fixed = write_headers(letter, message, reason, limits, redacted, false, portion);
+    if (fixed + portion->value_bytes <= max)
+        return false;
+    fixed = write_headers(letter, message, reason, limits, redacted, true, portion);
+    if (fixed > max) {
+        portion->headers = false;
+        fixed = write_headers(letter, message, reason, limits, redacted, true, portion);
+    }
+    if (fixed > max) {
+        size_t excess = fixed - max;
+        size_t cut = excess < portion->key_bytes ? excess : portion->key_bytes;
+        portion->key_bytes -= cut;
+        fixed -= cut;
+    }
+    size_t room = fixed < max ? max - fixed : 0;
+    if (portion->value_bytes > room)
+        portion->value_bytes = room;
+    return true;
 }
 
 enum outcome dead_letter_encode(const struct message *message,
@@ -133,22 +173,15 @@ enum outcome dead_letter_encode(const struct message *message,
     if (topic == NULL || letter.headers == NULL)
         return err_no_memory(err, "batch arena");
 
-    write_headers(&letter, message, reason, limits, redacted, false);
-    size_t fixed = message->key.length + headers_bytes(&letter) + RECORD_OVERHEAD_BYTES;
-    bool truncated = fixed + value.length > limits->max_record_bytes;
-    if (truncated) {
-        write_headers(&letter, message, reason, limits, redacted, true);
-        fixed = message->key.length + headers_bytes(&letter) + RECORD_OVERHEAD_BYTES;
-        value.length = fixed < limits->max_record_bytes ? limits->max_record_bytes - fixed : 0;
-    }
+    struct portion portion = {true, message->key.length, value.length};
+    *ret_truncated = write_within(&letter, message, reason, limits, redacted, &portion);
     if (letter.full)
         return err_no_memory(err, "batch arena");
-    *ret_truncated = truncated;
     *ret_record = (struct outgoing){
         .topic = text_of(topic),
         .timestamp_ms = message->timestamp_ms,
-        .key = message->key,
-        .value = value,
+        .key = {message->key.data, portion.key_bytes},
+        .value = {value.data, portion.value_bytes},
         .headers = letter.headers,
         .header_count = letter.count,
     };

@@ -29,7 +29,8 @@ struct dead_letter_reason {
 struct dead_letter_limits {
     struct text suffix;         /* of the topic: ".dlq" */
     struct text connector_name; /* the consumer group */
-    size_t max_record_bytes;    /* key + value + headers; a longer value is truncated */
+    size_t max_record_bytes;    /* key + value + headers and what Kafka adds; a longer value is
+                                   truncated; headers, then the key, when they alone are too long */
 };
 
 /* ret_record      in the arena, or borrowed from the message

@@ -1,0 +1,453 @@
+#include <stdio.h>
+
+#include "events/base64.h"
+#include "events/dead_letter.h"
+#include "support.h"
+
+#define KEY_ISSUE_TYPE "dev.catalyst.key.issue.v1"
+
+static const struct dead_letter_reason reason = {DEAD_LETTER_DECODE, "field", "email: missing"};
+static const struct dead_letter_limits limits = {{".dlq", 4}, {"group-1", 7}, 1000000};
+
+static struct outgoing encode_within(void **state, const struct message *message,
+                                     const struct dead_letter_limits *within, bool *ret_truncated)
+{
+    struct outgoing record;
+    struct err err;
+
+    assert_int_equal(
+        dead_letter_encode(message, &reason, within, *state, &record, ret_truncated, &err),
+        OUTCOME_OK);
+    return record;
+}
+
+static struct outgoing encode(void **state, const struct message *message)
+{
+    bool truncated = true;
+    struct outgoing record = encode_within(state, message, &limits, &truncated);
+
+    assert_false(truncated);
+    assert_int_equal(header_times(&record, "catalyst-dlq-truncated"), 0);
+    return record;
+}
+
+static void assert_bytes(const struct outgoing *record, const char *name, const void *bytes,
+                         size_t length)
+{
+    struct text value = header_text(record, name);
+
+    assert_int_equal(value.length, length);
+    assert_memory_equal(value.data, bytes, length);
+}
+
+static void test_dead_letter_encode__as_received_with_both_header_families(void **state)
+{
+    struct message message = command_of(*state, "t", hex(*state, "c1ff00"));
+    message.key = hex(*state, "00ff");
+    add_header(*state, &message, "x", hex(*state, "ff"));
+    add_header(*state, &message, "x", (struct slice){NULL, 0});
+    message.offset = 0x0102030405060708;
+    message.partition = 0x01020304;
+
+    struct outgoing record = encode(state, &message);
+
+    assert_text(record.topic, "catalyst.identity.commands.dlq");
+    assert_slice(record.key, message.key);
+    assert_slice(record.value, message.value);
+    assert_int_equal(record.timestamp_ms, message.timestamp_ms);
+    assert_int_equal(record.header_count, message.header_count + 12);
+    for (size_t i = 0; i < message.header_count; i++) {
+        assert_slice(slice_of_text(record.headers[i].name), slice_of_text(message.headers[i].name));
+        assert_slice(record.headers[i].value, message.headers[i].value);
+    }
+    assert_null(record.headers[message.header_count - 1].value.data);
+    assert_text(header_text(&record, "__connect.errors.topic"), "catalyst.identity.commands");
+    assert_text(header_text(&record, "__connect.errors.partition"), "16909060");
+    assert_text(header_text(&record, "__connect.errors.offset"), "72623859790382856");
+    assert_text(header_text(&record, "__connect.errors.connector.name"), "group-1");
+    assert_text(header_text(&record, "__connect.errors.stage"), "VALUE_CONVERTER");
+    assert_text(header_text(&record, "__connect.errors.class.name"), "field");
+    assert_text(header_text(&record, "__connect.errors.exception.message"), "email: missing");
+    assert_text(header_text(&record, "kafka_dlt-original-topic"), "catalyst.identity.commands");
+    assert_bytes(&record, "kafka_dlt-original-partition", "\1\2\3\4", 4);
+    assert_bytes(&record, "kafka_dlt-original-offset", "\1\2\3\4\5\6\7\x08", 8);
+    assert_bytes(&record, "kafka_dlt-original-timestamp", "\x00\x00\x01\x9b\x7c\xa9\x8f\x2e", 8);
+    assert_text(header_text(&record, "kafka_dlt-exception-message"), "email: missing");
+}
+
+static void test_dead_letter_encode__apply_stage(void **state)
+{
+    const struct dead_letter_reason refused = {DEAD_LETTER_APPLY, "sqlstate", "users: 22P05"};
+    struct message message = command_of(*state, "t", hex(*state, "80"));
+    struct outgoing record;
+    bool truncated;
+    struct err err;
+
+    assert_int_equal(
+        dead_letter_encode(&message, &refused, &limits, *state, &record, &truncated, &err),
+        OUTCOME_OK);
+
+    assert_text(header_text(&record, "__connect.errors.stage"), "TASK_PUT");
+    assert_text(header_text(&record, "__connect.errors.class.name"), "sqlstate");
+    assert_text(header_text(&record, "kafka_dlt-exception-message"), "users: 22P05");
+}
+
+static void test_dead_letter_encode__tombstone_and_no_key(void **state)
+{
+    struct message message = command_of(*state, KEY_ISSUE_TYPE, (struct slice){NULL, 0});
+    message.timestamp_ms = -1;
+
+    struct outgoing record = encode(state, &message);
+
+    assert_null(record.value.data);
+    assert_null(record.key.data);
+    assert_int_equal(record.timestamp_ms, -1);
+    assert_bytes(&record, "kafka_dlt-original-timestamp", "\xff\xff\xff\xff\xff\xff\xff\xff", 8);
+}
+
+static void test_dead_letter_encode__second_failure_replaces(void **state)
+{
+    struct message message = command_of(*state, "t", hex(*state, "80"));
+    struct outgoing first = encode(state, &message);
+    struct message again = {.topic = TEXT("other"),
+                            .partition = 1,
+                            .offset = 2,
+                            .timestamp_ms = 3,
+                            .value = first.value,
+                            .headers = first.headers,
+                            .header_count = first.header_count};
+    add_header(*state, &again, "__connect.errors.task.id", slice_of_text(TEXT("0")));
+    add_header(*state, &again, "kafka_dlt-exception-stacktrace", slice_of_text(TEXT("at ...")));
+
+    struct outgoing second = encode(state, &again);
+
+    assert_int_equal(second.header_count, first.header_count);
+    for (size_t i = 0; i < second.header_count; i++)
+        assert_int_equal(
+            header_times(&second, arena_printf(*state, "%.*s", TEXT_ARG(second.headers[i].name))),
+            1);
+    assert_text(header_text(&second, "__connect.errors.topic"), "other");
+    assert_text(header_text(&second, "__connect.errors.offset"), "2");
+    assert_absent(header_text(&second, "__connect.errors.task.id"));
+    assert_absent(header_text(&second, "kafka_dlt-exception-stacktrace"));
+    assert_text(second.topic, "other.dlq");
+}
+
+/* --- redaction --- */
+
+static void assert_redacted(void **state, const struct message *message, struct slice expected)
+{
+    struct outgoing record = encode(state, message);
+
+    assert_slice(record.value, expected);
+    assert_text(header_text(&record, "catalyst-dlq-redacted"), "true");
+}
+
+static void assert_untouched(void **state, const struct message *message)
+{
+    struct outgoing record = encode(state, message);
+
+    assert_ptr_equal(record.value.data, message->value.data);
+    assert_int_equal(record.value.length, message->value.length);
+    assert_int_equal(header_times(&record, "catalyst-dlq-redacted"), 0);
+}
+
+static void test_redaction__msgpack(void **state)
+{
+    struct message message = command_of(
+        *state, KEY_ISSUE_TYPE,
+        packed(*state, "{'hash':'h','secret':'s','token':{'a':[1,2]},'plaintext':7,'x':'y'}"));
+
+    assert_redacted(state, &message,
+                    packed(*state, "{'hash':'h','secret':'[redacted]','token':'[redacted]',"
+                                   "'plaintext':'[redacted]','x':'y'}"));
+}
+
+static void test_redaction__msgpack_other_bytes_stay(void **state)
+{
+    /* lengths longer than need be, binary, a key that is no text, a key twice */
+    struct message message =
+        command_of(*state, KEY_ISSUE_TYPE,
+                   hex(*state, "df00000005 d90161 c40100 01 02 a6736563726574 a173"
+                               "a6736563726574 c40173 a162 ca3fc00000"));
+
+    assert_redacted(state, &message,
+                    hex(*state, "df00000005 d90161 c40100 01 02"
+                                "a6736563726574 aa5b72656461637465645d"
+                                "a6736563726574 aa5b72656461637465645d a162 ca3fc00000"));
+}
+
+static void test_redaction__json_other_bytes_stay(void **state)
+{
+    struct message message = command_of(
+        *state, KEY_ISSUE_TYPE,
+        slice_of_text(quoted(*state, " {  'a' : { 'secret' : 'kept' } ,\n 'secret':'a\\'b}',"
+                                     "'\\u0074oken' : [ {'x':']'} , 2 ]\t,'plaintext':1e3,"
+                                     "'secret':true , 'big':123456789012345678901234567890 } \n")));
+    set_header(*state, &message, "content-type", "application/json");
+
+    assert_redacted(
+        state, &message,
+        slice_of_text(quoted(*state, " {  'a' : { 'secret' : 'kept' } ,\n 'secret':'[redacted]',"
+                                     "'\\u0074oken' : '[redacted]'\t,'plaintext':'[redacted]',"
+                                     "'secret':'[redacted]' , "
+                                     "'big':123456789012345678901234567890 } \n")));
+}
+
+static void test_redaction__whatever_the_content_type_says(void **state)
+{
+    struct message message =
+        command_of(*state, KEY_ISSUE_TYPE, slice_of_text(TEXT("{\"secret\":\"s\"}")));
+
+    assert_redacted(state, &message, slice_of_text(TEXT("{\"secret\":\"[redacted]\"}")));
+
+    set_header(*state, &message, "content-type", NULL);
+    assert_redacted(state, &message, slice_of_text(TEXT("{\"secret\":\"[redacted]\"}")));
+
+    message.value = packed(*state, "{'secret':'s'}");
+    assert_redacted(state, &message, packed(*state, "{'secret':'[redacted]'}"));
+}
+
+static void test_redaction__type_given_twice(void **state)
+{
+    struct message message = command_of(*state, KEY_ISSUE_TYPE, packed(*state, "{'secret':'s'}"));
+    add_header(*state, &message, "ce_type", slice_of_text(TEXT("other")));
+
+    assert_redacted(state, &message, packed(*state, "{'secret':'[redacted]'}"));
+}
+
+static void test_redaction__nil_and_what_lies_deeper_stay(void **state)
+{
+    struct message message =
+        command_of(*state, KEY_ISSUE_TYPE,
+                   packed(*state, "{'secret':null,'metadata':{'secret':'x'},'hash':5}"));
+    assert_untouched(state, &message);
+
+    message.value = slice_of_text(quoted(*state, "{'token': null ,'a':[{'secret':1}]}"));
+    assert_untouched(state, &message);
+
+    message.value = slice_of_text(TEXT("{}"));
+    assert_untouched(state, &message);
+
+    message.value = slice_of_text(TEXT("  { } "));
+    assert_untouched(state, &message);
+}
+
+static void test_redaction__other_types_stay(void **state)
+{
+    struct message message =
+        command_of(*state, "dev.catalyst.key.revoke.v1", packed(*state, "{'secret':'s'}"));
+    assert_untouched(state, &message);
+
+    message.value = slice_of_text(TEXT("{\"secret\":\"s\"}"));
+    assert_untouched(state, &message);
+}
+
+static void test_redaction__what_cannot_be_parsed_goes_out_byte_for_byte(void **state)
+{
+    const struct slice bodies[] = {
+        hex(*state, "81 a6736563726574"),           /* cut */
+        hex(*state, "82 a6736563726574 a173 a161"), /* cut behind the secret */
+        hex(*state, "81 a6736563726574 a173 00"),   /* bytes behind the end */
+        hex(*state, "91 a173"),
+        hex(*state, "c1"),
+        slice_of_text(TEXT("{\"secret\":\"s\"")),
+        slice_of_text(TEXT("{\"secret\":\"s\"} x")),
+        slice_of_text(TEXT("{\"secret\":s}")),
+        slice_of_text(TEXT("[\"secret\"]")),
+        slice_of_text(TEXT("secret")),
+        slice_of_text(TEXT("{\"secret\":\"\xff\"}")),
+        slice_of_text(TEXT(" ")),
+        {(const uint8_t *)"", 0},
+    };
+
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        struct message message = command_of(*state, KEY_ISSUE_TYPE, bodies[i]);
+        assert_untouched(state, &message);
+    }
+}
+
+static struct message structured(void **state, const char *json)
+{
+    struct message message = {.topic = TEXT("t"), .value = slice_of_text(quoted(*state, json))};
+
+    set_header(*state, &message, "content-type", "application/cloudevents+json");
+    return message;
+}
+
+static void test_redaction__structured_mode(void **state)
+{
+    struct message message = structured(
+        state, "{'data' : {'secret':'s','x':1}, 'type':'" KEY_ISSUE_TYPE "','secret':'kept'}");
+
+    assert_redacted(state, &message,
+                    slice_of_text(quoted(*state, "{'data' : {'secret':'[redacted]','x':1}, "
+                                                 "'type':'" KEY_ISSUE_TYPE "','secret':'kept'}")));
+
+    /* without a content type either */
+    set_header(*state, &message, "content-type", NULL);
+    assert_redacted(state, &message,
+                    slice_of_text(quoted(*state, "{'data' : {'secret':'[redacted]','x':1}, "
+                                                 "'type':'" KEY_ISSUE_TYPE "','secret':'kept'}")));
+
+    message = structured(state, "{'type':'other','data':{'secret':'s'}}");
+    assert_untouched(state, &message);
+
+    message = structured(state, "{'type':'" KEY_ISSUE_TYPE "','data':[1]}");
+    assert_untouched(state, &message);
+
+    message = structured(state, "{'type':'" KEY_ISSUE_TYPE "','data':{'secret':'s'}");
+    assert_untouched(state, &message);
+}
+
+static struct slice with_base64(void **state, struct slice data)
+{
+    struct buffer json;
+
+    buffer_init(&json, *state);
+    buffer_append_text(&json, quoted(*state, "{'type':'" KEY_ISSUE_TYPE "','data_base64':'"));
+    base64_append(&json, data);
+    buffer_append_literal(&json, "\"}");
+    return buffer_slice(&json);
+}
+
+static void test_redaction__structured_base64(void **state)
+{
+    struct message message = structured(state, "{}");
+
+    message.value = with_base64(state, packed(*state, "{'secret':'s'}"));
+    assert_redacted(state, &message, with_base64(state, packed(*state, "{'secret':'[redacted]'}")));
+
+    message.value = with_base64(state, slice_of_text(TEXT("{\"token\":\"s\"}")));
+    assert_redacted(state, &message,
+                    with_base64(state, slice_of_text(TEXT("{\"token\":\"[redacted]\"}"))));
+
+    message.value = with_base64(state, packed(*state, "{'hash':'h'}"));
+    assert_untouched(state, &message);
+
+    message = structured(state, "{'type':'" KEY_ISSUE_TYPE "','data_base64':'***'}");
+    assert_untouched(state, &message);
+}
+
+/* --- size --- */
+
+static size_t record_bytes(const struct outgoing *record)
+{
+    size_t bytes = record->key.length + record->value.length;
+
+    for (size_t i = 0; i < record->header_count; i++)
+        bytes += record->headers[i].name.length + record->headers[i].value.length;
+    return bytes;
+}
+
+static void test_dead_letter_encode__cuts_a_value_that_does_not_fit(void **state)
+{
+    uint8_t *bytes = arena_alloc(*state, 5000);
+    struct message message = command_of(*state, "t", (struct slice){bytes, 5000});
+    const struct dead_letter_limits small = {TEXT(".dlq"), TEXT("g"), 3000};
+    bool truncated = false;
+
+    memset(bytes, 'x', 5000);
+    struct outgoing record = encode_within(state, &message, &small, &truncated);
+
+    assert_true(truncated);
+    assert_text(header_text(&record, "catalyst-dlq-truncated"), "5000");
+    assert_ptr_equal(record.value.data, bytes);
+    assert_true(record.value.length > 1000);
+    assert_true(record_bytes(&record) <= small.max_record_bytes);
+
+    /* the failure of what was cut before: the flag stays as it was */
+    struct message again = {.topic = TEXT("t"),
+                            .value = {bytes, 10},
+                            .headers = record.headers,
+                            .header_count = record.header_count};
+    record = encode_within(state, &again, &small, &truncated);
+    assert_false(truncated);
+    assert_text(header_text(&record, "catalyst-dlq-truncated"), "5000");
+
+    again.value.length = 4000;
+    record = encode_within(state, &again, &small, &truncated);
+    assert_true(truncated);
+    assert_int_equal(header_times(&record, "catalyst-dlq-truncated"), 1);
+    assert_text(header_text(&record, "catalyst-dlq-truncated"), "4000");
+}
+
+static void test_dead_letter_encode__a_secret_is_redacted_before_the_cut(void **state)
+{
+    const struct dead_letter_limits small = {TEXT(".dlq"), TEXT("g"), 1400};
+    struct buffer body;
+    bool truncated;
+
+    buffer_init(&body, *state);
+    buffer_append_literal(&body, "{\"secret\":\"");
+    for (int i = 0; i < 3000; i++)
+        buffer_append_byte(&body, 's');
+    buffer_append_literal(&body, "\"}");
+    struct message message = command_of(*state, KEY_ISSUE_TYPE, buffer_slice(&body));
+    struct outgoing record = encode_within(state, &message, &small, &truncated);
+
+    assert_false(truncated); /* redacted, it fits */
+    assert_slice(record.value, slice_of_text(TEXT("{\"secret\":\"[redacted]\"}")));
+}
+
+static void test_dead_letter_encode__headers_and_key_that_leave_no_room(void **state)
+{
+    const struct dead_letter_limits small = {TEXT(".dlq"), TEXT("g"), 2000};
+    uint8_t *bytes = arena_calloc(*state, 1, 5000);
+    struct message message = command_of(*state, "t", (struct slice){bytes, 100});
+    bool truncated;
+
+    message.key = (struct slice){bytes, 1500};
+    add_header(*state, &message, "large", (struct slice){bytes, 5000});
+    struct outgoing record = encode_within(state, &message, &small, &truncated);
+
+    assert_true(truncated);
+    assert_true(record_bytes(&record) <= small.max_record_bytes);
+    assert_text(header_text(&record, "__connect.errors.exception.message"), "email: missing");
+    assert_int_equal(header_times(&record, "large"), 0);
+}
+
+static void test_dead_letter_encode__full_arena_is_fatal_at_every_allocation(void **state)
+{
+    struct message message = command_of(*state, KEY_ISSUE_TYPE, packed(*state, "{'secret':'s'}"));
+    struct outgoing record;
+    bool truncated;
+    struct err err;
+    size_t ceiling = 16;
+
+    for (;; ceiling += 16) {
+        struct arena *small = arena_new(ceiling);
+        enum outcome outcome =
+            dead_letter_encode(&message, &reason, &limits, small, &record, &truncated, &err);
+        arena_free(small);
+        if (outcome == OUTCOME_OK)
+            break;
+        assert_int_equal(outcome, OUTCOME_FATAL);
+    }
+    assert_true(ceiling < 65536);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_dead_letter_encode__as_received_with_both_header_families),
+        cmocka_unit_test(test_dead_letter_encode__apply_stage),
+        cmocka_unit_test(test_dead_letter_encode__tombstone_and_no_key),
+        cmocka_unit_test(test_dead_letter_encode__second_failure_replaces),
+        cmocka_unit_test(test_redaction__msgpack),
+        cmocka_unit_test(test_redaction__msgpack_other_bytes_stay),
+        cmocka_unit_test(test_redaction__json_other_bytes_stay),
+        cmocka_unit_test(test_redaction__whatever_the_content_type_says),
+        cmocka_unit_test(test_redaction__type_given_twice),
+        cmocka_unit_test(test_redaction__nil_and_what_lies_deeper_stay),
+        cmocka_unit_test(test_redaction__other_types_stay),
+        cmocka_unit_test(test_redaction__what_cannot_be_parsed_goes_out_byte_for_byte),
+        cmocka_unit_test(test_redaction__structured_mode),
+        cmocka_unit_test(test_redaction__structured_base64),
+        cmocka_unit_test(test_dead_letter_encode__cuts_a_value_that_does_not_fit),
+        cmocka_unit_test(test_dead_letter_encode__a_secret_is_redacted_before_the_cut),
+        cmocka_unit_test(test_dead_letter_encode__headers_and_key_that_leave_no_room),
+        cmocka_unit_test(test_dead_letter_encode__full_arena_is_fatal_at_every_allocation),
+    };
+    return cmocka_run_group_tests(tests, arena_setup, arena_teardown);
+}
