@@ -25,8 +25,8 @@ static void append_columns(struct buffer *sql, const char *table, const char *co
 /* One row per group, at least one; user, org and membership come again in each. Everything reads
  * from the same snapshot, which separate statements would not.
  *
- * $1 user, $2 org, $3 membership, $4 with groups. The ANY (ARRAY[...]) joins: a look-up per row
- * whatever the planner thinks of the tables' sizes. */
+ * $1 user, $2 org, $3 membership, $4 with groups. OFFSET 0 keeps the joins look-ups
+ * per row, whatever the planner thinks of the tables' sizes. */
 static const char *identity_sql(struct arena *arena)
 {
     const struct record_sql *user = record_sql_of(&user_spec);
@@ -60,7 +60,8 @@ static const char *identity_sql(struct arena *arena)
         &sql,
         " FROM member, LATERAL (SELECT l.wanted, min(l.place) AS place"
         " FROM unnest(member.group_ids) WITH ORDINALITY AS l(wanted, place) GROUP BY l.wanted)"
-        " AS listed JOIN auth_groups AS g ON g.id = ANY (ARRAY[listed.wanted]) WHERE $4)"
+        " AS listed, LATERAL (SELECT * FROM auth_groups WHERE id = listed.wanted OFFSET 0) AS g"
+        " WHERE $4)"
         ", label AS (SELECT s.source, s.place, e.position, e.key, e.value::text AS value FROM ("
         "SELECT 1 AS source, 0 AS place, labels::json AS labels FROM asker"
         " UNION ALL SELECT 2, 0, labels::json FROM home"
@@ -81,8 +82,9 @@ static const char *identity_sql(struct arena *arena)
     append_columns(&sql, "team", group->columns);
     buffer_append_literal(
         &sql,
-        ", ARRAY(SELECT e.entitlement FROM subject JOIN auth_entitlements AS e"
-        " ON e.subject_kind = ANY (ARRAY[subject.kind]) AND e.subject_id = ANY (ARRAY[subject.id])"
+        ", ARRAY(SELECT e.entitlement FROM subject, LATERAL (SELECT entitlement, created_at"
+        " FROM auth_entitlements WHERE subject_kind = subject.kind AND subject_id = subject.id"
+        " OFFSET 0) AS e"
         " GROUP BY e.entitlement ORDER BY min(e.created_at), e.entitlement)"
         ", ARRAY(SELECT key FROM label ORDER BY source, place, position)"
         ", ARRAY(SELECT value FROM label ORDER BY source, place, position)"

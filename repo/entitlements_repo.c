@@ -7,12 +7,11 @@
 DEFINE_STORE_POINTERS(entitlement)
 DEFINE_STORE_GET(entitlement)
 
-/* ANY (ARRAY[...]): a look-up per row whatever the planner thinks of the table's size, see
- * store_remove_prepare(). */
+/* OFFSET 0 keeps this a look-up per row: without it the planner joins, and a join planned while the
+ * table was small reads all of it when it no longer is. */
 static const char triple_taken[] =
-    "EXISTS (SELECT FROM auth_entitlements AS e WHERE e.subject_kind = ANY (ARRAY[u.subject_kind])"
-    " AND e.subject_id = ANY (ARRAY[u.subject_id]) AND e.entitlement = ANY (ARRAY[u.entitlement])"
-    " AND e.id <> u.id)";
+    "EXISTS (SELECT FROM auth_entitlements AS e WHERE e.subject_kind = u.subject_kind"
+    " AND e.subject_id = u.subject_id AND e.entitlement = u.entitlement AND e.id <> u.id OFFSET 0)";
 
 static struct store_upsert upsert_form(bool keep, struct arena *arena)
 {

@@ -5,10 +5,10 @@
 DEFINE_STORE_POINTERS(org)
 DEFINE_STORE_GET(org)
 
-/* ANY (ARRAY[...]): a look-up per row whatever the planner thinks of the table's size, see
- * store_remove_prepare(). */
+/* OFFSET 0 keeps this a look-up per row: without it the planner joins, and a join planned while the
+ * table was small reads all of it when it no longer is. */
 static const char slug_taken[] =
-    "EXISTS (SELECT FROM auth_orgs AS o WHERE o.slug = ANY (ARRAY[u.slug]) AND o.id <> u.id)";
+    "EXISTS (SELECT FROM auth_orgs AS o WHERE o.slug = u.slug AND o.id <> u.id OFFSET 0)";
 
 enum outcome orgs_upsert_prepare(const struct org *const *orgs, size_t count, struct arena *arena,
                                  enum write_result *ret_results, struct write *ret_write,

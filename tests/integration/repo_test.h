@@ -48,7 +48,8 @@ void pending_wait_blocked(struct pg_fixture *t);
 /* Its outcome; releases it. */
 enum outcome pending_join(struct pending *pending, struct err *ret_err);
 
-/* Index entries of the table that led to a row since the transaction began. */
+/* How many index entries of the table have led this connection to a row: take the difference of two
+ * within one transaction. */
 int64_t rows_fetched_by_index(struct pg_fixture *t, const char *table);
 
 /* BEGIN and COMMIT on the fixture's connection. */

@@ -166,9 +166,10 @@ static void test_orgs_upsert__looks_slugs_up_whatever_was_analysed(void **state)
                       " FROM generate_series(1, 6000) AS i");
 
     begin(t);
+    int64_t before = rows_fetched_by_index(t, "auth_orgs");
     ASSERT_OK(orgs_upsert(t->db, pointers, MANY, t->arena, results, &err));
 
-    assert_in_range(rows_fetched_by_index(t, "auth_orgs"), 0, MANY + 100);
+    assert_in_range(rows_fetched_by_index(t, "auth_orgs") - before, 0, MANY + 100);
     commit(t);
     assert_int_equal(results[0], WRITE_UPDATED);
     assert_int_equal(results[MANY - 1], WRITE_CREATED);

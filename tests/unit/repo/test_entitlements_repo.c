@@ -6,9 +6,8 @@
 #define TIME "2026-01-02T03:04:05.678901Z"
 #define GUARD                                                                                      \
     " WHERE NOT (EXISTS (SELECT FROM auth_entitlements AS e"                                       \
-    " WHERE e.subject_kind = ANY (ARRAY[u.subject_kind])"                                          \
-    " AND e.subject_id = ANY (ARRAY[u.subject_id])"                                                \
-    " AND e.entitlement = ANY (ARRAY[u.entitlement]) AND e.id <> u.id))"                           \
+    " WHERE e.subject_kind = u.subject_kind AND e.subject_id = u.subject_id"                       \
+    " AND e.entitlement = u.entitlement AND e.id <> u.id OFFSET 0))"                               \
     " ORDER BY u.id COLLATE \"C\" ON CONFLICT (id) DO UPDATE SET"                                  \
     " subject_kind = excluded.subject_kind, subject_id = excluded.subject_id,"                     \
     " entitlement = excluded.entitlement,"

@@ -34,7 +34,7 @@ static void test_orgs_upsert__leaves_out_rows_whose_slug_is_taken(void **state)
     ASSERT_RECORDED_SQL(&t->db, 0, "INSERT INTO auth_orgs (" COLUMNS ") SELECT u.id, u.slug",
                         "FROM unnest(",
                         " WHERE NOT (EXISTS (SELECT FROM auth_orgs AS o"
-                        " WHERE o.slug = ANY (ARRAY[u.slug]) AND o.id <> u.id))"
+                        " WHERE o.slug = u.slug AND o.id <> u.id OFFSET 0))"
                         " ORDER BY u.id COLLATE \"C\""
                         " ON CONFLICT (id) DO UPDATE SET slug = excluded.slug,"
                         " status = excluded.status, owner_user_id = excluded.owner_user_id,"
