@@ -98,7 +98,8 @@ enum outcome kafka_admin_create(struct kafka_admin *admin, const struct kafka_ne
 /* Whether the consumer group may be used: reads its committed offset of one partition. */
 enum outcome kafka_probe_group(const struct config *config, int timeout_ms, struct err *err);
 
-/* Whether records of the topic may be read: fetches at the end of its first partition. */
+/* Whether records of the topic may be read: fetches at the end of its first partition.
+ * The topic must be there. */
 enum outcome kafka_probe_read(const struct config *config, const char *topic, int timeout_ms,
                               struct err *err);
 

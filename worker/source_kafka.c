@@ -321,63 +321,57 @@ static void pause_all(struct source_kafka *self)
                error_of(rd_kafka_pause_partitions(self->consumer, list)));
 }
 
-/* Fills in positions that are not known, or no longer hold. */
-static enum outcome refresh_positions(struct source_kafka *self, struct err *err)
+/* Partitions that stayed through a revocation begin again at their committed offsets, because the
+ * batch that was dropped held messages of theirs too. */
+static enum outcome seek_committed(struct source_kafka *self, struct err *err)
 {
-    CLEANUP(rd_kafka_topic_partition_list_destroyp)
-    rd_kafka_topic_partition_list_t *unknown =
-        rd_kafka_topic_partition_list_new((int)self->assigned_count + 1);
-    if (unknown == NULL)
-        return err_no_memory(err, "consumer positions");
-    for (size_t i = 0; i < self->assigned_count; i++) {
-        if (self->rewind || self->assigned[i].next_offset == RD_KAFKA_OFFSET_INVALID)
-            rd_kafka_topic_partition_list_add(unknown, self->assigned[i].topic,
-                                              self->assigned[i].partition);
-    }
-    if (unknown->cnt == 0)
-        return OUTCOME_OK;
-
-    rd_kafka_resp_err_t code = rd_kafka_committed(self->consumer, unknown, COMMITTED_TIMEOUT_MS);
-    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < unknown->cnt; i++)
-        code = unknown->elems[i].err;
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return kafka_fail(code, err, "committed offsets of group %s", self->group_id);
-
-    for (int i = 0; i < unknown->cnt; i++) {
-        const rd_kafka_topic_partition_t *partition = &unknown->elems[i];
-        find_assigned(self, partition->topic, partition->partition)->next_offset =
-            partition->offset >= 0 ? partition->offset : RD_KAFKA_OFFSET_BEGINNING;
-    }
-    return OUTCOME_OK;
-}
-
-/* Every partition is sought to where this member stands: librdkafka drops what it had prefetched
- * when a partition is paused, and where the program had not taken a message of that partition yet
- * it would go on behind what was dropped (seen in 2.0.2). The seek comes after the resumption,
- * which makes anything fetched in between outdated. */
-static enum outcome resume_all(struct source_kafka *self, struct err *err)
-{
-    enum outcome outcome = refresh_positions(self, err);
-    if (outcome != OUTCOME_OK)
-        return outcome;
-
     CLEANUP(rd_kafka_topic_partition_list_destroyp)
     rd_kafka_topic_partition_list_t *list = assigned_list(self);
     if (list == NULL)
         return err_no_memory(err, "consumer positions");
-    if (list->cnt > 0) {
-        if (self->paused)
+    if (list->cnt == 0)
+        return OUTCOME_OK;
+
+    rd_kafka_resp_err_t code = rd_kafka_committed(self->consumer, list, COMMITTED_TIMEOUT_MS);
+    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++)
+        code = list->elems[i].err;
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_fail(code, err, "committed offsets of group %s", self->group_id);
+
+    for (int i = 0; i < list->cnt; i++) {
+        if (list->elems[i].offset < 0)
+            list->elems[i].offset = RD_KAFKA_OFFSET_BEGINNING;
+        self->assigned[i].next_offset = list->elems[i].offset;
+    }
+    rd_kafka_error_t *error = rd_kafka_seek_partitions(self->consumer, list, SEEK_TIMEOUT_MS);
+    if (error == NULL)
+        return OUTCOME_OK;
+    code = rd_kafka_error_code(error);
+    rd_kafka_error_destroy(error);
+    return kafka_fail(code, err, "seek to the committed offsets of group %s", self->group_id);
+}
+
+/* librdkafka goes on behind the last message that it handed out. The seek comes after the
+ * resumption, which makes anything fetched in between outdated. */
+static enum outcome resume_all(struct source_kafka *self, struct err *err)
+{
+    if (self->paused) {
+        CLEANUP(rd_kafka_topic_partition_list_destroyp)
+        rd_kafka_topic_partition_list_t *list = assigned_list(self);
+        if (list == NULL)
+            return err_no_memory(err, "consumer positions");
+        if (list->cnt > 0)
             report(self, "resuming partitions failed",
                    error_of(rd_kafka_resume_partitions(self->consumer, list)));
-        rd_kafka_error_t *error = rd_kafka_seek_partitions(self->consumer, list, SEEK_TIMEOUT_MS);
-        if (error != NULL) {
-            rd_kafka_resp_err_t code = rd_kafka_error_code(error);
-            rd_kafka_error_destroy(error);
-            return kafka_fail(code, err, "seek to the positions of group %s", self->group_id);
-        }
+        self->paused = false;
     }
-    self->paused = false;
-    self->rewind = false;
+    if (self->rewind) {
+        received_clear(&self->stash);
+        enum outcome outcome = seek_committed(self, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+        self->rewind = false;
+    }
     return OUTCOME_OK;
 }
 
@@ -604,15 +598,11 @@ static enum outcome poll(struct source *port, int timeout_ms, const struct batch
     if (self->broken)
         return err_no_memory(err, "consumer assignment");
 
-    if (self->paused || self->rewind) {
-        if (self->rewind)
-            received_clear(&self->stash);
-        enum outcome outcome = resume_all(self, err);
-        if (outcome != OUTCOME_OK)
-            return outcome;
-    }
+    enum outcome outcome = resume_all(self, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
 
-    enum outcome outcome = fill_stash(self, timeout_ms, limits, err);
+    outcome = fill_stash(self, timeout_ms, limits, err);
     /* What came before the error is taken first; the error comes again if it lasts. */
     if (self->stash.count == 0) {
         probe(self);

@@ -1,0 +1,421 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "tests/integration/kafka/kafka_fixture.h"
+#include "worker/source_kafka.h"
+
+static const struct batch_limits MANY = {10000, 4 * 1024 * 1024};
+static const struct batch_limits ONE = {1, 4 * 1024 * 1024};
+
+static struct source_kafka *open_source(const struct config *config, int lane)
+{
+    struct source_kafka *source = NULL;
+    struct err err = {0};
+    if (source_kafka_new(config, lane, &source, &err) != OUTCOME_OK)
+        fail_msg("%s", err.text);
+    return source;
+}
+
+/* Polls both until the second has partitions, that is: until a rebalance took from the first. */
+static void poll_until_generation_moves(struct source *first, struct source *second)
+{
+    uint64_t before = source_generation(first);
+    for (int i = 0; i < 100 && source_generation(first) == before; i++) {
+        const struct message *messages;
+        size_t count;
+        struct err err;
+        (void)source_poll(first, 50, &ONE, &messages, &count, &err);
+        (void)source_poll(second, 50, &ONE, &messages, &count, &err);
+    }
+    assert_int_not_equal(source_generation(first), before);
+}
+
+/* Takes everything there is, each value once: values are "<partition>-<n>". */
+static void assert_drains(struct source *source, int partitions, int each, int taken_before)
+{
+    int next[16] = {0};
+    int total = taken_before;
+    const struct message *messages;
+    size_t count;
+    while (total < partitions * each && (count = rig_poll(source, &MANY, &messages)) > 0) {
+        for (size_t i = 0; i < count; i++) {
+            const struct message *message = &messages[i];
+            if (next[message->partition] == 0)
+                next[message->partition] = (int)message->offset;
+            assert_int_equal(message->offset, next[message->partition]);
+            next[message->partition]++;
+            total++;
+        }
+        source_release(source);
+    }
+    assert_int_equal(total, partitions * each);
+    for (int i = 0; i < partitions; i++)
+        assert_int_equal(next[i], each);
+}
+
+static void test_poll__takes_what_is_there_up_to_the_limits(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 1, NULL);
+    rig_fill(&rig, rig.commands, 0, "", 250);
+    struct source_kafka *kafka = open_source(&rig.config, 0);
+    struct source *source = source_kafka_port(kafka);
+
+    const struct message *messages;
+    size_t sizes[8] = {0}, batches = 0, total = 0;
+    while (total < 250) {
+        sizes[batches] = rig_poll(source, &(struct batch_limits){100, 1 << 20}, &messages);
+        for (size_t i = 0; i < sizes[batches]; i++)
+            assert_int_equal(messages[i].offset, total + i);
+        total += sizes[batches++];
+        source_release(source);
+    }
+
+    for (size_t i = 0; i < batches; i++)
+        assert_in_range(sizes[i], 1, 100);
+    assert_true(batches <= 5);
+    source_kafka_free(kafka);
+    rig_teardown(&rig);
+}
+
+static void test_poll__limits_bytes_but_always_takes_one(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 1, NULL);
+    rig_fill(&rig, rig.commands, 0, "ten-bytes-", 4);
+    struct source_kafka *kafka = open_source(&rig.config, 0);
+    struct source *source = source_kafka_port(kafka);
+
+    const struct message *messages;
+    for (int64_t offset = 0; offset < 4; offset++) {
+        assert_int_equal(rig_poll(source, &(struct batch_limits){100, 8}, &messages), 1);
+        assert_int_equal(messages[0].offset, offset);
+        source_release(source);
+    }
+
+    source_kafka_free(kafka);
+    rig_teardown(&rig);
+}
+
+static void produce_one(const struct rig *rig, rd_kafka_t *producer, const char *key,
+                        int key_length, const char *value, int value_length,
+                        rd_kafka_headers_t *headers)
+{
+    assert_int_equal(
+        rd_kafka_producev(
+            producer, RD_KAFKA_V_TOPIC(rig->commands), RD_KAFKA_V_PARTITION(0),
+            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key, (size_t)key_length),
+            RD_KAFKA_V_VALUE((void *)(uintptr_t)value, (size_t)value_length),
+            RD_KAFKA_V_TIMESTAMP(1700000000123), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END),
+        RD_KAFKA_RESP_ERR_NO_ERROR);
+}
+
+static void test_poll__gives_records_as_they_are(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 1, NULL);
+    struct err err;
+    rd_kafka_conf_t *conf;
+    rd_kafka_t *producer;
+    assert_int_equal(kafka_conf_new(&rig.config, KAFKA_PUBLISHER, "t", NULL, 0, &conf, &err), 0);
+    assert_int_equal(kafka_new(RD_KAFKA_PRODUCER, &conf, &producer, &err), 0);
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(3);
+    rd_kafka_header_add(headers, "a", -1, "x\0y", 3);
+    rd_kafka_header_add(headers, "none", -1, NULL, 0);
+    rd_kafka_header_add(headers, "a", -1, "", 0);
+    produce_one(&rig, producer, "k", 1, "v", 1, headers);
+    produce_one(&rig, producer, NULL, 0, NULL, 0, rd_kafka_headers_new(0));
+    produce_one(&rig, producer, "", 0, "", 0, rd_kafka_headers_new(0));
+    assert_int_equal(rd_kafka_flush(producer, 10000), RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_destroy(producer);
+    struct source_kafka *kafka = open_source(&rig.config, 0);
+    struct source *source = source_kafka_port(kafka);
+
+    const struct message *messages;
+    assert_int_equal(rig_poll(source, &MANY, &messages), 3);
+
+    assert_true(text_is(messages[0].topic, rig.commands));
+    assert_int_equal(messages[0].timestamp_ms, 1700000000123);
+    assert_true(text_is(text_of_slice(messages[0].key), "k"));
+    assert_true(text_is(text_of_slice(messages[0].value), "v"));
+    assert_int_equal(messages[0].header_count, 3);
+    assert_true(text_is(messages[0].headers[0].name, "a"));
+    assert_int_equal(messages[0].headers[0].value.length, 3);
+    assert_memory_equal(messages[0].headers[0].value.data, "x\0y", 3);
+    assert_null(messages[0].headers[1].value.data);
+    assert_non_null(messages[0].headers[2].value.data);
+    assert_int_equal(messages[0].headers[2].value.length, 0);
+    assert_null(messages[1].key.data);
+    assert_null(messages[1].value.data);
+    assert_int_equal(messages[1].header_count, 0);
+    assert_non_null(messages[2].key.data);
+    assert_non_null(messages[2].value.data);
+    assert_int_equal(messages[2].value.length, 0);
+    source_kafka_free(kafka);
+    rig_teardown(&rig);
+}
+
+/* A pause throws away what is prefetched. */
+static void test_keep_alive__loses_nothing_of_partitions_not_taken_from_yet(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 4, NULL);
+    for (int i = 0; i < 4; i++)
+        rig_fill(&rig, rig.commands, i, "", 200);
+    struct source_kafka *kafka = open_source(&rig.config, 0);
+    struct source *source = source_kafka_port(kafka);
+    const struct message *messages;
+    assert_int_equal(rig_poll(source, &ONE, &messages), 1);
+    clock_sleep_us(300000); /* everything is prefetched */
+
+    source_keep_alive(source, 100);
+    source_release(source);
+
+    assert_drains(source, 4, 200, 1);
+    source_kafka_free(kafka);
+    rig_teardown(&rig);
+}
+
+static void test_keep_alive__leaves_the_batch_in_hand_valid(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 1, NULL);
+    rig_fill(&rig, rig.commands, 0, "value-", 10);
+    struct source_kafka *kafka = open_source(&rig.config, 0);
+    struct source *source = source_kafka_port(kafka);
+    const struct message *messages;
+    size_t count = rig_poll(source, &(struct batch_limits){3, 1 << 20}, &messages);
+
+    source_keep_alive(source, 200);
+
+    assert_true(text_is(text_of_slice(messages[0].value), "value-0"));
+    assert_int_equal(rig_poll(source, &MANY, &messages), 10 - count);
+    assert_int_equal(messages[0].offset, count);
+    source_kafka_free(kafka);
+    rig_teardown(&rig);
+}
+
+static const char *const SHORT_POLLS[] = {"session.timeout.ms=2000", "max.poll.interval.ms=2500",
+                                          "transaction.timeout.ms=1500",
+                                          "heartbeat.interval.ms=200", NULL};
+
+static void test_keep_alive__keeps_the_membership(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 1, SHORT_POLLS);
+    rig_fill(&rig, rig.commands, 0, "", 1);
+    struct source_kafka *kafka = open_source(&rig.config, 0);
+    struct source *source = source_kafka_port(kafka);
+    const struct message *messages;
+    assert_int_equal(rig_poll(source, &MANY, &messages), 1);
+    uint64_t before = source_generation(source);
+
+    for (int i = 0; i < 8; i++)
+        source_keep_alive(source, 500);
+
+    assert_int_equal(source_generation(source), before);
+    const struct rd_kafka_consumer_group_metadata_s *membership;
+    struct err err;
+    assert_int_equal(source_kafka_membership(kafka, &membership, &err), OUTCOME_OK);
+    source_kafka_free(kafka);
+    rig_teardown(&rig);
+}
+
+static void test_generation__moves_when_a_lane_stalls_past_the_poll_interval(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 1, SHORT_POLLS);
+    rig_fill(&rig, rig.commands, 0, "", 1);
+    struct source_kafka *kafka = open_source(&rig.config, 0);
+    struct source *source = source_kafka_port(kafka);
+    const struct message *messages;
+    assert_int_equal(rig_poll(source, &MANY, &messages), 1);
+    uint64_t before = source_generation(source);
+
+    clock_sleep_us(4000000);
+    const struct rd_kafka_consumer_group_metadata_s *membership;
+    struct err err;
+    assert_int_equal(source_kafka_membership(kafka, &membership, &err), OUTCOME_REJECT);
+    for (int i = 0; i < 20 && source_generation(source) == before; i++)
+        source_keep_alive(source, 100);
+
+    assert_int_not_equal(source_generation(source), before);
+    assert_int_equal(source_kafka_membership(kafka, &membership, &err), OUTCOME_REJECT);
+    assert_int_equal(rig_poll(source, &MANY, &messages), 1); /* comes again */
+    source_kafka_free(kafka);
+    rig_teardown(&rig);
+}
+
+static void test_generation__moves_when_another_member_joins(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 2, NULL);
+    rig_fill(&rig, rig.commands, 0, "", 10);
+    rig_fill(&rig, rig.commands, 1, "", 10);
+    struct source_kafka *first = open_source(&rig.config, 0);
+    const struct message *messages;
+    assert_true(rig_poll(source_kafka_port(first), &ONE, &messages) > 0);
+
+    struct source_kafka *second = open_source(&rig.config, 1);
+    poll_until_generation_moves(source_kafka_port(first), source_kafka_port(second));
+
+    source_kafka_free(first);
+    source_kafka_free(second);
+    rig_teardown(&rig);
+}
+
+/* Nothing was committed, so whoever has a partition begins it anew: no message may be missing. */
+static void test_rebalance__partitions_begin_again_from_their_committed_offsets(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 2, NULL);
+    rig_fill(&rig, rig.commands, 0, "", 300);
+    rig_fill(&rig, rig.commands, 1, "", 300);
+    struct source_kafka *first = open_source(&rig.config, 0);
+    const struct message *messages;
+    assert_true(rig_poll(source_kafka_port(first), &ONE, &messages) > 0);
+    struct source_kafka *second = open_source(&rig.config, 1);
+    poll_until_generation_moves(source_kafka_port(first), source_kafka_port(second));
+    source_kafka_free(second);
+    uint64_t before = source_generation(source_kafka_port(first));
+    for (int i = 0; i < 100 && source_generation(source_kafka_port(first)) == before; i++)
+        source_keep_alive(source_kafka_port(first), 100);
+
+    assert_drains(source_kafka_port(first), 2, 300, 0);
+    source_kafka_free(first);
+    rig_teardown(&rig);
+}
+
+static void test_close__leaves_the_group_at_once(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 1, NULL);
+    rig_fill(&rig, rig.commands, 0, "", 1);
+    struct source_kafka *first = open_source(&rig.config, 0);
+    const struct message *messages;
+    assert_int_equal(rig_poll(source_kafka_port(first), &MANY, &messages), 1);
+    int64_t since_us = clock_monotonic_us();
+
+    source_kafka_port(first)->ops->close(source_kafka_port(first));
+    struct source_kafka *second = open_source(&rig.config, 1);
+    assert_int_equal(rig_poll(source_kafka_port(second), &MANY, &messages), 1);
+
+    /* The session timeout is 45 s. */
+    assert_true(clock_monotonic_us() - since_us < 10000000);
+    source_kafka_free(first);
+    source_kafka_free(second);
+    rig_teardown(&rig);
+}
+
+static void test_lag__counts_what_is_behind_the_position(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 3, NULL);
+    rig_fill(&rig, rig.commands, 1, "", 50);
+    struct source_kafka *kafka = open_source(&rig.config, 0);
+    struct source *source = source_kafka_port(kafka);
+    const struct message *messages;
+
+    size_t taken = rig_poll(source, &(struct batch_limits){20, 1 << 20}, &messages);
+    int64_t lag = -1;
+    for (int i = 0; i < 50 && lag < 0; i++) { /* empty partitions tell their end a little later */
+        lag = source->ops->lag(source);
+        clock_sleep_us(20000);
+    }
+
+    assert_int_equal(lag, 50 - taken);
+    source_kafka_free(kafka);
+    rig_teardown(&rig);
+}
+
+static void test_poll__names_a_topic_that_is_missing(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 1, NULL);
+    struct config other;
+    rig_replica(&rig, "two", NULL, &other);
+    free(other.command_topics[0]);
+    other.command_topics[0] = strdup("no-such-topic");
+    struct source_kafka *kafka = open_source(&other, 0);
+    struct source *source = source_kafka_port(kafka);
+
+    enum outcome outcome = OUTCOME_OK;
+    struct err err = {0};
+    for (int i = 0; i < 100 && outcome != OUTCOME_REJECT; i++) {
+        const struct message *messages;
+        size_t count;
+        outcome = source_poll(source, 100, &MANY, &messages, &count, &err);
+    }
+
+    assert_int_equal(outcome, OUTCOME_REJECT);
+    assert_non_null(strstr(err.text, "no-such-topic"));
+    assert_string_equal(err.code, "UNKNOWN_TOPIC_OR_PART");
+    source_kafka_free(kafka);
+    config_release(&other);
+    rig_teardown(&rig);
+}
+
+static void test_poll__asks_to_wait_while_no_broker_answers(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 1, NULL);
+    struct config other;
+    rig_replica(&rig, "two", (const char *const[]){"bootstrap.servers=127.0.0.1:1", NULL}, &other);
+    struct source_kafka *kafka = open_source(&other, 0);
+    struct source *source = source_kafka_port(kafka);
+
+    enum outcome outcome = OUTCOME_OK;
+    for (int i = 0; i < 50 && outcome == OUTCOME_OK; i++) {
+        const struct message *messages;
+        size_t count;
+        struct err err;
+        outcome = source_poll(source, 100, &MANY, &messages, &count, &err);
+    }
+
+    assert_int_equal(outcome, OUTCOME_RETRY);
+    assert_false(source->ops->connected(source));
+    int64_t since_us = clock_monotonic_us();
+    source_kafka_free(kafka);
+    assert_true(clock_monotonic_us() - since_us < 15000000);
+    config_release(&other);
+    rig_teardown(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_poll__takes_what_is_there_up_to_the_limits),
+        cmocka_unit_test(test_poll__limits_bytes_but_always_takes_one),
+        cmocka_unit_test(test_poll__gives_records_as_they_are),
+        cmocka_unit_test(test_keep_alive__loses_nothing_of_partitions_not_taken_from_yet),
+        cmocka_unit_test(test_keep_alive__leaves_the_batch_in_hand_valid),
+        cmocka_unit_test(test_keep_alive__keeps_the_membership),
+        cmocka_unit_test(test_generation__moves_when_a_lane_stalls_past_the_poll_interval),
+        cmocka_unit_test(test_generation__moves_when_another_member_joins),
+        cmocka_unit_test(test_rebalance__partitions_begin_again_from_their_committed_offsets),
+        cmocka_unit_test(test_close__leaves_the_group_at_once),
+        cmocka_unit_test(test_lag__counts_what_is_behind_the_position),
+        cmocka_unit_test(test_poll__names_a_topic_that_is_missing),
+        cmocka_unit_test(test_poll__asks_to_wait_while_no_broker_answers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
