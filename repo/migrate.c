@@ -381,14 +381,20 @@ static enum outcome run_script(struct executor *db, struct text script, struct a
     return OUTCOME_OK;
 }
 
-/* Waits for other migrating programs without limit, for locks on tables 30 s, for the work itself
- * without limit again. */
+/* Waits for other migrating programs without limit; for locks on tables 30 s, or the role's own
+ * lock_timeout; for the work itself without limit again. */
 static enum outcome begin_locked(struct executor *db, const char *schema, struct arena *arena,
                                  struct err *err)
 {
     struct rows rows;
 
     enum outcome outcome = executor_run(db, &executor_begin, arena, &rows, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    outcome = run_sql(db,
+                      "SELECT set_config('catalyst.lock_timeout',"
+                      " coalesce(nullif(current_setting('lock_timeout'), '0'), '30s'), true)",
+                      arena, &rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     outcome = run_sql(db,
@@ -404,7 +410,10 @@ static enum outcome begin_locked(struct executor *db, const char *schema, struct
                             text_of(schema), arena, &rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
-    return run_sql(db, "SET LOCAL lock_timeout = '30s'", arena, &rows, err);
+    return run_sql(db,
+                   "SELECT set_config('lock_timeout', current_setting('catalyst.lock_timeout'),"
+                   " true)",
+                   arena, &rows, err);
 }
 
 static enum outcome commit(struct executor *db, struct arena *arena, struct err *err)

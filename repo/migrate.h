@@ -49,8 +49,8 @@ struct migrate_report {
  * transaction under an advisory lock, so that several may call it at once. Also adopts the tables
  * of the TypeScript package data-postgres; see repo/migrations/0002_adoption.sql.
  *
- * A table that stays in use for 30 s (a long transaction of somebody else) makes it give up with
- * RETRY: meanwhile everyone else would queue behind it.
+ * A table that stays in use for 30 s, or the role's own lock_timeout (a long transaction of somebody
+ * else), makes it give up with RETRY: meanwhile everyone else would queue behind it.
  *
  * RETRY  connection lost, lock not available
  * FATAL  as migrate_check() for changed and foreign ones; no permission; a migration fails (it is
