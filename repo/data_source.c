@@ -71,8 +71,15 @@ enum outcome data_source_open(const struct executor_pq_options *options,
 {
     CLEANUP(executor_pq_freep) struct executor_pq *connection = NULL;
     CLEANUP(data_source_closep) struct data_source *source = NULL;
+    struct executor_pq_options complete = *options;
 
-    enum outcome outcome = executor_pq_new(options, &connection, err);
+    if (complete.conninfo == NULL)
+        complete.conninfo = "";
+    if (complete.schema == NULL)
+        complete.schema = "public";
+    if (complete.application_name == NULL)
+        complete.application_name = "catalyst-repo";
+    enum outcome outcome = executor_pq_new(&complete, &connection, err);
     if (outcome == OUTCOME_OK)
         outcome = data_source_bind(executor_pq_port(connection), &source, err);
     if (outcome == OUTCOME_OK)

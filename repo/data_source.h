@@ -23,7 +23,9 @@
  * source. One thread uses a source at a time. */
 struct data_source;
 
-/* Connects. RETRY: the server cannot be reached; FATAL: it refuses us, or no memory. */
+/* Connects. Texts left NULL: conninfo "" (libpq's defaults and PG* variables), schema "public",
+ * application_name "catalyst-repo". RETRY: the server cannot be reached; FATAL: it refuses us, or
+ * no memory. */
 enum outcome data_source_open(const struct executor_pq_options *options,
                               struct data_source **ret_source, struct err *err);
 
