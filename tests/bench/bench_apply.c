@@ -1,0 +1,238 @@
+/* The worker's path without Kafka: commands in memory, decoded beforehand, are found, applied and
+ * recorded as a lane does it, one transaction a batch. A lane is a thread with a connection of its
+ * own. With --decode the decoding counts too. */
+
+#include <getopt.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "repo/executor_pq.h"
+#include "tests/bench/mix.h"
+#include "tests/bench/usage.h"
+#include "worker/settle.h"
+#include "worker/store_repo.h"
+
+enum { RECORD_BYTES_MAX = 1000000, ARENA_BYTES_PER_COMMAND = 16 * 1024 };
+
+struct options {
+    const char *conninfo;
+    const char *schema;
+    enum mix_kind mix;
+    uint64_t commands;
+    uint64_t batch;
+    uint64_t lanes;
+    bool random_ids;
+    bool decode;
+};
+
+struct unit {
+    const struct options *options;
+    pthread_t thread;
+    pthread_barrier_t *start;
+    int32_t partition;
+
+    struct executor_pq *db;
+    struct store_repo store;
+    struct progress progress;
+    struct lane_metrics metrics;
+    struct arena *input; /* messages and, unless --decode, what they decode into */
+    struct arena *arena; /* of the batch at work */
+    struct message *messages;
+    size_t count;
+    struct batch *batches;
+    size_t batch_count;
+    int32_t topic_id;
+};
+
+static const struct text topic = {"bench", 5};
+
+static struct executor *connect_to(struct unit *unit)
+{
+    const struct executor_pq_options options = {.conninfo = unit->options->conninfo,
+                                                .schema = unit->options->schema,
+                                                .application_name = "bench_apply"};
+    struct err err;
+
+    if (executor_pq_new(&options, &unit->db, &err) != OUTCOME_OK ||
+        executor_recover(executor_pq_port(unit->db), &err) != OUTCOME_OK)
+        die("connect: %s", err.text);
+    return executor_pq_port(unit->db);
+}
+
+static void decode(struct unit *unit, size_t nth, struct arena *arena)
+{
+    size_t from = nth * unit->options->batch;
+    size_t left = unit->count - from;
+    size_t count = left < unit->options->batch ? left : (size_t)unit->options->batch;
+    struct err err;
+
+    if (batch_decode(&unit->batches[nth], arena, unit->messages + from, count, &topic,
+                     &unit->topic_id, 1, &err) != OUTCOME_OK)
+        die("decode: %s", err.text);
+}
+
+static void prepare(struct unit *unit, const struct mix *mix, uint64_t from, uint64_t to)
+{
+    struct published_offset floor = {.partition = unit->partition};
+    struct err err;
+
+    unit->count = (size_t)(to - from);
+    unit->batch_count = (unit->count + unit->options->batch - 1) / unit->options->batch;
+    unit->input = arena_new(unit->count * ARENA_BYTES_PER_COMMAND);
+    unit->arena = arena_new((size_t)unit->options->batch * ARENA_BYTES_PER_COMMAND + 1024 * 1024);
+    unit->messages = calloc(unit->count, sizeof(*unit->messages));
+    unit->batches = calloc(unit->batch_count, sizeof(*unit->batches));
+    if (unit->input == NULL || unit->arena == NULL || unit->messages == NULL ||
+        unit->batches == NULL)
+        die("no memory");
+
+    store_repo_init(&unit->store, connect_to(unit));
+    struct store *store = &unit->store.port;
+    if (store->ops->intern(store, &topic, 1, unit->arena, &unit->topic_id, &err) != OUTCOME_OK)
+        die("intern: %s", err.text);
+    floor.topic_id = unit->topic_id;
+    if (progress_assigned(&unit->progress, &floor, 1, store, unit->arena, &err) != OUTCOME_OK)
+        die("published offsets: %s", err.text);
+
+    for (size_t i = 0; i < unit->count; i++) {
+        if (mix_received(mix, from + i, unit->partition, unit->input, &unit->messages[i], &err) !=
+            OUTCOME_OK)
+            die("commands: %s", err.text);
+    }
+    for (size_t i = 0; i < unit->batch_count && !unit->options->decode; i++)
+        decode(unit, i, unit->input);
+}
+
+/* As the lane does it, races and deadlocks included. */
+static void settle_batch(struct unit *unit, struct batch *batch)
+{
+    struct store *store = &unit->store.port;
+    const struct settling settling = {.batch = batch,
+                                      .store = store,
+                                      .progress = &unit->progress,
+                                      .metrics = &unit->metrics,
+                                      .audit_topic = TEXT("audit"),
+                                      .record_bytes_max = RECORD_BYTES_MAX};
+    struct err err;
+
+    batch->arena = unit->arena;
+    while (settle_range(&settling, 0, batch->count, &err) != OUTCOME_OK) {
+        if (err.outcome == OUTCOME_FATAL)
+            die("settle: %s", err.text);
+        metric_add(&unit->metrics.transaction_retries, 1);
+        if (store->ops->recover(store, &err) != OUTCOME_OK)
+            die("recover: %s", err.text);
+    }
+    progress_published(&unit->progress, batch);
+}
+
+static void *work(void *context)
+{
+    struct unit *unit = context;
+
+    pthread_barrier_wait(unit->start);
+    for (size_t i = 0; i < unit->batch_count; i++) {
+        arena_reset(unit->arena);
+        if (unit->options->decode)
+            decode(unit, i, unit->arena);
+        settle_batch(unit, &unit->batches[i]);
+    }
+    return NULL;
+}
+
+static void release(struct unit *unit)
+{
+    executor_pq_free(unit->db);
+    progress_release(&unit->progress);
+    arena_free(unit->input);
+    arena_free(unit->arena);
+    free(unit->messages);
+    free(unit->batches);
+}
+
+static struct options read_options(int argc, char **argv)
+{
+    static const struct option known[] = {{"conninfo", required_argument, NULL, 'c'},
+                                          {"schema", required_argument, NULL, 's'},
+                                          {"mix", required_argument, NULL, 'm'},
+                                          {"commands", required_argument, NULL, 'n'},
+                                          {"batch", required_argument, NULL, 'b'},
+                                          {"lanes", required_argument, NULL, 'l'},
+                                          {"random-ids", no_argument, NULL, 'r'},
+                                          {"decode", no_argument, NULL, 'd'},
+                                          {NULL, 0, NULL, 0}};
+    struct options options = {
+        .conninfo = "", .schema = "public", .commands = 100000, .batch = 2000, .lanes = 2};
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            options.conninfo = optarg;
+            break;
+        case 's':
+            options.schema = optarg;
+            break;
+        case 'm':
+            if (!mix_kind_of(optarg, &options.mix))
+                die("--mix: a, b-uniform, b-zipf, b-ten, c or d");
+            break;
+        case 'n':
+            options.commands = number_of("commands", optarg, 1);
+            break;
+        case 'b':
+            options.batch = number_of("batch", optarg, 1);
+            break;
+        case 'l':
+            options.lanes = number_of("lanes", optarg, 1);
+            break;
+        case 'r':
+            options.random_ids = true;
+            break;
+        case 'd':
+            options.decode = true;
+            break;
+        default:
+            die("see the options in %s", __FILE__);
+        }
+    }
+    return options;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = read_options(argc, argv);
+    const struct mix_options mix_options = {.kind = options.mix,
+                                            .random_ids = options.random_ids,
+                                            .seed = 1,
+                                            .first_us = clock_wall_us(),
+                                            .interval_us = 20};
+    CLEANUP(mix_freep) struct mix *mix = mix_new(&mix_options);
+    struct unit *units = calloc(options.lanes, sizeof(*units));
+    pthread_barrier_t start;
+    if (mix == NULL || units == NULL ||
+        pthread_barrier_init(&start, NULL, (unsigned)options.lanes + 1) != 0)
+        die("no memory");
+    for (uint64_t i = 0; i < options.lanes; i++) {
+        units[i].options = &options;
+        units[i].start = &start;
+        units[i].partition = (int32_t)i;
+        prepare(&units[i], mix, options.commands * i / options.lanes,
+                options.commands * (i + 1) / options.lanes);
+        if (pthread_create(&units[i].thread, NULL, work, &units[i]) != 0)
+            die("no thread");
+    }
+
+    struct stopwatch watch = stopwatch_start();
+    pthread_barrier_wait(&start);
+    for (uint64_t i = 0; i < options.lanes; i++)
+        pthread_join(units[i].thread, NULL);
+    report("apply", options.commands, stopwatch_since(watch));
+
+    for (uint64_t i = 0; i < options.lanes; i++)
+        release(&units[i]);
+    pthread_barrier_destroy(&start);
+    free(units);
+    return 0;
+}
