@@ -14,18 +14,21 @@ static enum log_format style = LOG_LOGFMT;
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 static const char *const format_names[] = {"logfmt", "json"};
 
-/* A line is built here and written with one write(2), so that lines of threads do not mix; what
- * does not fit is cut. */
+/* A line is built here and written with one write(2), so that lines of threads do not mix; a pair
+ * that does not fit is left out. */
 struct line {
     char bytes[4096];
     size_t length;
+    bool cut; /* something did not fit */
 };
 
 static void put(struct line *line, const char *bytes, size_t length)
 {
-    size_t room = sizeof(line->bytes) - 3 - line->length; /* quote, brace and newline always fit */
-    if (length > room)
-        length = room;
+    size_t room = sizeof(line->bytes) - 2 - line->length; /* brace and newline always fit */
+    if (length > room) {
+        line->cut = true;
+        return;
+    }
     memcpy(line->bytes + line->length, bytes, length);
     line->length += length;
 }
@@ -61,13 +64,13 @@ static void put_quoted(struct line *line, struct text text)
             put(line, text.data + i, 1);
         }
     }
-    if (line->length >= sizeof(line->bytes) - 3)
-        line->length = sizeof(line->bytes) - 3;
-    line->bytes[line->length++] = '"';
+    put(line, "\"", 1);
 }
 
 static void put_pair(struct line *line, const char *key, struct text value, bool quote)
 {
+    const size_t before = line->length;
+
     if (style == LOG_JSON) {
         put_literal(line, line->length > 1 ? ",\"" : "\"");
         put_literal(line, key);
@@ -82,6 +85,10 @@ static void put_pair(struct line *line, const char *key, struct text value, bool
         put_quoted(line, value);
     else
         put(line, value.data, value.length);
+    if (line->cut) {
+        line->length = before;
+        line->cut = false;
+    }
 }
 
 void log_configure(enum log_level level, enum log_format format)
