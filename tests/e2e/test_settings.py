@@ -162,17 +162,34 @@ def test_run_on_an_empty_schema_says_what_to_do(site: Site) -> None:
 
 
 def test_flag_beats_environment_beats_file(site: Site, tmp_path: Path) -> None:
-    """Seen from outside by which of the three mistakes is reported."""
+    """Seen from outside by which schema is looked into."""
+    file = tmp_path / "worker.ini"
+    file.write_text("[database]\nschema = named_in_the_file\n")
+    bare = {name: value for name, value in site.env.items() if name != "CATALYST_DATABASE_SCHEMA"}
+    check = ("check", "--online", "--config", str(file))
+
+    assert run(*check, env=bare).returncode == EXIT_CONFIG
+    assert run(*check, env=site.env).returncode == EXIT_OK
+    by_flag = run(*check, "--set", "database.schema=named_by_the_flag", env=site.env)
+    assert by_flag.returncode == EXIT_CONFIG
+    assert run(*check, "--set", f"database.schema={site.schema}", env=bare).returncode == EXIT_OK
+
+
+def test_a_mistake_is_reported_even_where_it_is_overridden(site: Site, tmp_path: Path) -> None:
     file = tmp_path / "worker.ini"
     file.write_text("[log]\nlevel = from-file\n")
-    env = {name: value for name, value in site.env.items() if name != "CATALYST_LOG_LEVEL"}
 
-    assert run("check", "--config", str(file), env=env).returncode == EXIT_CONFIG
-    fixed = env | {"CATALYST_LOG_LEVEL": "warn"}
-    assert run("check", "--config", str(file), env=fixed).returncode == EXIT_OK
-    spoilt = run("check", "--config", str(file), "--set", "log.level=from-flag", env=fixed)
-    assert spoilt.returncode == EXIT_CONFIG
-    assert "--set log.level" in spoilt.stdout + spoilt.stderr
+    done = run("check", "--config", str(file), env=site.env | {"CATALYST_LOG_LEVEL": "warn"})
+
+    assert done.returncode == EXIT_CONFIG
+    assert "worker.ini:2" in done.stdout + done.stderr
+
+
+def test_a_mistake_on_the_command_line_names_the_flag(site: Site) -> None:
+    done = run("check", "--set", "log.level=loud", env=site.env)
+
+    assert done.returncode == EXIT_CONFIG
+    assert "--set log.level" in done.stdout + done.stderr
 
 
 def test_a_secret_from_a_file(site: Site, tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_tail_of_the_dead_letters_shows_what_cannot_be_decoded(new_site: Callabl
 
     (line,) = _json_lines(out)
     assert line["topic"] == site.topics[IDENTITY] + ".dlq"
-    assert "content-type" in line["headers"]["__connect.errors.exception.message"]
+    assert "ce_id" in line["headers"]["__connect.errors.exception.message"]
 
 
 def test_tail_from_a_time(site: Site) -> None:

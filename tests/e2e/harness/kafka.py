@@ -19,6 +19,23 @@ from .wait import Timeout, wait_until
 from .wire import Record
 
 
+# What a broker that was away answers, or does not, until it leads its partitions again.
+COMING_BACK = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._WAIT_COORD,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.UNSTABLE_OFFSET_COMMIT,
+}
+
+
 class Kafka:
     def __init__(self, servers: str):
         self.servers = servers
@@ -36,6 +53,8 @@ class Kafka:
         for future in self.admin.create_topics(wanted, operation_timeout=30).values():
             future.result(30)
         self._partition_counts |= partitions
+        # A broker that has just come back needs a moment before it leads what it was told to lead.
+        self.end_offsets(partitions)
 
     def partitions(self, topic: str) -> int:
         if topic not in self._partition_counts:
@@ -110,14 +129,24 @@ class Kafka:
         consumer = Consumer(
             self.settings | {"group.id": "e2e-watermarks", "isolation.level": "read_uncommitted"}
         )
+
+        def ends() -> dict[tuple[str, int], int] | None:
+            try:
+                return {
+                    (topic, partition): consumer.get_watermark_offsets(
+                        TopicPartition(topic, partition), timeout=10
+                    )[1]
+                    for topic in topics
+                    for partition in range(self.partitions(topic))
+                }
+            except KafkaException as error:
+                if error.args[0].code() in COMING_BACK:
+                    return None
+                raise
+
+        topics = list(topics)
         try:
-            return {
-                (topic, partition): consumer.get_watermark_offsets(
-                    TopicPartition(topic, partition), timeout=30
-                )[1]
-                for topic in topics
-                for partition in range(self.partitions(topic))
-            }
+            return wait_until(f"leaders of {topics} answer", ends)
         finally:
             consumer.close()
 
@@ -128,17 +157,24 @@ class Kafka:
             for topic in topics
             for partition in range(self.partitions(topic))
         ]
-        request = ConsumerGroupTopicPartitions(group, wanted)
-        future = self.admin.list_consumer_group_offsets([request], require_stable=True)[group]
+        # A consumer that never joins: it only asks the coordinator, for stable offsets.
+        consumer = Consumer(
+            self.settings | {"group.id": group, "isolation.level": "read_committed"}
+        )
+
+        def answer() -> list[TopicPartition] | None:
+            try:
+                return consumer.committed(wanted, timeout=10)
+            except KafkaException as error:
+                if error.args[0].code() in COMING_BACK:
+                    return None
+                raise
+
         try:
-            answer = future.result(30)
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return {(each.topic, each.partition): 0 for each in wanted}
-            raise
-        return {
-            (each.topic, each.partition): max(each.offset, 0) for each in answer.topic_partitions
-        }
+            found = wait_until(f"offsets of group {group}", answer)
+        finally:
+            consumer.close()
+        return {(each.topic, each.partition): max(each.offset, 0) for each in found}
 
     def reset_group(self, group: str, offsets: dict[tuple[str, int], int]) -> None:
         """What an operator does with kafka-consumer-groups --reset-offsets; the group must be empty."""
