@@ -301,6 +301,65 @@ static void test_rebalance__partitions_begin_again_from_their_committed_offsets(
     rig_teardown(&rig);
 }
 
+/* How many messages come within the time, and that each partition's begin at offset 0. */
+static int drain_from_the_beginning(struct source *source, struct source *other, int wanted)
+{
+    int64_t next[2] = {0};
+    int total = 0;
+    for (int i = 0; i < 200 && total < wanted; i++) {
+        const struct message *messages;
+        size_t count = 0;
+        struct err err;
+        (void)source_poll(source, 50, &MANY, &messages, &count, &err);
+        for (size_t k = 0; k < count; k++) {
+            assert_int_equal(messages[k].offset, next[messages[k].partition]++);
+            total++;
+        }
+        source_release(source);
+        source_keep_alive(other, 1);
+    }
+    return total;
+}
+
+/* A batch that falls because one partition goes held messages of the one that stays, too. */
+static void test_cooperative__partitions_that_stay_begin_again_when_the_batch_falls(void **state)
+{
+    (void)state;
+    if (rd_kafka_version() < 0x020601FF)
+        skip(); /* the library in use is refused cooperative-sticky */
+    struct rig rig;
+    static const char *const cooperative[] = {"partition.assignment.strategy=cooperative-sticky",
+                                              "heartbeat.interval.ms=200", NULL};
+    rig_setup(&rig, 2, cooperative);
+    rig_fill(&rig, rig.commands, 0, "", 50);
+    rig_fill(&rig, rig.commands, 1, "", 50);
+    struct source_kafka *first = open_source(&rig.config, 0);
+    const struct message *messages;
+    assert_int_equal(rig_poll(source_kafka_port(first), &ONE, &messages), 1);
+    source_release(source_kafka_port(first));
+    clock_sleep_us(300000); /* both are prefetched */
+    assert_int_equal(rig_poll(source_kafka_port(first), &MANY, &messages), 99);
+    struct source_kafka *second = open_source(&rig.config, 1);
+
+    uint64_t before = source_generation(source_kafka_port(first));
+    for (int i = 0; i < 200 && source_generation(source_kafka_port(first)) == before; i++) {
+        source_keep_alive(source_kafka_port(first), 50);
+        source_keep_alive(source_kafka_port(second), 1);
+    }
+    const struct rd_kafka_consumer_group_metadata_s *membership;
+    struct err err;
+    assert_int_equal(source_kafka_membership(first, &membership, &err), OUTCOME_REJECT);
+    source_release(source_kafka_port(first));
+
+    assert_int_equal(
+        drain_from_the_beginning(source_kafka_port(first), source_kafka_port(second), 50), 50);
+    assert_int_equal(
+        drain_from_the_beginning(source_kafka_port(second), source_kafka_port(first), 50), 50);
+    source_kafka_free(first);
+    source_kafka_free(second);
+    rig_teardown(&rig);
+}
+
 static void test_close__leaves_the_group_at_once(void **state)
 {
     (void)state;
@@ -412,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_generation__moves_when_a_lane_stalls_past_the_poll_interval),
         cmocka_unit_test(test_generation__moves_when_another_member_joins),
         cmocka_unit_test(test_rebalance__partitions_begin_again_from_their_committed_offsets),
+        cmocka_unit_test(test_cooperative__partitions_that_stay_begin_again_when_the_batch_falls),
         cmocka_unit_test(test_close__leaves_the_group_at_once),
         cmocka_unit_test(test_lag__counts_what_is_behind_the_position),
         cmocka_unit_test(test_poll__names_a_topic_that_is_missing),
