@@ -1,0 +1,57 @@
+# The repositories for other C programs: an archive that needs nothing else of this project (base is
+# in it), its headers, and a pkg-config file; and the same for their tests, with the seed.
+# Component "repo" of the installation.
+
+add_library(catalyst-repo STATIC
+    $<TARGET_OBJECTS:base>
+    $<FILTER:$<TARGET_OBJECTS:repo>,EXCLUDE,/seed>)
+set_target_properties(catalyst-repo PROPERTIES LINKER_LANGUAGE C)
+install(TARGETS catalyst-repo COMPONENT repo)
+
+set(repo_include ${CMAKE_INSTALL_INCLUDEDIR}/catalyst-repo)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/base DESTINATION ${repo_include} COMPONENT repo
+        FILES_MATCHING PATTERN "*.h")
+install(FILES
+        audit_repo.h
+        data_source.h
+        effective_identity.h
+        entitlements_repo.h
+        executor.h
+        executor_pq.h
+        groups_repo.h
+        keys_repo.h
+        memberships_repo.h
+        migrate.h
+        orgs_repo.h
+        pg_binary.h
+        record_json.h
+        users_repo.h
+        write.h
+        DESTINATION ${repo_include}/repo COMPONENT repo)
+
+# Where the prefix lies, seen from the .pc file: the installation may be moved, or installed with a
+# prefix that was not known when it was configured.
+file(RELATIVE_PATH catalyst_pc_up /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+string(REGEX REPLACE "/$" "" catalyst_pc_prefix "\${pcfiledir}/${catalyst_pc_up}")
+if(IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR})
+    set(catalyst_pc_prefix ${CMAKE_INSTALL_PREFIX})
+endif()
+
+function(install_pc name)
+    configure_file(${name}.pc.in ${name}.pc @ONLY)
+    install(FILES ${CMAKE_CURRENT_BINARY_DIR}/${name}.pc
+            DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT repo)
+endfunction()
+install_pc(catalyst-repo)
+
+if(BUILD_TESTING)
+    add_library(catalyst-repo-testing STATIC
+        $<TARGET_OBJECTS:repo_testing>
+        $<FILTER:$<TARGET_OBJECTS:repo>,INCLUDE,/seed>)
+    set_target_properties(catalyst-repo-testing PROPERTIES LINKER_LANGUAGE C)
+    install(TARGETS catalyst-repo-testing COMPONENT repo)
+    install(FILES seed.h DESTINATION ${repo_include}/repo COMPONENT repo)
+    install(FILES testing/fixtures.h testing/recording_executor.h
+            DESTINATION ${repo_include}/repo/testing COMPONENT repo)
+    install_pc(catalyst-repo-testing)
+endif()
