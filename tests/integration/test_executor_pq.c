@@ -456,6 +456,23 @@ static void test_recover__connects_again_with_all_settings(void **state)
     assert_session_settings(fixture);
 }
 
+static void test_recover__an_answered_commit_lasts_whatever_the_role_says(void **state)
+{
+    struct pg_fixture *fixture = *state;
+    const struct statement show = {.sql = "SHOW synchronous_commit"};
+    struct rows rows;
+    struct err err;
+
+    pg_fixture_sql(fixture, "ALTER ROLE CURRENT_USER SET synchronous_commit = off");
+    CLEANUP(executor_pq_freep) struct executor_pq *later = pg_fixture_connect(fixture, 0);
+    pg_fixture_sql(fixture, "ALTER ROLE CURRENT_USER RESET synchronous_commit");
+
+    assert_int_equal(executor_run(executor_pq_port(later), &show, fixture->arena, &rows, &err),
+                     OUTCOME_OK);
+    assert_int_equal(rows_cell(&rows, 0, 0).length, 2);
+    assert_memory_equal(rows_cell(&rows, 0, 0).data, "on", 2);
+}
+
 static void test_recover__looks_for_another_server_when_this_one_is_read_only(void **state)
 {
     struct pg_fixture *fixture = *state;
@@ -751,6 +768,7 @@ int main(void)
         CLEAN(test_recover__prepares_again_what_the_server_forgot),
         CLEAN(test_recover__prepares_again_after_a_table_has_changed),
         CLEAN(test_recover__connects_again_with_all_settings),
+        CLEAN(test_recover__an_answered_commit_lasts_whatever_the_role_says),
         CLEAN(test_recover__looks_for_another_server_when_this_one_is_read_only),
         CLEAN(test_cancel__ends_the_statement_from_another_thread),
         CLEAN(test_run__the_server_ends_what_takes_too_long),
