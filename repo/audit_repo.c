@@ -150,8 +150,10 @@ static bool bind_events(const struct audit_event *const *events, size_t count, s
         return false;
     for (size_t i = 0; i < count; i++)
         sorted[i] = events[i];
-    if (count > 1)
+    if (count > 1) {
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): the elements are pointers */
         qsort(sorted, count, sizeof(sorted[0]), compare_events);
+    }
 
     for (size_t c = 0; c < COLUMN_COUNT; c++) {
         struct pg_array array;
@@ -360,7 +362,7 @@ enum outcome audit_list(struct executor *db, const struct audit_filter *filter, 
                         const struct audit_event **ret_events, size_t *ret_count, struct err *err)
 {
     struct conditions conditions;
-    struct audit_event *events;
+    struct audit_event *events = NULL;
     struct rows rows;
 
     assert(filter->limit > 0);

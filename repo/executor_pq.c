@@ -624,7 +624,7 @@ static enum outcome apply_settings(struct executor_pq *self, struct err *err)
     };
     char timeout[24];
     struct rows rows;
-    CLEANUP(arena_freep) struct arena *arena = arena_new(1024 * 1024);
+    CLEANUP(arena_freep) struct arena *arena = arena_new((size_t)1024 * 1024);
     if (arena == NULL)
         return err_no_memory(err, "connect to PostgreSQL");
 
@@ -702,7 +702,7 @@ static bool settle(struct executor_pq *self)
     size_t count = self->stale ? 2 : 1;
 
     statements[0].name = NULL;
-    CLEANUP(arena_freep) struct arena *arena = arena_new(64 * 1024);
+    CLEANUP(arena_freep) struct arena *arena = arena_new((size_t)64 * 1024);
     if (arena == NULL)
         return false;
     if (!self->stale && PQtransactionStatus(self->connection) == PQTRANS_IDLE)

@@ -182,7 +182,7 @@ enum outcome migrate_status(struct executor *db, struct arena *arena,
                             const struct migration_status **ret_migrations, size_t *ret_count,
                             struct err *err)
 {
-    struct applied_list applied;
+    struct applied_list applied = {.items = NULL};
 
     enum outcome outcome = read_applied(db, arena, &applied, err);
     if (outcome != OUTCOME_OK)
@@ -212,9 +212,9 @@ static enum outcome refuse_unfit(const struct migration_status *all, size_t coun
 
 enum outcome migrate_check(struct executor *db, struct arena *arena, struct err *err)
 {
-    struct applied_list applied;
-    const struct migration_status *all;
-    size_t count;
+    struct applied_list applied = {.items = NULL};
+    const struct migration_status *all = NULL;
+    size_t count = 0;
 
     enum outcome outcome = read_applied(db, arena, &applied, err);
     if (outcome != OUTCOME_OK)
@@ -495,10 +495,10 @@ static const struct migration *embedded(int number)
 static enum outcome apply_next(struct executor *db, const char *schema, struct arena *arena,
                                struct migrate_report *report, bool *ret_more, struct err *err)
 {
-    struct applied_list applied;
-    const struct migration_status *all;
-    size_t count;
-    bool breaking;
+    struct applied_list applied = {.items = NULL};
+    const struct migration_status *all = NULL;
+    size_t count = 0;
+    bool breaking = false;
 
     *ret_more = false;
     enum outcome outcome = begin_locked(db, schema, arena, err);

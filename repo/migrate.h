@@ -46,11 +46,16 @@ struct migrate_report {
 };
 
 /* Creates the schema if it is not there and applies what is pending, each migration in one
- * transaction under an advisory lock, so that several may call it at once. Also adopts the tables
- * of the TypeScript package data-postgres; see repo/migrations/0002_adoption.sql.
+ * transaction under an advisory lock, so that several may call it at once.
  *
- * A table that stays in use for 30 s, or the role's own lock_timeout (a long transaction of somebody
- * else), makes it give up with RETRY: meanwhile everyone else would queue behind it.
+ * Also adopts the tables of the TypeScript package data-postgres
+ * (repo/migrations/0002_adoption.sql) and holds ACCESS EXCLUSIVE on all seven for as long as that
+ * takes. Measured, 2 cores, PostgreSQL 15 with its defaults, indexes included, per million rows:
+ * users (224 MB) 2 s, keys (480 MB) 5 s, audit events (363 MB) 11 s, or 21 s when none of their ids
+ * is a UUID.
+ *
+ * A table that stays in use for 30 s, or the role's own lock_timeout (a long transaction of
+ * somebody else), makes it give up with RETRY: meanwhile everyone else would queue behind it.
  *
  * RETRY  connection lost, lock not available
  * FATAL  as migrate_check() for changed and foreign ones; no permission; a migration fails (it is

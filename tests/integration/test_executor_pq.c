@@ -335,7 +335,7 @@ static void test_run__a_commit_that_rolls_back_is_retry(void **state)
 static void test_run__a_full_arena_is_fatal_and_the_connection_survives(void **state)
 {
     struct pg_fixture *fixture = *state;
-    CLEANUP(arena_freep) struct arena *small = arena_new(128 * 1024);
+    CLEANUP(arena_freep) struct arena *small = arena_new((size_t)128 * 1024);
     const struct statement statement = {.sql = "SELECT repeat('x', 1000000)"};
     struct rows rows;
     struct err err;
@@ -511,7 +511,7 @@ static void test_cancel__ends_the_statement_from_another_thread(void **state)
     pthread_join(thread, NULL);
 
     assert_string_equal(err.code, "57014");
-    assert_true(clock_monotonic_us() - began_us < 10 * 1000000);
+    assert_true(clock_monotonic_us() - began_us < INT64_C(10) * 1000000);
 }
 
 static void test_run__the_server_ends_what_takes_too_long(void **state)
@@ -546,13 +546,14 @@ static int listen_on(int *ret_port)
 static char *conninfo_part(const char *keyword)
 {
     PQconninfoOption *options = PQconninfoParse(getenv("CATALYST_DATABASE_URL"), NULL);
-    char *found = NULL;
+    const char *value = NULL;
 
     assert_non_null(options);
     for (const PQconninfoOption *option = options; option->keyword != NULL; option++) {
         if (strcmp(option->keyword, keyword) == 0 && option->val != NULL)
-            found = strdup(option->val);
+            value = option->val;
     }
+    char *found = value != NULL ? strdup(value) : NULL;
     PQconninfoFree(options);
     return found;
 }
@@ -669,7 +670,7 @@ static void test_run__a_silent_server_is_given_up(void **state)
                      OUTCOME_RETRY);
 
     assert_string_equal(err.code, "08006");
-    assert_true(clock_monotonic_us() - began_us < 10 * 1000000);
+    assert_true(clock_monotonic_us() - began_us < INT64_C(10) * 1000000);
     proxy_stop(&proxy);
 }
 
@@ -684,7 +685,7 @@ static void test_recover__a_silent_server_is_given_up_too(void **state)
 
     assert_int_equal(executor_recover(executor_pq_port(pq), &err), OUTCOME_RETRY);
 
-    assert_true(clock_monotonic_us() - began_us < 5 * 1000000);
+    assert_true(clock_monotonic_us() - began_us < INT64_C(5) * 1000000);
     assert_null(strstr(err.text, "hunter2"));
     close(listener);
 }

@@ -236,7 +236,7 @@ struct racer {
 static void *race(void *argument)
 {
     struct racer *racer = argument;
-    CLEANUP(arena_freep) struct arena *arena = arena_new(4 * 1024 * 1024);
+    CLEANUP(arena_freep) struct arena *arena = arena_new((size_t)4 * 1024 * 1024);
     struct err err;
 
     racer->outcome =

@@ -3,7 +3,9 @@
 #include "base/timestamp.h"
 #include "repo/audit_repo.h"
 
-enum { COLUMNS = 23, SECOND_US = 1000000 };
+enum { COLUMNS = 23 };
+
+#define SECOND_US INT64_C(1000000)
 
 static const struct audit_event a_command_event = {
     .id = {{0x02}},
@@ -175,7 +177,7 @@ static void test_audit_find__answers_in_the_order_of_the_ids(void **state)
     const struct audit_event *events[4];
     struct statement statement;
     struct rows rows;
-    struct cell *cells = ARENA_ARRAY(recording->arena, struct cell, 2 * COLUMNS);
+    struct cell *cells = ARENA_ARRAY(recording->arena, struct cell, (size_t)2 * COLUMNS);
 
     memcpy(cells, event_cells(&recording->db, &ids[0]), COLUMNS * sizeof(cells[0]));
     memcpy(cells + COLUMNS, event_cells(&recording->db, &ids[2]), COLUMNS * sizeof(cells[0]));

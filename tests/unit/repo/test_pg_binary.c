@@ -9,7 +9,7 @@
 
 static int setup(void **state)
 {
-    *state = arena_new(1024 * 1024);
+    *state = arena_new((size_t)1024 * 1024);
     return *state == NULL;
 }
 
@@ -201,7 +201,7 @@ static void test_list_literal__escapes_quotes_and_backslashes(void **state)
 static void test_params__a_full_arena_shows_at_the_end(void **state)
 {
     (void)state;
-    CLEANUP(arena_freep) struct arena *small = arena_new(64 * 1024);
+    CLEANUP(arena_freep) struct arena *small = arena_new((size_t)64 * 1024);
     struct statement statement;
     struct params params;
     struct pg_array array;

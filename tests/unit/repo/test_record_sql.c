@@ -7,7 +7,7 @@
 #include "repo/record_json.h"
 #include "repo/record_sql.h"
 
-enum { SECOND_US = 1000000 };
+#define SECOND_US INT64_C(1000000)
 
 static const struct key a_key = {
     .id = {"k-1", 3},
