@@ -5,15 +5,15 @@ static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 void base64_append(struct buffer *buffer, struct slice bytes)
 {
     for (size_t i = 0; i < bytes.length; i += 3) {
-        size_t count = bytes.length - i < 3 ? bytes.length - i : 3;
+        const size_t left = bytes.length - i;
         uint32_t group = (uint32_t)bytes.data[i] << 16;
-        if (count > 1)
+        if (left >= 2)
             group |= (uint32_t)bytes.data[i + 1] << 8;
-        if (count > 2)
+        if (left >= 3)
             group |= bytes.data[i + 2];
         const char four[4] = {digits[group >> 18], digits[group >> 12 & 63],
-                              count > 1 ? digits[group >> 6 & 63] : '=',
-                              count > 2 ? digits[group & 63] : '='};
+                              left >= 2 ? digits[group >> 6 & 63] : '=',
+                              left >= 3 ? digits[group & 63] : '='};
         buffer_append(buffer, four, sizeof(four));
     }
 }

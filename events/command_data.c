@@ -118,6 +118,7 @@ static enum outcome decode_id_list(const struct decoding *decoding, struct place
 {
     struct msgpack_item item;
 
+    assert(ret_list != NULL); /* lists are never parts that are only checked */
     if (msgpack_next(reader, &item) != MSGPACK_ARRAY)
         return refuse(decoding, place, "must be an array of texts");
     struct text *items = ARENA_ARRAY(decoding->arena, struct text, item.count);
@@ -414,7 +415,7 @@ static enum outcome check_event_fits(const struct decoding *decoding,
 {
     struct buffer canonical;
 
-    if (data.length <= MSGPACK_MAX_BYTES / 9 * 5)
+    if (data.length <= (size_t)MSGPACK_MAX_BYTES / 9 * 5)
         return OUTCOME_OK;
     const struct slice values[] = {entry->actor.whole.packed, entry->subject.whole.packed,
                                    entry->resource.whole.packed, entry->metadata.packed};

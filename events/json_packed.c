@@ -1,5 +1,6 @@
 #include "events/json_packed.h"
 
+#include <assert.h>
 #include <jansson.h>
 
 #include "events/msgpack_bounds.h"
@@ -119,6 +120,7 @@ enum outcome json_packed(struct text json, struct arena *arena, struct slice *re
     enum outcome outcome = json_parse(json, &value, err);
     if (outcome != OUTCOME_OK)
         return outcome;
+    assert(value != NULL);
     buffer_init(&buffer, arena);
     json_pack_value(&buffer, value);
     if (buffer.full)

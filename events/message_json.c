@@ -43,13 +43,18 @@ static void append_header_value(struct buffer *line, const struct header *header
         append_bytes(line, header->value);
 }
 
-static int compare_headers(const void *a, const void *b)
-{
-    const struct header *const *left = a;
-    const struct header *const *right = b;
-    int order = text_compare((*left)->name, (*right)->name);
+/* Headers in order of name; equal ones stay in the order in which they came. */
+struct seat {
+    const struct header *header;
+};
 
-    return order != 0 ? order : (*left > *right) - (*left < *right);
+static int compare_seats(const void *a, const void *b)
+{
+    const struct header *left = ((const struct seat *)a)->header;
+    const struct header *right = ((const struct seat *)b)->header;
+    int order = text_compare(left->name, right->name);
+
+    return order != 0 ? order : (left > right) - (left < right);
 }
 
 /* A name may be any bytes. */
@@ -64,15 +69,15 @@ static void append_name(struct buffer *line, struct text name)
 }
 
 /* The headers of one name; `count` of them stand together. */
-static void append_group(struct buffer *line, const struct header *const *group, size_t count)
+static void append_group(struct buffer *line, const struct seat *group, size_t count)
 {
-    append_name(line, group[0]->name);
+    append_name(line, group[0].header->name);
     if (count > 1)
         buffer_append_byte(line, '[');
     for (size_t i = 0; i < count; i++) {
         if (i > 0)
             buffer_append_byte(line, ',');
-        append_header_value(line, group[i]);
+        append_header_value(line, group[i].header);
     }
     if (count > 1)
         buffer_append_byte(line, ']');
@@ -80,19 +85,19 @@ static void append_group(struct buffer *line, const struct header *const *group,
 
 static bool append_headers(struct buffer *line, const struct message *message)
 {
-    const struct header **sorted =
-        ARENA_ARRAY(line->arena, const struct header *, message->header_count);
+    struct seat *sorted = ARENA_ARRAY(line->arena, struct seat, message->header_count);
 
     if (sorted == NULL)
         return false;
     for (size_t i = 0; i < message->header_count; i++)
-        sorted[i] = &message->headers[i];
+        sorted[i].header = &message->headers[i];
     if (message->header_count > 0)
-        qsort(sorted, message->header_count, sizeof(*sorted), compare_headers);
+        qsort(sorted, message->header_count, sizeof(*sorted), compare_seats);
     buffer_append_byte(line, '{');
     for (size_t i = 0; i < message->header_count;) {
         size_t next = i + 1;
-        while (next < message->header_count && text_equal(sorted[i]->name, sorted[next]->name))
+        while (next < message->header_count &&
+               text_equal(sorted[i].header->name, sorted[next].header->name))
             next++;
         if (i > 0)
             buffer_append_byte(line, ',');

@@ -122,7 +122,9 @@ static enum msgpack_kind take_float(struct msgpack_reader *reader, size_t size,
 
 static enum msgpack_kind take_small_int(struct msgpack_reader *reader, struct msgpack_item *item)
 {
-    item->integer = (int8_t)*reader->at++;
+    uint8_t byte = *reader->at++;
+
+    item->integer = byte <= 0x7f ? byte : byte - 0x100;
     return finish(item, MSGPACK_INT);
 }
 

@@ -87,6 +87,7 @@ struct slice packed(struct arena *arena, const char *json)
 
     if (value == NULL)
         fail_msg("the test's own JSON: %s", error.text);
+    assert(value != NULL);
     msgpack_sbuffer_init(&bytes);
     msgpack_packer_init(&packer, &bytes, msgpack_sbuffer_write);
     pack_json(&packer, value);

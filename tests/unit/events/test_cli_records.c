@@ -53,7 +53,7 @@ static void test_command_message__without_time_now_counts_and_no_header_says_so(
 {
     struct outgoing record;
     struct command command;
-    struct err err;
+    struct err err = {.text = ""};
 
     assert_int_equal(publish(state,
                              "{'type':'dev.catalyst.key.record_usage.v1','id':'c-1','source':'/s',"
@@ -91,7 +91,7 @@ static void test_command_message__key_is_the_entity(void **state)
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct outgoing record;
-        struct err err;
+        struct err err = {.text = ""};
 
         assert_int_equal(publish(state, cases[i].line, &record, NULL, &err), OUTCOME_OK);
 
@@ -107,7 +107,7 @@ static void test_command_message__key_issue_without_id_has_the_derived_one(void 
     const struct uuid id = key_id_of(TEXT("s"), TEXT("c"));
     char text[UUID_TEXT_LENGTH + 1];
     struct outgoing record;
-    struct err err;
+    struct err err = {.text = ""};
 
     uuid_format(&id, text);
     assert_int_equal(publish(state,
@@ -147,7 +147,7 @@ static void test_command_message__mistakes_name_field_and_rule(void **state)
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct outgoing record;
-        struct err err;
+        struct err err = {.text = ""};
 
         assert_int_equal(publish(state, cases[i].line, &record, NULL, &err), OUTCOME_REJECT);
 
@@ -160,7 +160,7 @@ static void test_command_message__full_arena_is_fatal(void **state)
     struct text line = quoted(*state, "{'type':'dev.catalyst.key.record_usage.v1','id':'c-1',"
                                       "'source':'/s','data':{'id':'k1'}}");
     struct outgoing record;
-    struct err err;
+    struct err err = {.text = ""};
     size_t ceiling = 16;
 
     for (;; ceiling += 16) {
@@ -180,7 +180,7 @@ static void test_command_message__full_arena_is_fatal(void **state)
 static void assert_line(void **state, const struct message *message, const char *json)
 {
     struct text line;
-    struct err err;
+    struct err err = {.text = ""};
 
     assert_int_equal(message_to_json(message, *state, &line, &err), OUTCOME_OK);
     assert_text(line, quoted(*state, json).data);
@@ -235,7 +235,7 @@ static void test_message_to_json__bodies(void **state)
                          cases[i].data);
 
         struct text line;
-        struct err err;
+        struct err err = {.text = ""};
         assert_int_equal(message_to_json(&message, *state, &line, &err), OUTCOME_OK);
         assert_text(line, quoted(*state, expected).data);
     }
@@ -249,7 +249,7 @@ static void test_message_to_json__dead_letter_headers_are_numbers(void **state)
         .topic = TEXT("t"), .partition = 7, .offset = 300, .timestamp_ms = -1};
     struct outgoing letter;
     bool truncated;
-    struct err err;
+    struct err err = {.text = ""};
 
     assert_int_equal(
         dead_letter_encode(&message, &reason, &limits, *state, &letter, &truncated, &err),

@@ -34,7 +34,7 @@ static struct audit_event answer(void **state, const struct command *command,
                                  const struct command_result *result)
 {
     struct audit_event event;
-    struct err err;
+    struct err err = {.text = ""};
 
     assert_int_equal(command_event(command, result, *state, &event, &err), OUTCOME_OK);
     return event;
@@ -422,7 +422,7 @@ static void test_command_event__documents_of_an_audit_entry_are_canonical(void *
                                     "a166 ca3fc00000");
     struct message message = command_of(*state, "dev.catalyst.audit.append.v1", body);
     struct command command;
-    struct err err;
+    struct err err = {.text = ""};
     assert_int_equal(command_decode(&message, *state, &command, &err), OUTCOME_OK);
 
     struct audit_event event = answer(state, &command, &(const struct command_result){0});
@@ -437,7 +437,7 @@ static void test_command_conflict_event__resource_and_nothing_more(void **state)
     struct command command = command_with(state, IDENTITY "user.upsert.v1",
                                           "{'id':'u1','authentikId':'a','email':'e'}", all_headers);
     struct audit_event event;
-    struct err err;
+    struct err err = {.text = ""};
 
     assert_int_equal(command_conflict_event(&command, *state, &event, &err), OUTCOME_OK);
 
@@ -461,7 +461,7 @@ static void test_command_conflict_event__of_an_audit_entry(void **state)
 {
     static const char *const subject_header[] = {"ce_subject", "env", NULL};
     struct audit_event event;
-    struct err err;
+    struct err err = {.text = ""};
 
     struct command command = command_plain(
         state, "dev.catalyst.audit.append.v1",
@@ -482,7 +482,7 @@ static void test_command_event__full_arena_is_fatal_at_every_allocation(void **s
 {
     struct command command = command_with(state, upserts[0].type, upserts[0].body, all_headers);
     struct audit_event event;
-    struct err err;
+    struct err err = {.text = ""};
     size_t ceiling = 16;
 
     for (;; ceiling += 16) {
@@ -612,7 +612,7 @@ static void test_audit_message_encode__stored_json_gives_the_same_bytes(void **s
         {"dev.catalyst.key.revoke.v1", "{'id':'x','reason':'\xc3\xa9\\n'}"},
     };
     struct audit_event event;
-    struct err err;
+    struct err err = {.text = ""};
 
     for (size_t i = 0; i < sizeof(upserts) / sizeof(upserts[0]); i++) {
         struct command command = command_with(state, upserts[i].type, upserts[i].body, all_headers);
@@ -642,7 +642,7 @@ static void test_audit_message_encode__any_metadata_survives_storage(void **stat
         struct slice metadata = random_value(&random, *state, 5);
         struct buffer body;
         struct command command;
-        struct err err;
+        struct err err = {.text = ""};
         if ((metadata.data[0] & 0xf0) != 0x80 && metadata.data[0] != 0xde)
             continue;
         buffer_init(&body, *state);
@@ -676,7 +676,7 @@ static void test_audit_message_encode__broken_stored_json_is_refused(void **stat
                                 .entity = TEXT("e"),
                                 .metadata = {.json = TEXT("{\"a\":")}};
     struct outgoing record;
-    struct err err;
+    struct err err = {.text = ""};
 
     assert_int_equal(audit_message_encode(&event, TEXT("t"), *state, &record, &err),
                      OUTCOME_REJECT);

@@ -192,7 +192,7 @@ static void test_command_decode__unknown_fields_may_hold_anything(void **state)
                                      "a17a d6ff00000001");
     struct message message = command_of(*state, KEY_USED, value);
     struct command command;
-    struct err err;
+    struct err err = {.text = ""};
 
     assert_int_equal(command_decode(&message, *state, &command, &err), OUTCOME_OK);
 }
@@ -225,7 +225,7 @@ static void test_command_decode__digest_ignores_other_headers(void **state)
     struct message message = command_of(*state, KEY_USED, packed(*state, "{'id':'k'}"));
     struct command one;
     struct command two;
-    struct err err;
+    struct err err = {.text = ""};
 
     assert_int_equal(command_decode(&message, *state, &one, &err), OUTCOME_OK);
     set_header(*state, &message, "ce_time", "2020-01-01T00:00:00Z");
@@ -377,7 +377,7 @@ static void test_key__many_scopes_are_deduplicated_quickly(void **state)
     enum { SCOPES = 100000 };
     struct buffer body;
     struct command command;
-    struct err err;
+    struct err err = {.text = ""};
 
     buffer_init(&body, *state);
     msgpack_write_map(&body, 3);
@@ -463,7 +463,7 @@ static void test_times__text_and_timestamp_extension(void **state)
     struct slice value = hex(*state, "82 a26964 a16b a6757365644174 d7ff ee6b27fc00000001");
     struct message message = command_of(*state, KEY_USED, value);
     struct command command;
-    struct err err;
+    struct err err = {.text = ""};
 
     assert_int_equal(command_decode(&message, *state, &command, &err), OUTCOME_OK);
     assert_int_equal(((const struct key *)command.record)->last_used_at_us, 1999999);
@@ -624,7 +624,7 @@ static void test_command_decode__free_maps_hold_what_json_holds(void **state)
         struct buffer body;
         struct slice metadata = hex(*state, cases[i].metadata);
         struct command command;
-        struct err err;
+        struct err err = {.text = ""};
 
         buffer_init(&body, *state);
         msgpack_write_map(&body, 4);
@@ -671,7 +671,7 @@ static void test_command_decode__structured_mode(void **state)
                            "','data':{'id':'k'}}")),
     };
     struct command command;
-    struct err err;
+    struct err err = {.text = ""};
 
     set_header(*state, &message, "content-type", "application/cloudevents+json");
     assert_int_equal(command_decode(&message, *state, &command, &err), OUTCOME_OK);
@@ -687,7 +687,7 @@ static void test_command_decode__audit_with_wide_floats_must_fit_its_event(void 
     enum { FLOATS = 150000 }; /* 750 kB here, 1.35 MB in the event */
     struct buffer body;
     struct command command;
-    struct err err;
+    struct err err = {.text = ""};
 
     buffer_init(&body, *state);
     msgpack_write_map(&body, 3);
@@ -713,7 +713,7 @@ static void test_command_decode__full_arena_is_fatal_at_every_allocation(void **
 {
     struct message message = command_of(*state, KEY, packed(*state, contract[8].most));
     struct command command;
-    struct err err;
+    struct err err = {.text = ""};
     size_t ceiling = 16;
 
     for (;; ceiling += 16) {

@@ -13,7 +13,7 @@ static struct outgoing encode_within(void **state, const struct message *message
                                      const struct dead_letter_limits *within, bool *ret_truncated)
 {
     struct outgoing record;
-    struct err err;
+    struct err err = {.text = ""};
 
     assert_int_equal(
         dead_letter_encode(message, &reason, within, *state, &record, ret_truncated, &err),
@@ -81,7 +81,7 @@ static void test_dead_letter_encode__apply_stage(void **state)
     struct message message = command_of(*state, "t", hex(*state, "80"));
     struct outgoing record;
     bool truncated;
-    struct err err;
+    struct err err = {.text = ""};
 
     assert_int_equal(
         dead_letter_encode(&message, &refused, &limits, *state, &record, &truncated, &err),
@@ -412,7 +412,7 @@ static void test_dead_letter_encode__full_arena_is_fatal_at_every_allocation(voi
     struct message message = command_of(*state, KEY_ISSUE_TYPE, packed(*state, "{'secret':'s'}"));
     struct outgoing record;
     bool truncated;
-    struct err err;
+    struct err err = {.text = ""};
     size_t ceiling = 16;
 
     for (;; ceiling += 16) {

@@ -77,7 +77,7 @@ static void test_base64__the_vectors_of_the_rfc(void **state)
     for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
         struct buffer buffer;
         struct slice bytes;
-        struct err err;
+        struct err err = {.text = ""};
 
         buffer_init(&buffer, *state);
         base64_append(&buffer, slice_of_text(text_of(vectors[i][0])));
@@ -95,7 +95,7 @@ static void test_base64_decode__what_is_none(void **state)
 
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         struct slice bytes;
-        struct err err;
+        struct err err = {.text = ""};
 
         assert_int_equal(base64_decode(text_of(wrong[i]), *state, &bytes, &err), OUTCOME_REJECT);
     }

@@ -18,7 +18,7 @@ static void assert_refused(void **state, const struct message *message, const ch
 {
     struct envelope envelope;
     struct slice data;
-    struct err err;
+    struct err err = {.text = ""};
 
     assert_int_equal(envelope_decode(message, *state, &envelope, &data, &err), OUTCOME_REJECT);
     assert_string_equal(err.text, text);
@@ -327,7 +327,7 @@ static void test_envelope_decode__fills_what_it_could_read(void **state)
     struct message message = sample(state);
     struct envelope envelope;
     struct slice data;
-    struct err err;
+    struct err err = {.text = ""};
 
     set_header(*state, &message, "ce_source", NULL);
     set_header(*state, &message, "ce_subject", "\xff");
@@ -476,7 +476,7 @@ static void test_envelope_decode__full_arena_is_fatal(void **state)
     struct arena *small = arena_new(1);
     struct envelope envelope;
     struct slice data;
-    struct err err;
+    struct err err = {.text = ""};
 
     assert_int_equal(envelope_decode(&message, small, &envelope, &data, &err), OUTCOME_FATAL);
 

@@ -530,7 +530,7 @@ static void test_json_packed__gives_back_what_json_text_wrote(void **state)
         arena_reset(*state);
         struct slice value = random_value(&random, *state, 5);
         struct slice back;
-        struct err err;
+        struct err err = {.text = ""};
 
         struct text json = json_of(state, value, JSON_TEXT_STORED);
         assert_int_equal(json_packed(json, *state, &back, &err), OUTCOME_OK);
@@ -564,7 +564,7 @@ static void test_json_packed__what_is_refused_and_why(void **state)
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct slice value;
-        struct err err;
+        struct err err = {.text = ""};
 
         assert_int_equal(json_packed(quoted(*state, cases[i].json), *state, &value, &err),
                          OUTCOME_REJECT);
@@ -578,7 +578,7 @@ static void test_json_packed__depth(void **state)
 {
     char json[140];
     struct slice value;
-    struct err err;
+    struct err err = {.text = ""};
 
     memset(json, '[', 65);
     memset(json + 65, ']', 65);
@@ -598,7 +598,7 @@ static void test_json_packed__full_arena_is_fatal(void **state)
 {
     struct arena *small = arena_new(1);
     struct slice value;
-    struct err err;
+    struct err err = {.text = ""};
 
     (void)state;
     assert_int_equal(json_packed(TEXT("[1]"), small, &value, &err), OUTCOME_FATAL);
