@@ -53,24 +53,23 @@ static const struct executor_ops source_ops = {.run = source_run, .recover = sou
 
 enum outcome data_source_bind(struct executor *db, struct data_source **ret_source, struct err *err)
 {
-    CLEANUP(data_source_closep) struct data_source *source = calloc(1, sizeof(*source));
-    if (source == NULL)
+    struct data_source *source = calloc(1, sizeof(*source));
+    struct arena *arena = arena_new(CONTROL_ARENA_BYTES);
+    if (source == NULL || arena == NULL) {
+        free(source);
+        arena_free(arena);
         return err_no_memory(err, "data source");
+    }
 
-    source->port.ops = &source_ops;
-    source->db = db;
-    source->arena = arena_new(CONTROL_ARENA_BYTES);
-    if (source->arena == NULL)
-        return err_no_memory(err, "data source");
-    *ret_source = TAKE(source);
+    *source = (struct data_source){.port = {&source_ops}, .db = db, .arena = arena};
+    *ret_source = source;
     return OUTCOME_OK;
 }
 
 enum outcome data_source_open(const struct executor_pq_options *options,
                               struct data_source **ret_source, struct err *err)
 {
-    CLEANUP(executor_pq_freep) struct executor_pq *connection = NULL;
-    CLEANUP(data_source_closep) struct data_source *source = NULL;
+    struct executor_pq *connection = NULL;
     struct executor_pq_options complete = *options;
 
     if (complete.conninfo == NULL)
@@ -80,16 +79,17 @@ enum outcome data_source_open(const struct executor_pq_options *options,
     if (complete.application_name == NULL)
         complete.application_name = "catalyst-repo";
     enum outcome outcome = executor_pq_new(&complete, &connection, err);
-    if (outcome == OUTCOME_OK)
-        outcome = data_source_bind(executor_pq_port(connection), &source, err);
-    if (outcome == OUTCOME_OK)
-        outcome = executor_recover(source->db, err);
     if (outcome != OUTCOME_OK)
         return outcome;
 
-    source->connection = TAKE(connection);
-    *ret_source = TAKE(source);
-    return OUTCOME_OK;
+    outcome = executor_recover(executor_pq_port(connection), err);
+    if (outcome == OUTCOME_OK)
+        outcome = data_source_bind(executor_pq_port(connection), ret_source, err);
+    if (outcome == OUTCOME_OK)
+        (*ret_source)->connection = connection;
+    else
+        executor_pq_free(connection);
+    return outcome;
 }
 
 void data_source_close(struct data_source *source)

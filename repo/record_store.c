@@ -339,7 +339,7 @@ static enum outcome query_run(struct executor *db, const struct store_query *que
 enum outcome store_list(struct executor *db, struct store_query *query, struct arena *arena,
                         const void **ret_records, size_t *ret_count, struct err *err)
 {
-    struct rows rows;
+    struct rows rows = {0};
     enum outcome outcome = query_run(db, query, arena, &rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
@@ -363,8 +363,8 @@ enum outcome store_list(struct executor *db, struct store_query *query, struct a
 enum outcome store_find(struct executor *db, struct store_query *query, struct arena *arena,
                         const void **ret_record, struct err *err)
 {
-    const void *records;
-    size_t count;
+    const void *records = NULL;
+    size_t count = 0;
     enum outcome outcome = store_list(db, query, arena, &records, &count, err);
     if (outcome == OUTCOME_OK)
         *ret_record = count > 0 ? records : NULL;
@@ -380,8 +380,8 @@ enum outcome store_get(struct executor *db, const struct record_spec *spec, cons
         return err_no_memory(err, name);
 
     struct store_query query;
-    const void *records;
-    size_t found;
+    const void *records = NULL;
+    size_t found = 0;
     store_query_init(&query, spec, name, "WHERE id = ANY ($1::text[])", arena);
     store_ids_param(&query.params, positions, count);
     enum outcome outcome = store_list(db, &query, arena, &records, &found, err);

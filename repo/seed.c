@@ -203,7 +203,6 @@ static enum outcome use_keys(struct seeding *self, size_t first, size_t count,
     struct key keys[BATCH];
     struct key_usage usages[BATCH];
     struct key_usage_result results[BATCH];
-    enum write_result answers[BATCH][SEED_USAGES_MAX];
     int64_t used_at_us[BATCH][SEED_USAGES_MAX];
     size_t used = 0;
 
@@ -215,7 +214,9 @@ static enum outcome use_keys(struct seeding *self, size_t first, size_t count,
             continue;
         seed_key(&self->maker, first + i, &keys[used]);
         usages[used] = (struct key_usage){keys[used].id, used_at_us[used], times};
-        results[used] = (struct key_usage_result){.results = answers[used]};
+        results[used] = (struct key_usage_result){
+            .results = ARENA_ARRAY(self->maker.arena, enum write_result, times)};
+        self->maker.full = self->maker.full || results[used].results == NULL;
         used++;
     }
     enum outcome outcome = made(self, err);
@@ -229,8 +230,6 @@ static enum outcome revoke_keys(struct seeding *self, size_t first, size_t count
 {
     struct key revocations[BATCH];
     const struct key *pointers[BATCH];
-    enum write_result results[BATCH];
-    struct ref owners[BATCH];
     size_t found = 0;
 
     for (size_t i = 0; i < count; i++) {
@@ -240,9 +239,12 @@ static enum outcome revoke_keys(struct seeding *self, size_t first, size_t count
             found++;
     }
     enum outcome outcome = made(self, err);
-    if (outcome == OUTCOME_OK && found > 0)
-        outcome = keys_revoke(self->db, pointers, found, self->maker.arena, results, owners, err);
-    return outcome;
+    if (outcome != OUTCOME_OK || found == 0)
+        return outcome;
+
+    enum write_result results[BATCH];
+    struct ref owners[BATCH];
+    return keys_revoke(self->db, pointers, found, self->maker.arena, results, owners, err);
 }
 
 static enum outcome keys_batch(struct seeding *self, size_t first, size_t count, struct err *err)

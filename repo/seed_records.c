@@ -1,5 +1,6 @@
 #include "repo/seed_records.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -8,7 +9,8 @@
 
 /* 2026-01-01T00:00:00Z; everything happened in the minutes after it. */
 static const int64_t EPOCH_US = 1767225600000000;
-static const int64_t MINUTE_US = 60 * 1000000;
+static const int64_t MINUTE_US = 60000000;
+static const int64_t MONTH_US = INT64_C(2592000000000); /* 30 days */
 
 /* What a number is drawn for, so that draws for one record do not repeat each other. */
 enum draw {
@@ -140,13 +142,15 @@ void seed_group(struct seed_maker *maker, size_t org, size_t number, struct grou
     static const char *const slugs[SEED_GROUPS_PER_ORG] = {"engineering", "operations", "support"};
     static const char *const names[SEED_GROUPS_PER_ORG] = {"Engineering", "Operations", "Support"};
 
+    assert(number < SEED_GROUPS_PER_ORG);
+    const char *name = names[number];
     record_clear(&group_spec, ret_group);
     ret_group->id = group_id(maker, org, number);
     ret_group->org_id = id_of(maker, "org", org);
     ret_group->slug = text_of(slugs[number]);
-    ret_group->name = text_of(names[number]);
+    ret_group->name = text_of(name);
     if (number > 0) {
-        ret_group->description = make(maker, "%s of org %zu", names[number], org + 1);
+        ret_group->description = make(maker, "%s of org %zu", name, org + 1);
         ret_group->parent_group_id = group_id(maker, org, 0);
     }
     ret_group->labels.json = make(maker, "{\"team\":\"%s\"}", slugs[number]);
@@ -254,7 +258,7 @@ void seed_key(struct seed_maker *maker, size_t index, struct key *ret_key)
     ret_key->created_at_us = time_of(index);
     ret_key->updated_at_us = time_of(index);
     if (index % 4 == 3)
-        ret_key->expires_at_us = time_of(index) + 30 * 24 * 60 * MINUTE_US;
+        ret_key->expires_at_us = time_of(index) + MONTH_US;
     ret_key->scopes = (struct text_list){scopes, 1 + drawn(maker, DRAW_SCOPES, index, 3)};
     ret_key->labels.json =
         index % 2 == 0 ? TEXT("{\"env\":\"production\"}") : TEXT("{\"env\":\"staging\"}");

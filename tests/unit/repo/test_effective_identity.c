@@ -35,7 +35,7 @@ static struct cell *put(struct recording *t, struct cell *at, const struct recor
 static void script_answer(struct recording *t, const struct answer *answer)
 {
     size_t rows = answer->groups[1] != NULL ? 2 : 1;
-    struct cell *cells = ARENA_ARRAY(t->arena, struct cell, 2 * COLUMNS);
+    struct cell *cells = ARENA_ARRAY(t->arena, struct cell, (size_t)2 * COLUMNS);
     struct cell *at = cells;
 
     for (size_t i = 0; i < rows; i++) {
@@ -88,14 +88,14 @@ static void test_effective_identity_get__is_one_statement(void **state)
     ASSERT_RECORDED_SQL(
         &t->db, 0, "WITH asker AS (SELECT id, authentik_id", "FROM auth_users WHERE id = $1)",
         "FROM auth_memberships WHERE $3 IS NOT NULL AND id = $3)",
-        "WHERE $3 IS NULL AND $2 IS NOT NULL AND user_id = $1 AND org_id = $2"
-        " ORDER BY created_at, id LIMIT 1)",
-        "WHERE $3 IS NULL AND $2 IS NULL AND user_id = $1 ORDER BY created_at, id LIMIT 1)",
-        "coalesce($2, (SELECT org_id FROM member), (SELECT primary_org_id FROM asker))",
-        "unnest(member.group_ids) WITH ORDINALITY", "FROM auth_groups WHERE id = listed.wanted",
-        "WHERE $4)", "json_each(", "SELECT asker.id, asker.authentik_id", "home.id",
-        "member.id, member.user_id", "team.id", "ORDER BY min(e.created_at), e.entitlement)",
-        "ORDER BY source, place, position)", "ORDER BY team.place");
+        "WHERE $3 IS NULL AND $2 IS NOT NULL AND user_id = $1 AND org_id = $2",
+        "ORDER BY created_at, id LIMIT 1)", "WHERE $3 IS NULL AND $2 IS NULL AND user_id = $1",
+        "ORDER BY created_at, id LIMIT 1)", "coalesce($2, (SELECT org_id FROM",
+        "member), (SELECT primary_org_id FROM asker))", "unnest(member.group_ids) WITH ORDINALITY",
+        "FROM auth_groups WHERE id = listed.wanted", "WHERE $4)", "json_each(",
+        "SELECT asker.id, asker.authentik_id", "home.id", "member.id, member.", "team.id",
+        "ORDER BY min(e.created_at), e.entitlement)", "ORDER BY source, place, position)",
+        "ORDER BY team.place");
     ASSERT_RECORDED_PARAMS(&t->db, 0, "u", "o", "m", "true");
     assert_recording_done(&t->db, 1, 1);
 }

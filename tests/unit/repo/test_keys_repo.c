@@ -9,7 +9,7 @@
 #define TIME "2026-01-02T03:04:05.678901Z"
 #define TIME_PLUS_1 "2026-01-02T03:04:05.678902Z"
 #define TIME_PLUS_2 "2026-01-02T03:04:05.678903Z"
-#define TIME_PLUS_HOUR "2026-01-02T04:04:05.678901Z"
+#define NO_END_OR_HOUR "{NULL,2026-01-02T04:04:05.678901Z}"
 
 /* --- issue --- */
 
@@ -47,13 +47,12 @@ static void test_keys_issue__inserts_new_keys_sorted_by_id(void **state)
                         "u.scopes::text[]",
                         ") AS u(" COLUMNS ")"
                         " ON CONFLICT DO NOTHING RETURNING id");
-    ASSERT_RECORDED_PARAMS(&t->db, 0, "{a,b}", "{ha,b}", "{org,user}", "{o,owner}", "{NULL,A Key}",
-                           "{NULL,for the build}", "{NULL,service}", "{NULL,console}",
-                           "{" TIME "," TIME "}", "{" TIME "," TIME "}",
-                           "{NULL," TIME_PLUS_HOUR "}", "{NULL,NULL}", "{0,0}", "{active,active}",
-                           "{{\"read\",\"write\"},{\"first\",\"second\"}}",
-                           "{{},{\"env\":\"test\"}}", "{NULL,{\"rotation\":1}}", "{NULL,NULL}",
-                           "{NULL,NULL}", "{NULL,NULL}", "{NULL,NULL}");
+    ASSERT_RECORDED_PARAMS(
+        &t->db, 0, "{a,b}", "{ha,b}", "{org,user}", "{o,owner}", "{NULL,A Key}",
+        "{NULL,for the build}", "{NULL,service}", "{NULL,console}", "{" TIME "," TIME "}",
+        "{" TIME "," TIME "}", NO_END_OR_HOUR, "{NULL,NULL}", "{0,0}", "{active,active}",
+        "{{\"read\",\"write\"},{\"first\",\"second\"}}", "{{},{\"env\":\"test\"}}",
+        "{NULL,{\"rotation\":1}}", "{NULL,NULL}", "{NULL,NULL}", "{NULL,NULL}", "{NULL,NULL}");
     assert_recording_done(&t->db, 1, 1);
 }
 
