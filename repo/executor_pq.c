@@ -787,11 +787,11 @@ uint64_t executor_pq_connects(const struct executor_pq *db)
 
 void executor_pq_cancel(struct executor_pq *db)
 {
-    char ignored[256];
-
     pthread_mutex_lock(&db->cancel_lock);
-    if (db->cancel != NULL)
+    if (db->cancel != NULL) {
+        char ignored[256];
         (void)PQcancel(db->cancel, ignored, sizeof(ignored));
+    }
     pthread_mutex_unlock(&db->cancel_lock);
 }
 

@@ -245,10 +245,14 @@ static const char *listed(struct pg_fixture *fixture, const struct audit_filter 
 /* Events 1 to 4; 3 and 4 are commands' ones, 2 and 3 at one time. */
 static void fill(struct pg_fixture *fixture)
 {
-    struct audit_event events[] = {plain_event(1), plain_event(2), command_event(3),
-                                   command_event(4)};
+    struct audit_event *events = ARENA_ARRAY(fixture->arena, struct audit_event, 4);
     const struct audit_event *const pointers[] = {&events[3], &events[0], &events[2], &events[1]};
 
+    assert_non_null(events);
+    events[0] = plain_event(1);
+    events[1] = plain_event(2);
+    events[2] = command_event(3);
+    events[3] = command_event(4);
     events[2].occurred_at_us = events[1].occurred_at_us;
     events[3].entity = TEXT("k-2");
     events[3].action = TEXT("key.issued");

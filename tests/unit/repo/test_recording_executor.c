@@ -78,7 +78,7 @@ static void test_recording__fails_the_test_that_does_not_fit_its_script(void **s
 static void test_recording__answers_in_order_with_copies(void **state)
 {
     struct recording *recording = *state;
-    char bytes[] = "abc";
+    char *bytes = arena_copy(recording->arena, "abc", 3);
     const struct cell cells[] = {{bytes, 3}, {NULL, 0}};
     const struct statement both[] = {one, two};
     struct rows rows[2];
@@ -100,7 +100,7 @@ static void test_recording__keeps_copies_of_parameters(void **state)
 {
     struct recording *recording = *state;
     const struct uuid uuid = {{0xAB}};
-    char name[] = "n";
+    char *name = arena_copy(recording->arena, "n", 1);
     struct statement statement = one;
     struct params params;
     struct rows rows;
