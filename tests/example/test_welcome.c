@@ -13,16 +13,19 @@
 static void test_welcome__writes_then_reads(void **state)
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new((size_t)1024 * 1024);
-    struct scripted_reply replies[2];
     struct recording_executor db;
     struct user user = fixture_user("u");
     const struct user *stored = NULL;
     struct err err;
     const struct cell created[] = {scripted_text(user.id), scripted_bool(true)};
     (void)state;
-    recording_executor_init(&db, replies, 2);
-    replies[0] = scripted_rows(created, 1, 2);
-    replies[1] = scripted_records(&db, &user_spec, (const void *const[]){&user}, 1);
+    recording_executor_init(&db, NULL, 0);
+    const struct scripted_reply replies[] = {
+        scripted_rows(created, 1, 2),
+        scripted_records(&db, &user_spec, (const void *const[]){&user}, 1),
+    };
+    db.replies = replies;
+    db.reply_count = 2;
 
     enum outcome outcome = welcome(&db.port, &user, arena, &stored, &err);
 

@@ -68,13 +68,13 @@ static void test_entitlements_upsert__a_taken_triple_is_a_duplicate(void **state
     struct entitlement update = fixture_entitlement("other", "u");
     struct entitlement create = fixture_entitlement("create", "u");
     struct entitlement near = fixture_entitlement("near", "u2"); /* same but for the subject */
-    const struct entitlement *all[] = {&update, &near};
     enum write_result results[2];
     upsert(t, (const struct entitlement *const[]){&holder, &other}, 2, WRITE_CREATED);
     update.entitlement = holder.entitlement;
     create.entitlement = holder.entitlement;
     near.entitlement = holder.entitlement;
     create.keep_created_at = true;
+    const struct entitlement *all[] = {&update, &near};
 
     ASSERT_OK(entitlements_upsert(t->db, all, 2, t->arena, results, &err));
     assert_int_equal(results[0], WRITE_DUPLICATE);

@@ -302,11 +302,13 @@ static enum outcome use_in_own_order(struct executor *db, size_t rival, void *co
     static const int64_t times[] = {FIXTURE_TIME_US, FIXTURE_TIME_US + INT64_C(7200000000)};
     struct key_usage usages[MANY];
     struct key_usage_result results[MANY];
-    enum write_result answers[MANY][2];
+    enum write_result *answers = ARENA_ARRAY(arena, enum write_result, 2 * (size_t)MANY);
 
+    if (answers == NULL)
+        return err_no_memory(err, "test");
     for (size_t i = 0; i < MANY; i++) {
         usages[i] = (struct key_usage){ids[rival == 0 ? i : MANY - 1 - i], times, 2};
-        results[i] = (struct key_usage_result){.results = answers[i]};
+        results[i] = (struct key_usage_result){.results = &answers[2 * i]};
     }
     return keys_record_usage(db, usages, MANY, arena, results, err);
 }
@@ -392,7 +394,6 @@ static void test_keys_revoke__revokes_once(void **state)
     struct key revocation_of_b = {.id = TEXT("b"), .revoked_at_us = FIXTURE_TIME_US + 4};
     struct key of_none = {.id = TEXT("none"), .revoked_at_us = FIXTURE_TIME_US + 5};
     const struct key *first[] = {&revocation_of_a};
-    const struct key *second[] = {&of_none, &revocation_of_a, &revocation_of_b};
     enum write_result results[3];
     struct ref owners[3];
     issue(t, (const struct key *const[]){&a, &b}, 2);
@@ -408,6 +409,7 @@ static void test_keys_revoke__revokes_once(void **state)
     assert_record_equal(&key_spec, get(t, "a"), &a);
 
     revocation_of_a.revoked_at_us += 100;
+    const struct key *second[] = {&of_none, &revocation_of_a, &revocation_of_b};
     ASSERT_OK(keys_revoke(t->db, second, 3, t->arena, results, owners, &err));
     assert_int_equal(results[0], WRITE_NOT_FOUND);
     assert_int_equal(results[1], WRITE_ALREADY_REVOKED);
@@ -500,12 +502,13 @@ static void test_keys_list_by_owner__newest_first_revoked_and_expired_on_demand(
         keys[i] = fixture_key(ids[i]);
         keys[i].expires_at_us = TIMESTAMP_ABSENT;
         keys[i].created_at_us = FIXTURE_TIME_US + (int64_t)i / 2; /* pairs of the same age */
-        pointers[i] = &keys[i];
     }
     keys[2].expires_at_us = FIXTURE_TIME_US;     /* expires exactly now */
     keys[3].expires_at_us = FIXTURE_TIME_US + 1; /* not yet */
     keys[4].expires_at_us = FIXTURE_TIME_US - 1; /* and revoked, which counts first */
     keys[6].owner.kind = TEXT("org");
+    for (size_t i = 0; i < 7; i++)
+        pointers[i] = &keys[i];
     issue(t, pointers, 7);
     pg_fixture_sql(t, "UPDATE auth_keys SET status = 'revoked' WHERE id IN ('b', 'e')");
     pg_fixture_sql(t, "UPDATE auth_keys SET status = 'expired' WHERE id = 'f'");

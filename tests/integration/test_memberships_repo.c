@@ -73,12 +73,12 @@ static void test_memberships_upsert__both_kinds_in_one_call(void **state)
     struct membership a = fixture_membership("a", "u", "o");
     struct membership b = fixture_membership("b", "u", "o");
     struct membership c = fixture_membership("c", "u", "o");
-    const struct membership *all[] = {&c, &b, &a};
     enum write_result results[3];
     upsert(t, (const struct membership *const[]){&a, &b}, 2, WRITE_CREATED);
     a.keep_created_at = true;
     c.keep_created_at = true;
     a.created_at_us = b.created_at_us = c.created_at_us = FIXTURE_TIME_US + 9;
+    const struct membership *all[] = {&c, &b, &a};
 
     ASSERT_OK(memberships_upsert(t->db, all, 3, t->arena, results, &err));
 

@@ -53,12 +53,12 @@ static void test_orgs_upsert__a_taken_slug_is_a_duplicate_and_changes_nothing(vo
     struct org update = fixture_org("other");
     struct org create = fixture_org("create");
     struct org fine = fixture_org("fine");
-    const struct org *second[] = {&update, &create, &fine};
     enum write_result results[3];
     upsert(t, (const struct org *const[]){&holder, &other}, 2);
     update.slug = holder.slug;
     update.status = TEXT("archived");
     create.slug = holder.slug;
+    const struct org *second[] = {&update, &create, &fine};
 
     ASSERT_OK(orgs_upsert(t->db, second, 2, t->arena, results, &err));
 
@@ -76,15 +76,14 @@ static void test_orgs_upsert__keeps_and_changes_its_own_slug(void **state)
     struct pg_fixture *t = *state;
     struct err err;
     struct org org = fixture_org("o");
-    const struct org *orgs[] = {&org};
     enum write_result results[1];
-    upsert(t, orgs, 1);
+    upsert(t, (const struct org *const[]){&org}, 1);
 
     org.status = TEXT("suspended");
-    ASSERT_OK(orgs_upsert(t->db, orgs, 1, t->arena, results, &err));
+    ASSERT_OK(orgs_upsert(t->db, (const struct org *const[]){&org}, 1, t->arena, results, &err));
     assert_int_equal(results[0], WRITE_UPDATED);
     org.slug = TEXT("another");
-    ASSERT_OK(orgs_upsert(t->db, orgs, 1, t->arena, results, &err));
+    ASSERT_OK(orgs_upsert(t->db, (const struct org *const[]){&org}, 1, t->arena, results, &err));
 
     assert_int_equal(results[0], WRITE_UPDATED);
     assert_string_equal(pg_fixture_text(t, "SELECT slug || status FROM auth_orgs"),
