@@ -11,7 +11,7 @@
 #include "base/timestamp.h"
 #include "config/nearest.h"
 #include "repo/migrate.h"
-#include "worker/kafka_client.h"
+#include "worker/kafka_config.h"
 
 extern char **environ;
 

@@ -6,7 +6,7 @@
 #include "events/command_message.h"
 #include "worker/cli_kafka.h"
 #include "worker/interrupt.h"
-#include "worker/kafka_client.h"
+#include "worker/kafka_publisher.h"
 #include "worker/progress_line.h"
 #include "worker/verbs.h"
 
@@ -14,7 +14,6 @@ enum {
     LINE_ARENA_BYTES = 64 * 1024 * 1024,
     LINE_BYTES_MAX = 4 * 1024 * 1024, /* no record that large gets through */
     TOPICS_MAX = 2,
-    METADATA_TIMEOUT_MS = 5000,
     QUEUE_FULL_WAIT_MS = 100,
     FLUSH_SLICE_MS = 200,
     UNDELIVERED_SHOWN = 10,
@@ -26,8 +25,7 @@ struct publication {
     const char *topics[TOPICS_MAX]; /* of identity and audit commands, of key commands */
     bool dry_run, strict;
     FILE *input;
-    rd_kafka_t *producer; /* NULL: a dry run */
-    rd_kafka_topic_t *handles[TOPICS_MAX];
+    struct kafka_publisher *publisher; /* NULL: a dry run */
     struct arena *arena;
     struct progress_line progress;
 
@@ -44,102 +42,46 @@ DEFINE_CLEANUP(FILE *, fclose)
 /* --- deliveries --------------------------------------------------------------------------------
  */
 
-static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque)
+static void on_delivered(void *context, uint64_t line, enum outcome outcome, const struct err *err)
 {
-    (void)producer;
-    struct publication *publication = opaque;
-    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    struct publication *publication = context;
+    if (outcome == OUTCOME_OK) {
         publication->delivered++;
         return;
     }
-    uint64_t line = (uint64_t)(uintptr_t)message->_private;
-    struct err err;
-    kafka_fail(message->err, &err, "line %" PRIu64 ": not published", line);
     if (publication->undelivered++ == 0)
-        publication->delivery_err = err;
+        publication->delivery_err = *err;
     if (publication->undelivered <= UNDELIVERED_SHOWN) {
+        struct err shown = *err;
+        err_prefix(&shown, "line %" PRIu64, line);
         progress_line_end(&publication->progress);
-        cli_kafka_fail(publication->arguments, &err);
+        cli_kafka_fail(publication->arguments, &shown);
     }
 }
 
-static enum outcome open_producer(struct publication *publication, struct err *err)
+static void show_delivered(struct publication *publication)
 {
-    CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
-    enum outcome outcome =
-        kafka_conf_new(&publication->config, KAFKA_PUBLISHER, "publish", NULL, 0, &conf, err);
-    if (outcome != OUTCOME_OK)
-        return outcome;
-    rd_kafka_conf_set_opaque(conf, publication);
-    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-    outcome = kafka_new(RD_KAFKA_PRODUCER, &conf, &publication->producer, err);
-    if (outcome != OUTCOME_OK)
-        return outcome;
-    for (size_t i = 0; i < TOPICS_MAX; i++) {
-        publication->handles[i] =
-            rd_kafka_topic_new(publication->producer, publication->topics[i], NULL);
-        if (publication->handles[i] == NULL)
-            return kafka_fail(rd_kafka_last_error(), err, "topic %s", publication->topics[i]);
-        /* Asked now, or librdkafka asks a second after the first record wants to know. */
-        const struct rd_kafka_metadata *metadata = NULL;
-        if (rd_kafka_metadata(publication->producer, 0, publication->handles[i], &metadata,
-                              METADATA_TIMEOUT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
-            rd_kafka_metadata_destroy(metadata);
+    progress_line_update(&publication->progress, publication->delivered, "published");
+}
+
+static enum outcome send_record(struct publication *publication, const struct outgoing *record,
+                                struct err *err)
+{
+    enum outcome outcome;
+    while ((outcome = kafka_publisher_send(publication->publisher, record, publication->line,
+                                           err)) == OUTCOME_RETRY &&
+           !interrupted()) {
+        kafka_publisher_serve(publication->publisher, QUEUE_FULL_WAIT_MS);
+        show_delivered(publication);
     }
-    return OUTCOME_OK;
+    return outcome;
 }
 
-static void close_producer(struct publication *publication)
-{
-    for (size_t i = 0; i < TOPICS_MAX; i++) {
-        if (publication->handles[i] != NULL)
-            rd_kafka_topic_destroy(publication->handles[i]);
-    }
-    if (publication->producer != NULL)
-        rd_kafka_destroy(publication->producer);
-}
-
-static rd_kafka_resp_err_t enqueue(struct publication *publication, rd_kafka_topic_t *topic,
-                                   const struct outgoing *record)
-{
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(record->header_count);
-    for (size_t i = 0; i < record->header_count; i++)
-        rd_kafka_header_add(headers, record->headers[i].name.data,
-                            (ssize_t)record->headers[i].name.length, record->headers[i].value.data,
-                            (ssize_t)record->headers[i].value.length);
-    rd_kafka_resp_err_t code = rd_kafka_producev(
-        publication->producer, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_KEY(record->key.data, record->key.length),
-        RD_KAFKA_V_VALUE((void *)(uintptr_t)record->value.data, record->value.length),
-        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_OPAQUE((void *)(uintptr_t)publication->line),
-        RD_KAFKA_V_END);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        rd_kafka_headers_destroy(headers);
-    return code;
-}
-
-static enum outcome send_record(struct publication *publication, rd_kafka_topic_t *topic,
-                                const struct outgoing *record, struct err *err)
-{
-    rd_kafka_resp_err_t code = enqueue(publication, topic, record);
-    while (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && !interrupted()) {
-        rd_kafka_poll(publication->producer, QUEUE_FULL_WAIT_MS);
-        progress_line_update(&publication->progress, publication->delivered, "published");
-        code = enqueue(publication, topic, record);
-    }
-    rd_kafka_poll(publication->producer, 0);
-    return code == RD_KAFKA_RESP_ERR_NO_ERROR
-               ? OUTCOME_OK
-               : kafka_fail(code, err, "publish to topic %s", rd_kafka_topic_name(topic));
-}
-
-/* Waits for what is under way. librdkafka gives each message up after message.timeout.ms. */
+/* Waits for what is under way. librdkafka gives each record up after message.timeout.ms. */
 static void finish_deliveries(struct publication *publication)
 {
-    while (rd_kafka_outq_len(publication->producer) > 0) {
-        rd_kafka_flush(publication->producer, FLUSH_SLICE_MS);
-        progress_line_update(&publication->progress, publication->delivered, "published");
-    }
+    while (kafka_publisher_flush(publication->publisher, FLUSH_SLICE_MS) > 0)
+        show_delivered(publication);
 }
 
 /* --- lines -------------------------------------------------------------------------------------
@@ -174,9 +116,10 @@ static enum outcome publish_line(struct publication *publication, struct text li
         refuse(publication, err->text);
         return OUTCOME_OK;
     }
-    if (publication->producer != NULL) {
+    if (publication->publisher != NULL) {
         bool of_keys = strcmp(command.type->category, "key") == 0;
-        outcome = send_record(publication, publication->handles[of_keys ? 1 : 0], &record, err);
+        record.topic = text_of(publication->topics[of_keys ? 1 : 0]);
+        outcome = send_record(publication, &record, err);
         if (outcome == OUTCOME_REJECT && strcmp(err->code, "MSG_SIZE_TOO_LARGE") == 0) {
             refuse(publication, "the record is larger than kafka.message.max.bytes allows");
             return OUTCOME_OK;
@@ -218,9 +161,9 @@ static enum outcome publish_lines(struct publication *publication, char **buffer
         if (outcome != OUTCOME_OK)
             return outcome;
         progress_line_update(&publication->progress,
-                             publication->producer != NULL ? publication->delivered
-                                                           : publication->accepted,
-                             publication->producer != NULL ? "published" : "checked");
+                             publication->publisher != NULL ? publication->delivered
+                                                            : publication->accepted,
+                             publication->publisher != NULL ? "published" : "checked");
     }
     return OUTCOME_OK;
 }
@@ -231,13 +174,13 @@ static enum outcome publish_lines(struct publication *publication, char **buffer
 static enum exit_code summarise(struct publication *publication, enum outcome outcome,
                                 const struct err *err)
 {
-    uint64_t good = publication->producer != NULL ? publication->delivered : publication->accepted;
+    uint64_t good = publication->publisher != NULL ? publication->delivered : publication->accepted;
 
     progress_line_end(&publication->progress);
     fprintf(stderr,
             "catalyst-worker publish: %" PRIu64 " %s, %" PRIu64 " refused, %" PRIu64
             " not delivered, %.1f s\n",
-            good, publication->producer != NULL ? "published" : "valid", publication->refused,
+            good, publication->publisher != NULL ? "published" : "valid", publication->refused,
             publication->undelivered,
             (double)(clock_monotonic_us() - publication->progress.started_us) / 1e6);
     if (outcome != OUTCOME_OK)
@@ -263,12 +206,14 @@ static enum exit_code publish_all(struct publication *publication)
         return cli_fail(publication->arguments, EXIT_BUG, "no memory");
     interrupt_catch();
     progress_line_begin(&publication->progress);
-    if (!publication->dry_run && open_producer(publication, &err) != OUTCOME_OK)
+    if (!publication->dry_run &&
+        kafka_publisher_new(&publication->config, on_delivered, publication,
+                            &publication->publisher, &err) != OUTCOME_OK)
         return cli_kafka_fail(publication->arguments, &err);
 
     enum outcome outcome = publish_lines(publication, &buffer, &err);
     free(buffer);
-    if (publication->producer != NULL)
+    if (publication->publisher != NULL)
         finish_deliveries(publication);
     return summarise(publication, outcome, &err);
 }
@@ -295,7 +240,8 @@ static enum exit_code publish_input(struct publication *publication)
     enum exit_code code = choose_topics(publication);
     if (code == EXIT_DONE)
         code = publish_all(publication);
-    close_producer(publication);
+    if (publication->publisher != NULL)
+        kafka_publisher_free(publication->publisher);
     arena_free(publication->arena);
     return code;
 }

@@ -7,7 +7,8 @@
 #include "config/config.h"
 
 /* What every use of librdkafka in this program shares: configuration objects, error mapping, logs.
- * Included by the adapters only (source_kafka, sink_kafka, kafka_admin, publish, tail). */
+ * Included by the adapters
+ * only: source_kafka, sink_kafka and the other kafka_*. */
 
 DEFINE_CLEANUP(rd_kafka_conf_t *, rd_kafka_conf_destroy)
 DEFINE_CLEANUP(rd_kafka_t *, rd_kafka_destroy)
@@ -47,11 +48,6 @@ enum outcome kafka_conf_new(const struct config *config, enum kafka_role role,
 enum outcome kafka_new(rd_kafka_type_t type, rd_kafka_conf_t **conf, rd_kafka_t **ret_handle,
                        struct err *err);
 
-/* Adds a problem for each of the operator's properties that librdkafka refuses, and where the
- * session timeout does not exceed the transaction timeout. Connects to nothing. false: no memory.
- */
-bool kafka_config_check(const struct config *config, struct config_problems *problems);
-
 /* Fails with what an error code asks for: RETRY away or busy, REJECT a topic, group or id that is
  * unknown or forbidden, FATAL the rest. err->code is librdkafka's name of it. */
 enum outcome kafka_fail(rd_kafka_resp_err_t code, struct err *err, const char *format, ...)
@@ -62,8 +58,11 @@ enum outcome kafka_fail(rd_kafka_resp_err_t code, struct err *err, const char *f
  * several marks. Destroys `error`. */
 enum outcome kafka_transaction_fail(rd_kafka_error_t *error, const char *action, struct err *err);
 
-/* The value of a property in the handle's configuration as a number. */
-int64_t kafka_conf_number(rd_kafka_t *handle, const char *name, int64_t otherwise);
+/* The value of a property as a number. */
+int64_t kafka_conf_number(const rd_kafka_conf_t *conf, const char *name, int64_t otherwise);
+
+/* Sends librdkafka's log lines and errors to base/log. */
+void kafka_conf_set_logs(rd_kafka_conf_t *conf);
 
 /* For error callbacks: one log line, repeated ones at most every few seconds. */
 void kafka_log_error(const rd_kafka_t *handle, int code, const char *reason);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #include "worker/kafka_client.h"
+#include "worker/kafka_record.h"
+#include "worker/kafka_topics.h"
 
 /* Calls that wait for brokers give up after this long with RETRY, so that the lane can look after
  * its group membership and a stop request; librdkafka goes on in the background, and the same call
@@ -14,7 +16,6 @@ enum {
     SEND_OFFSETS_TIMEOUT_MS = 10000, /* the one call that cannot be taken up again */
     COMMIT_TIMEOUT_MS = 5000,
     ABORT_TIMEOUT_MS = 5000,
-    METADATA_TIMEOUT_MS = 2000,
     QUEUE_FULL_WAIT_MS = 100,
 };
 
@@ -24,11 +25,6 @@ enum { RECORD_OVERHEAD_BYTES = 1024 };
 
 /* librdkafka's default of message.max.bytes */
 enum { MESSAGE_MAX_BYTES = 1000000 };
-
-struct topic {
-    char *name;
-    rd_kafka_topic_t *handle; /* of the open producer; NULL: none yet */
-};
 
 struct sink_kafka {
     struct sink port;
@@ -41,8 +37,7 @@ struct sink_kafka {
     rd_kafka_t *producer; /* NULL: not open */
     bool initialised;     /* init_transactions() is done */
     bool committing;      /* a commit is under way in the background: only commit() may follow */
-    struct topic *topics;
-    size_t topic_count;
+    struct kafka_topic_handles topics; /* of the open producer */
 
     /* of the transaction: deliveries that failed, and why the first did */
     uint64_t failed;
@@ -71,11 +66,7 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
 
 static void close_producer(struct sink_kafka *self)
 {
-    for (size_t i = 0; i < self->topic_count; i++) {
-        if (self->topics[i].handle != NULL)
-            rd_kafka_topic_destroy(self->topics[i].handle);
-        self->topics[i].handle = NULL;
-    }
+    kafka_topic_handles_release(&self->topics);
     if (self->producer != NULL) {
         /* Without this the destruction waits for messages that no transaction will ever hold. */
         rd_kafka_purge(self->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
@@ -132,49 +123,15 @@ static enum outcome open_producer(struct sink_kafka *self, struct err *err)
     return kafka_new(RD_KAFKA_PRODUCER, &conf, &self->producer, err);
 }
 
-/* NULL: no memory, or a name that Kafka does not allow. */
-static rd_kafka_topic_t *topic_handle(struct sink_kafka *self, struct text name)
+/* Before the first transaction needs them. */
+static void make_topic_handles(struct sink_kafka *self)
 {
-    for (size_t i = 0; i < self->topic_count; i++) {
-        struct topic *topic = &self->topics[i];
-        if (!text_is(name, topic->name))
-            continue;
-        if (topic->handle == NULL)
-            topic->handle = rd_kafka_topic_new(self->producer, topic->name, NULL);
-        return topic->handle;
-    }
-
-    struct topic *moved = realloc(self->topics, (self->topic_count + 1) * sizeof(struct topic));
-    if (moved == NULL)
-        return NULL;
-    self->topics = moved;
-    char *copy = strndup(name.data, name.length);
-    if (copy == NULL)
-        return NULL;
-    self->topics[self->topic_count] =
-        (struct topic){copy, rd_kafka_topic_new(self->producer, copy, NULL)};
-    return self->topics[self->topic_count++].handle;
-}
-
-/* Asks for the topic's leaders before the first message needs them: finding out then can cost a
- * second. Only speed hangs on it. */
-static void warm_up_topic(struct sink_kafka *self, const char *name)
-{
-    rd_kafka_topic_t *topic = topic_handle(self, text_of(name));
-    const struct rd_kafka_metadata *metadata = NULL;
-    if (topic != NULL && rd_kafka_metadata(self->producer, 0, topic, &metadata,
-                                           METADATA_TIMEOUT_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
-        rd_kafka_metadata_destroy(metadata);
-}
-
-static void warm_up(struct sink_kafka *self)
-{
-    warm_up_topic(self, self->config->audit_topic);
+    kafka_topic_handle(&self->topics, self->producer, text_of(self->config->audit_topic));
     for (size_t i = 0; i < self->config->command_topic_count; i++) {
         char name[256]; /* Kafka allows 249 characters */
         snprintf(name, sizeof(name), "%s%s", self->config->command_topics[i],
                  self->config->dlq_suffix);
-        warm_up_topic(self, name);
+        kafka_topic_handle(&self->topics, self->producer, text_of(name));
     }
 }
 
@@ -199,7 +156,7 @@ static enum outcome reopen(struct sink *port, struct err *err)
     }
     self->initialised = true;
     self->failed = 0;
-    warm_up(self);
+    make_topic_handles(self);
     return OUTCOME_OK;
 }
 
@@ -223,40 +180,6 @@ static enum outcome begin(struct sink *port, struct err *err)
                          : OUTCOME_OK;
 }
 
-static rd_kafka_headers_t *convert_headers(const struct outgoing *record)
-{
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(record->header_count);
-    for (size_t i = 0; headers != NULL && i < record->header_count; i++) {
-        const struct header *header = &record->headers[i];
-        if (rd_kafka_header_add(headers, header->name.data, (ssize_t)header->name.length,
-                                header->value.data,
-                                (ssize_t)header->value.length) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            rd_kafka_headers_destroy(headers);
-            headers = NULL;
-        }
-    }
-    return headers;
-}
-
-static rd_kafka_resp_err_t enqueue(struct sink_kafka *self, rd_kafka_topic_t *topic,
-                                   const struct outgoing *record)
-{
-    rd_kafka_headers_t *headers = convert_headers(record);
-    if (headers == NULL)
-        return RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
-    /* librdkafka reads 0 as "now"; the epoch itself is not a time that a record carries. */
-    int64_t timestamp_ms = record->timestamp_ms > 0 ? record->timestamp_ms : 0;
-    rd_kafka_resp_err_t code = rd_kafka_producev(
-        self->producer, RD_KAFKA_V_RKT(topic), RD_KAFKA_V_PARTITION(RD_KAFKA_PARTITION_UA),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_KEY(record->key.data, record->key.length),
-        RD_KAFKA_V_VALUE((void *)(uintptr_t)record->value.data, record->value.length),
-        RD_KAFKA_V_TIMESTAMP(timestamp_ms), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        rd_kafka_headers_destroy(headers);
-    return code;
-}
-
 /* What stopped produce(): the transaction itself tells whether it must be aborted. */
 static enum outcome produce_failed(struct sink_kafka *self, rd_kafka_resp_err_t code,
                                    const struct outgoing *record, struct err *err)
@@ -276,15 +199,15 @@ static enum outcome produce(struct sink *port, const struct outgoing *record, st
     struct sink_kafka *self = (struct sink_kafka *)port;
     if (!self->initialised)
         return not_open(err);
-    rd_kafka_topic_t *topic = topic_handle(self, record->topic);
+    rd_kafka_topic_t *topic = kafka_topic_handle(&self->topics, self->producer, record->topic);
     if (topic == NULL)
         return err_set(err, OUTCOME_FATAL, "", "produce to topic %.*s: no handle for it",
                        TEXT_ARG(record->topic));
 
-    rd_kafka_resp_err_t code = enqueue(self, topic, record);
+    rd_kafka_resp_err_t code = kafka_produce(self->producer, topic, record, NULL);
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
         rd_kafka_poll(self->producer, QUEUE_FULL_WAIT_MS);
-        code = enqueue(self, topic, record);
+        code = kafka_produce(self->producer, topic, record, NULL);
     }
     return code == RD_KAFKA_RESP_ERR_NO_ERROR ? OUTCOME_OK
                                               : produce_failed(self, code, record, err);
@@ -367,8 +290,8 @@ static size_t record_bytes_max(struct sink *port)
 {
     const struct sink_kafka *self = (const struct sink_kafka *)port;
     int64_t limit = message_limit(self);
-    return limit > 2 * RECORD_OVERHEAD_BYTES ? (size_t)limit - RECORD_OVERHEAD_BYTES
-                                             : RECORD_OVERHEAD_BYTES;
+    return limit > (int64_t)2 * RECORD_OVERHEAD_BYTES ? (size_t)limit - RECORD_OVERHEAD_BYTES
+                                                      : RECORD_OVERHEAD_BYTES;
 }
 
 static const struct sink_ops ops = {
@@ -410,17 +333,14 @@ enum outcome sink_kafka_new(const struct config *config, int lane, struct source
     return OUTCOME_OK;
 }
 
-void sink_kafka_free(struct sink_kafka *self)
+void sink_kafka_free(struct sink_kafka *sink)
 {
-    close_producer(self);
-    for (size_t i = 0; i < self->topic_count; i++)
-        free(self->topics[i].name);
-    free(self->topics);
-    free(self->transactional_id);
-    free(self);
+    close_producer(sink);
+    free(sink->transactional_id);
+    free(sink);
 }
 
-struct sink *sink_kafka_port(struct sink_kafka *self)
+struct sink *sink_kafka_port(struct sink_kafka *sink)
 {
-    return &self->port;
+    return &sink->port;
 }

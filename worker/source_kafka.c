@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "worker/kafka_client.h"
+#include "worker/kafka_record.h"
 
 enum {
     COMMITTED_TIMEOUT_MS = 5000,
@@ -394,22 +395,6 @@ static void probe(struct source_kafka *self)
     self->down = false;
 }
 
-static size_t bytes_of(const rd_kafka_message_t *message)
-{
-    size_t bytes = message->len + message->key_len;
-    rd_kafka_headers_t *headers;
-    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return bytes;
-    const char *name;
-    const void *value;
-    size_t length;
-    for (size_t i = 0;
-         rd_kafka_header_get_all(headers, i, &name, &value, &length) == RD_KAFKA_RESP_ERR_NO_ERROR;
-         i++)
-        bytes += strlen(name) + length;
-    return bytes;
-}
-
 /* Takes a message into the stash, in order; what is not this member's, or was taken before, falls.
  */
 static enum outcome take(struct source_kafka *self, rd_kafka_message_t *message, struct err *err)
@@ -481,7 +466,7 @@ static enum outcome fill_stash(struct source_kafka *self, int timeout_ms,
 {
     size_t bytes = 0;
     for (size_t i = 0; i < self->stash.count; i++)
-        bytes += bytes_of(self->stash.items[i]);
+        bytes += kafka_record_bytes(self->stash.items[i]);
 
     while (self->stash.count < limits->messages && bytes < limits->bytes) {
         size_t before = self->stash.count;
@@ -492,7 +477,7 @@ static enum outcome fill_stash(struct source_kafka *self, int timeout_ms,
         if (!came)
             return OUTCOME_OK;
         if (self->stash.count > before)
-            bytes += bytes_of(self->stash.items[self->stash.count - 1]);
+            bytes += kafka_record_bytes(self->stash.items[self->stash.count - 1]);
     }
     return OUTCOME_OK;
 }
@@ -503,7 +488,7 @@ static enum outcome take_in_hand(struct source_kafka *self, const struct batch_l
 {
     size_t bytes = 0, count = 0;
     while (count < self->stash.count && count < limits->messages) {
-        size_t size = bytes_of(self->stash.items[count]);
+        size_t size = kafka_record_bytes(self->stash.items[count]);
         if (count > 0 && bytes + size > limits->bytes)
             break;
         bytes += size;
@@ -520,56 +505,11 @@ static enum outcome take_in_hand(struct source_kafka *self, const struct batch_l
     return OUTCOME_OK;
 }
 
-static size_t header_count_of(const rd_kafka_message_t *message)
-{
-    rd_kafka_headers_t *headers;
-    return rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR
-               ? rd_kafka_header_cnt(headers)
-               : 0;
-}
-
-static size_t convert_headers(const rd_kafka_message_t *message, struct header *ret_headers)
-{
-    rd_kafka_headers_t *headers;
-    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return 0;
-    size_t count = 0;
-    const char *name;
-    const void *value;
-    size_t length;
-    while (rd_kafka_header_get_all(headers, count, &name, &value, &length) ==
-           RD_KAFKA_RESP_ERR_NO_ERROR)
-        ret_headers[count++] = (struct header){text_of(name), {value, length}};
-    return count;
-}
-
-/* A value or key of length 0 is not the same as none. */
-static struct slice slice_of(const void *bytes, size_t length)
-{
-    return (struct slice){bytes, length};
-}
-
-static struct message convert(const rd_kafka_message_t *message, struct header *ret_headers)
-{
-    rd_kafka_timestamp_type_t type;
-    int64_t timestamp_ms = rd_kafka_message_timestamp(message, &type);
-    return (struct message){
-        .topic = text_of(rd_kafka_topic_name(message->rkt)),
-        .partition = message->partition,
-        .offset = message->offset,
-        .timestamp_ms = type != RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? timestamp_ms : -1,
-        .key = slice_of(message->key, message->key_len),
-        .value = slice_of(message->payload, message->len),
-        .headers = ret_headers,
-        .header_count = convert_headers(message, ret_headers),
-    };
-}
-
 static enum outcome present(struct source_kafka *self, struct err *err)
 {
     size_t header_count = 0;
     for (size_t i = 0; i < self->hand.count; i++)
-        header_count += header_count_of(self->hand.items[i]);
+        header_count += kafka_header_count(self->hand.items[i]);
     if (!grow((void **)&self->messages, &self->message_capacity, self->hand.count,
               sizeof(struct message)) ||
         !grow((void **)&self->headers, &self->header_capacity, header_count, sizeof(struct header)))
@@ -577,7 +517,7 @@ static enum outcome present(struct source_kafka *self, struct err *err)
 
     struct header *headers = self->headers;
     for (size_t i = 0; i < self->hand.count; i++) {
-        self->messages[i] = convert(self->hand.items[i], headers);
+        self->messages[i] = kafka_message_of(self->hand.items[i], headers);
         headers += self->messages[i].header_count;
     }
     return OUTCOME_OK;
@@ -680,30 +620,30 @@ static enum outcome not_a_member(struct err *err)
                    "offsets cannot be sent: not a member of the group at the moment");
 }
 
-enum outcome source_kafka_membership(struct source_kafka *self,
+enum outcome source_kafka_membership(struct source_kafka *source,
                                      const struct rd_kafka_consumer_group_metadata_s **ret_metadata,
                                      struct err *err)
 {
-    if (self->hand_generation != self->generation)
+    if (source->hand_generation != source->generation)
         return err_set(err, OUTCOME_REJECT, "ILLEGAL_GENERATION",
                        "offsets cannot be sent: the batch's partitions were revoked");
-    if (self->consumer == NULL || self->closed || rd_kafka_assignment_lost(self->consumer))
+    if (source->consumer == NULL || source->closed || rd_kafka_assignment_lost(source->consumer))
         return not_a_member(err);
 
     /* Eager: an assignment has one generation. Cooperative: generations change under partitions
      * that stay, and a partition that goes is still ours until the callback, so the newest counts.
      */
-    if (self->metadata != NULL && self->cooperative)
-        drop_metadata(self);
-    if (self->metadata == NULL)
-        self->metadata = rd_kafka_consumer_group_metadata(self->consumer);
-    if (self->metadata == NULL)
+    if (source->metadata != NULL && source->cooperative)
+        drop_metadata(source);
+    if (source->metadata == NULL)
+        source->metadata = rd_kafka_consumer_group_metadata(source->consumer);
+    if (source->metadata == NULL)
         return not_a_member(err);
-    if (!fenced(self->metadata, self->group_id)) {
-        drop_metadata(self);
+    if (!fenced(source->metadata, source->group_id)) {
+        drop_metadata(source);
         return not_a_member(err);
     }
-    *ret_metadata = self->metadata;
+    *ret_metadata = source->metadata;
     return OUTCOME_OK;
 }
 
@@ -887,26 +827,26 @@ enum outcome source_kafka_new(const struct config *config, int lane,
     return OUTCOME_OK;
 }
 
-void source_kafka_free(struct source_kafka *self)
+void source_kafka_free(struct source_kafka *source)
 {
-    close_source(&self->port);
-    received_release(&self->hand);
-    received_release(&self->stash);
-    drop_metadata(self);
-    if (self->probed != NULL)
-        rd_kafka_topic_destroy(self->probed);
-    if (self->consumer != NULL)
-        rd_kafka_destroy_flags(self->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-    clear_assigned(self);
-    free(self->assigned);
-    free(self->fresh);
-    free(self->messages);
-    free(self->headers);
-    free(self->group_id);
-    free(self);
+    close_source(&source->port);
+    received_release(&source->hand);
+    received_release(&source->stash);
+    drop_metadata(source);
+    if (source->probed != NULL)
+        rd_kafka_topic_destroy(source->probed);
+    if (source->consumer != NULL)
+        rd_kafka_destroy_flags(source->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    clear_assigned(source);
+    free(source->assigned);
+    free(source->fresh);
+    free(source->messages);
+    free(source->headers);
+    free(source->group_id);
+    free(source);
 }
 
-struct source *source_kafka_port(struct source_kafka *self)
+struct source *source_kafka_port(struct source_kafka *source)
 {
-    return &self->port;
+    return &source->port;
 }

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "worker/kafka_admin.h"
+#include "worker/kafka_publisher.h"
 
 enum { TIMEOUT_MS = 10000, OVERRIDES_MAX = 16 };
 
@@ -92,8 +93,8 @@ static rd_kafka_t *open_handle(const struct rig *rig, rd_kafka_type_t type, enum
 {
     const struct kafka_setting own[] = {{"group.id", rig->config.group_id}};
     struct err err = {0};
-    rd_kafka_conf_t *conf;
-    rd_kafka_t *handle;
+    rd_kafka_conf_t *conf = NULL;
+    rd_kafka_t *handle = NULL;
     if (kafka_conf_new(&rig->config, role, "fixture", own, type == RD_KAFKA_CONSUMER ? 1 : 0, &conf,
                        &err) != OUTCOME_OK ||
         kafka_new(type, &conf, &handle, &err) != OUTCOME_OK)
@@ -122,16 +123,38 @@ void rig_fill(const struct rig *rig, const char *topic, int partition, const cha
 {
     CLEANUP(rd_kafka_destroyp)
     rd_kafka_t *producer = open_handle(rig, RD_KAFKA_PRODUCER, KAFKA_PUBLISHER);
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(producer, topic, NULL);
     for (int i = 0; i < count; i++) {
         char value[64];
         int length = snprintf(value, sizeof(value), "%s%d", prefix, i);
-        assert_int_equal(rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic),
-                                           RD_KAFKA_V_PARTITION(partition),
-                                           RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                                           RD_KAFKA_V_VALUE(value, (size_t)length), RD_KAFKA_V_END),
-                         RD_KAFKA_RESP_ERR_NO_ERROR);
+        assert_int_equal(rd_kafka_produce(handle, partition, RD_KAFKA_MSG_F_COPY, value,
+                                          (size_t)length, NULL, 0, NULL),
+                         0);
     }
     assert_int_equal(rd_kafka_flush(producer, TIMEOUT_MS), RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_topic_destroy(handle);
+}
+
+static void count_delivered(void *context, uint64_t mark, enum outcome outcome,
+                            const struct err *err)
+{
+    size_t *delivered = context;
+    if (outcome != OUTCOME_OK)
+        fail_msg("record %d: %s", (int)mark, err->text);
+    (*delivered)++;
+}
+
+void rig_publish(const struct rig *rig, const struct outgoing *records, size_t count)
+{
+    struct err err = {0};
+    size_t delivered = 0;
+    CLEANUP(kafka_publisher_freep) struct kafka_publisher *publisher = NULL;
+    assert_int_equal(
+        kafka_publisher_new(&rig->config, count_delivered, &delivered, &publisher, &err), 0);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(kafka_publisher_send(publisher, &records[i], i, &err), OUTCOME_OK);
+    assert_int_equal(kafka_publisher_flush(publisher, TIMEOUT_MS), 0);
+    assert_int_equal(delivered, count);
 }
 
 static int partition_count(rd_kafka_t *handle, const char *topic)

@@ -27,6 +27,9 @@ void rig_replica(const struct rig *rig, const char *instance, const char *const 
 void rig_fill(const struct rig *rig, const char *topic, int partition, const char *prefix,
               int count);
 
+/* Publishes the records as they are, in this order. */
+void rig_publish(const struct rig *rig, const struct outgoing *records, size_t count);
+
 struct record {
     int32_t partition;
     int64_t offset;

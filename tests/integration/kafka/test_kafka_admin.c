@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "tests/integration/kafka/kafka_fixture.h"
 #include "worker/kafka_admin.h"
+#include "worker/kafka_config.h"
 
 enum { TIMEOUT_MS = 10000 };
 

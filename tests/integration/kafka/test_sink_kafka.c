@@ -10,7 +10,7 @@
 #include "tests/integration/kafka/kafka_fixture.h"
 #include "worker/sink_kafka.h"
 
-static const struct batch_limits MANY = {10000, 4 * 1024 * 1024};
+static const struct batch_limits MANY = {10000, 4 << 20};
 
 /* A lane's two ends, opened. */
 struct ends {

@@ -10,8 +10,8 @@
 #include "tests/integration/kafka/kafka_fixture.h"
 #include "worker/source_kafka.h"
 
-static const struct batch_limits MANY = {10000, 4 * 1024 * 1024};
-static const struct batch_limits ONE = {1, 4 * 1024 * 1024};
+static const struct batch_limits MANY = {10000, 4 << 20};
+static const struct batch_limits ONE = {1, 4 << 20};
 
 static struct source_kafka *open_source(const struct config *config, int lane)
 {
@@ -105,38 +105,21 @@ static void test_poll__limits_bytes_but_always_takes_one(void **state)
     rig_teardown(&rig);
 }
 
-static void produce_one(const struct rig *rig, rd_kafka_t *producer, const char *key,
-                        int key_length, const char *value, int value_length,
-                        rd_kafka_headers_t *headers)
-{
-    assert_int_equal(
-        rd_kafka_producev(
-            producer, RD_KAFKA_V_TOPIC(rig->commands), RD_KAFKA_V_PARTITION(0),
-            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(key, (size_t)key_length),
-            RD_KAFKA_V_VALUE((void *)(uintptr_t)value, (size_t)value_length),
-            RD_KAFKA_V_TIMESTAMP(1700000000123), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END),
-        RD_KAFKA_RESP_ERR_NO_ERROR);
-}
-
 static void test_poll__gives_records_as_they_are(void **state)
 {
     (void)state;
     struct rig rig;
     rig_setup(&rig, 1, NULL);
-    struct err err;
-    rd_kafka_conf_t *conf;
-    rd_kafka_t *producer;
-    assert_int_equal(kafka_conf_new(&rig.config, KAFKA_PUBLISHER, "t", NULL, 0, &conf, &err), 0);
-    assert_int_equal(kafka_new(RD_KAFKA_PRODUCER, &conf, &producer, &err), 0);
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(3);
-    rd_kafka_header_add(headers, "a", -1, "x\0y", 3);
-    rd_kafka_header_add(headers, "none", -1, NULL, 0);
-    rd_kafka_header_add(headers, "a", -1, "", 0);
-    produce_one(&rig, producer, "k", 1, "v", 1, headers);
-    produce_one(&rig, producer, NULL, 0, NULL, 0, rd_kafka_headers_new(0));
-    produce_one(&rig, producer, "", 0, "", 0, rd_kafka_headers_new(0));
-    assert_int_equal(rd_kafka_flush(producer, 10000), RD_KAFKA_RESP_ERR_NO_ERROR);
-    rd_kafka_destroy(producer);
+    const struct header headers[] = {{TEXT("a"), slice_of_text(TEXT("x\0y"))},
+                                     {TEXT("none"), {NULL, 0}},
+                                     {TEXT("a"), slice_of_text(TEXT(""))}};
+    const struct outgoing records[] = {
+        {text_of(rig.commands), 1700000000123, slice_of_text(TEXT("k")), slice_of_text(TEXT("v")),
+         headers, 3},
+        {text_of(rig.commands), 1, {NULL, 0}, {NULL, 0}, NULL, 0},
+        {text_of(rig.commands), 1, slice_of_text(TEXT("")), slice_of_text(TEXT("")), NULL, 0},
+    };
+    rig_publish(&rig, records, 3);
     struct source_kafka *kafka = open_source(&rig.config, 0);
     struct source *source = source_kafka_port(kafka);
 
