@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# The benchmark: installs what is missing, builds, starts a broker and a database of its own, runs
+# everything interleaved, and prints medians, ratios and goals. The last line is "N passed, N failed":
+# how many cells were measured. How fast something is fails nothing.
+set -euo pipefail
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+cd "$repo"
+build=$repo/build/bench
+
+usage() {
+    cat <<'EOT'
+usage: tests/bench/run.sh [--quick] [--mix MIX]... [--minutes M] [--librdkafka debian|current]...
+                          [--only throughput|batches|latency]... [--charts DIR]
+
+  --quick        at most three minutes, small counts: does everything still measure?
+  --mix          a, b-uniform, b-zipf, b-ten, c or d; all unless given (with --quick: a and d)
+  --minutes      as many rounds as fit; default 20
+  --librdkafka   Debian's, or the newer one of the tests' Python environment; both unless given
+  --charts DIR   write the plots there, docs/images say; else beside the results
+
+Results: build/bench/results/*.json. docs/benchmarks.md tells what the cells are.
+EOT
+}
+
+for word in "$@"; do
+    case $word in
+    -h | --help | help)
+        usage
+        exit 0
+        ;;
+    esac
+done
+
+say() { printf 'bench: %s\n' "$*"; }
+
+die() {
+    printf 'bench: %s\n0 passed, 1 failed\n' "$*"
+    exit 1
+}
+
+# The peer in Go is built by its own tools, when there are recent ones: Debian 12's are too old for
+# its libraries.
+peer=()
+build_peer() {
+    local wanted have
+    wanted=$(sed -n 's/^go //p' tests/bench/peer_go/go.mod)
+    if ! command -v go >/dev/null; then
+        say "no Go: the Go peer is left out (it needs Go $wanted or newer)"
+        return 0
+    fi
+    have=$(GOTOOLCHAIN=local go env GOVERSION)
+    have=${have#go}
+    if [[ $(printf '%s\n' "$wanted" "$have" | sort -V | head -n 1) != "$wanted" ]]; then
+        say "Go $have: the Go peer is left out (it needs Go $wanted or newer)"
+        return 0
+    fi
+    (cd tests/bench/peer_go && GOTOOLCHAIN=local go build -o "$build/peer_go" .) >"$build/peer_go.log" 2>&1 ||
+        die "the Go peer does not build; see build/bench/peer_go.log"
+    peer=(--peer-go "$build/peer_go")
+}
+
+mkdir -p "$build"
+say "installing what is missing"
+deploy/local/install.sh test >"$build/install.log" 2>&1 ||
+    die "what the project needs is not there; run as root, see build/bench/install.log"
+say "building"
+{
+    cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=ON &&
+        ninja -C "$build" catalyst-worker tests/bench/all
+} >"$build/build.log" 2>&1 || die "the build is broken; see build/bench/build.log"
+build_peer
+exec build/venv/bin/python tests/bench/driver.py --build "$build" "${peer[@]}" "$@"

@@ -1,0 +1,197 @@
+"""The servers under the benchmark, seen from outside: SQL, topics, offsets, CPU time, memory."""
+
+import contextlib
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STACK = REPOSITORY / "deploy" / "local" / "stack.sh"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+# The counterpart of the constants in mix.h: what is in the tables before a run.
+KEYS, REVOCABLE, USERS = 100_000, 20_000, 50_000
+
+
+def stat(pid: int) -> tuple[int, list[int]]:
+    """Parent, and (utime, stime, cutime, cstime) in ticks."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[1]), [int(field) for field in fields[11:15]]
+
+
+def own_cpu(pid: int) -> float:
+    """Seconds of CPU time of one process, all its threads."""
+    ticks = stat(pid)[1]
+    return (ticks[0] + ticks[1]) / TICKS
+
+
+def tree_cpu(root: int) -> float:
+    """The same for a process, its children, and the children that have ended."""
+    total = sum(stat(root)[1])
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError, ValueError):
+            parent, ticks = stat(int(entry.name))
+            if parent == root:
+                total += ticks[0] + ticks[1]
+    return total / TICKS
+
+
+def peak_mib(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError(f"process {pid} tells no VmHWM")
+
+
+class Servers:
+    """A stack of the benchmark's own, made anew and destroyed at the end."""
+
+    def __init__(self, directory: Path, settings: list[str]):
+        self.directory = directory
+        self.run("destroy")
+        options = [word for setting in settings for word in ("--pg", setting)]
+        self.run("start", *options)
+        values = {}
+        for line in self.run("env").splitlines():
+            name, _, value = line.removeprefix("export ").partition("=")
+            values[name] = shlex.split(value)[0]
+        self.brokers = values["CATALYST_KAFKA_BOOTSTRAP_SERVERS"]
+        self.database_url = values["CATALYST_DATABASE_URL"]
+        self.kafka_pid = int(values["STACK_KAFKA_PID"])
+        self.postgres_pid = int(values["STACK_POSTGRES_PID"])
+        admin_url = values["STACK_ADMIN_DATABASE_URL"].rpartition("/")[0] + "/catalyst"
+        self.sql = psycopg.connect(admin_url, autocommit=True)
+        self.admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 2})
+
+    def run(self, verb: str, *options: str) -> str:
+        command = [str(STACK), verb, "--dir", str(self.directory), *options]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"{shlex.join(command)}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def close(self) -> None:
+        self.sql.close()
+        self.run("destroy")
+
+    def postgres_cpu(self) -> float:
+        return tree_cpu(self.postgres_pid)
+
+    def kafka_cpu(self) -> float:
+        return own_cpu(self.kafka_pid)
+
+    def wal_position(self) -> int:
+        return int(self.sql.execute("SELECT pg_current_wal_lsn() - '0/0'").fetchone()[0])
+
+    def count(self, schema: str, table: str) -> int:
+        return self.sql.execute(f"SELECT count(*) FROM {schema}.{table}").fetchone()[0]
+
+    def create_topics(self, names: list[str], partitions: int) -> None:
+        topics = [NewTopic(name, partitions, 1) for name in names]
+        for future in self.admin.create_topics(topics).values():
+            future.result()
+
+    def delete_topics(self, names: list[str]) -> None:
+        for future in self.admin.delete_topics(names).values():
+            future.result()
+
+
+class Offsets:
+    """How far a group has committed in a topic."""
+
+    def __init__(self, servers: Servers, group: str, topic: str):
+        self.servers = servers
+        self.reader = Consumer(
+            {
+                "bootstrap.servers": servers.brokers,
+                "group.id": group,
+                "enable.auto.commit": False,
+                "log_level": 2,
+            }
+        )
+        partitions = self.reader.list_topics(topic, timeout=10).topics[topic].partitions
+        self.partitions = [TopicPartition(topic, number) for number in partitions]
+
+    def total(self) -> int:
+        return sum(
+            self.reader.get_watermark_offsets(partition, timeout=10)[1]
+            for partition in self.partitions
+        )
+
+    def committed(self) -> int:
+        answer = self.reader.committed(self.partitions, timeout=10)
+        return sum(max(partition.offset, 0) for partition in answer)
+
+    def close(self) -> None:
+        self.reader.close()
+
+
+class Site:
+    """Empty tables, empty topics and a new group, for one cell of the benchmark."""
+
+    serial = 0
+
+    def __init__(self, servers: Servers, worker: Path, mix: str, partitions: int = 4):
+        Site.serial += 1
+        self.servers = servers
+        self.name = f"cell{Site.serial}"
+        self.topic, self.audit = f"{self.name}.commands", f"{self.name}.audit"
+        self.topics = [self.topic, f"{self.topic}.dlq", self.audit]
+        servers.create_topics(self.topics, partitions)
+        subprocess.run(
+            [worker, "migrate", "up"], env=self.environment(), check=True, capture_output=True
+        )
+        if mix != "a":
+            self.populate()
+        servers.sql.execute("CHECKPOINT")
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "CATALYST_DATABASE_URL": self.servers.database_url,
+            "CATALYST_DATABASE_SCHEMA": self.name,
+            "CATALYST_KAFKA_BOOTSTRAP_SERVERS": self.servers.brokers,
+            "CATALYST_COMMAND_TOPICS": self.topic,
+            "CATALYST_AUDIT_TOPIC": self.audit,
+            "CATALYST_GROUP_ID": self.name,
+            "CATALYST_INSTANCE_ID": "bench",
+            "CATALYST_HTTP_LISTEN": "",
+        }
+
+    def populate(self) -> None:
+        schema, run = self.name, self.servers.sql.execute
+        run(
+            f"""INSERT INTO {schema}.auth_keys (id, hash, owner_kind, owner_id, name, created_at,
+                    updated_at, status, scopes, labels)
+                SELECT 'key-' || lpad(i::text, 7, '0'), md5(i::text) || md5((-i)::text), 'user',
+                    'user-' || lpad((i % {USERS})::text, 7, '0'), 'deployment pipeline', now(),
+                    now(), 'active', ARRAY['deployments:read', 'deployments:write'],
+                    '{{"environment":"production"}}'
+                FROM generate_series(0, {KEYS + REVOCABLE - 1}) AS i"""
+        )
+        run(
+            f"""INSERT INTO {schema}.auth_users (id, authentik_id, email, labels)
+                SELECT 'user-' || lpad(i::text, 7, '0'), md5(i::text), i || '@example.org', '{{}}'
+                FROM generate_series(0, {USERS - 1}) AS i"""
+        )
+        run(f"VACUUM ANALYZE {schema}.auth_keys, {schema}.auth_users")
+
+    def remove(self) -> None:
+        self.servers.delete_topics(self.topics)
+        self.servers.sql.execute(f"DROP SCHEMA {self.name} CASCADE")
+
+
+def until(deadline_s: float, pause_s: float = 0.05) -> Iterator[None]:
+    """Goes round until the caller leaves; raises at the deadline."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        yield
+        time.sleep(pause_s)
+    raise TimeoutError(f"not done within {deadline_s:.0f} s")
