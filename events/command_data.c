@@ -108,7 +108,7 @@ static enum outcome decode_time(const struct decoding *decoding, struct place pl
     enum msgpack_kind kind = msgpack_next(reader, &item);
     if (kind == MSGPACK_TEXT && timestamp_parse(msgpack_item_text(&item), ret_us))
         return OUTCOME_OK;
-    if (kind == MSGPACK_EXT && msgpack_timestamp(&item, ret_us))
+    if (kind == MSGPACK_EXT && msgpack_item_time(&item, ret_us))
         return OUTCOME_OK;
     return refuse(decoding, place, "must be an RFC 3339 time or a MessagePack timestamp");
 }

@@ -31,7 +31,7 @@ static void show_extension(struct buffer *buffer, const struct msgpack_item *ite
 {
     int64_t us;
 
-    if (msgpack_timestamp(item, &us)) {
+    if (msgpack_item_time(item, &us)) {
         json_append_time(buffer, us);
         return;
     }

@@ -98,6 +98,37 @@ static enum outcome open_level(struct walk *walk, const struct msgpack_item *ite
     return OUTCOME_OK;
 }
 
+/* ASCII without U+0000, which nearly every text is, in one look at its bytes. */
+static bool is_plain(struct slice bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint64_t high = ones << 7;
+    size_t at = 0;
+
+    for (; bytes.length - at >= 8; at += 8) {
+        uint64_t word;
+        memcpy(&word, bytes.data + at, sizeof(word));
+        if (((word | (word - ones)) & high) != 0)
+            return false;
+    }
+    for (; at < bytes.length; at++) {
+        if (bytes.data[at] == 0 || bytes.data[at] >= 0x80)
+            return false;
+    }
+    return true;
+}
+
+static enum outcome check_text(struct walk *walk, const struct msgpack_item *item)
+{
+    if (is_plain(item->bytes))
+        return OUTCOME_OK;
+    if (!utf8_valid(msgpack_item_text(item)))
+        return fail(walk, "text must be valid UTF-8");
+    if (utf8_has_nul(msgpack_item_text(item)))
+        return fail(walk, "text must not contain U+0000");
+    return OUTCOME_OK;
+}
+
 static enum outcome check_item(struct walk *walk)
 {
     struct msgpack_item item;
@@ -107,10 +138,8 @@ static enum outcome check_item(struct walk *walk)
         return fail(walk, "not MessagePack: it ends before its lengths do");
     if (kind == MSGPACK_RESERVED)
         return fail(walk, "not MessagePack: byte 0xc1");
-    if (kind == MSGPACK_TEXT && !utf8_valid(msgpack_item_text(&item)))
-        return fail(walk, "text must be valid UTF-8");
-    if (kind == MSGPACK_TEXT && utf8_has_nul(msgpack_item_text(&item)))
-        return fail(walk, "text must not contain U+0000");
+    if (kind == MSGPACK_TEXT && check_text(walk, &item) != OUTCOME_OK)
+        return OUTCOME_REJECT;
 
     if (walk->depth > 0) {
         struct level *level = &walk->levels[walk->depth - 1];

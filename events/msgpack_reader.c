@@ -231,7 +231,7 @@ bool msgpack_take(struct msgpack_reader *reader, struct slice *ret_value)
     return true;
 }
 
-bool msgpack_timestamp(const struct msgpack_item *item, int64_t *ret_us)
+bool msgpack_item_time(const struct msgpack_item *item, int64_t *ret_us)
 {
     const uint8_t *bytes = item->bytes.data;
     uint64_t nanoseconds = 0;

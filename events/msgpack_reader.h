@@ -63,4 +63,4 @@ bool msgpack_take(struct msgpack_reader *reader, struct slice *ret_value);
 
 /* A timestamp extension (type -1, 4, 8 or 12 bytes) as microseconds, finer digits truncated.
  * false: not that, or out of the range of base/timestamp.h. */
-bool msgpack_timestamp(const struct msgpack_item *item, int64_t *ret_us);
+bool msgpack_item_time(const struct msgpack_item *item, int64_t *ret_us);

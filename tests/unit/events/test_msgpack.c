@@ -202,7 +202,7 @@ static void test_msgpack_timestamp__three_forms(void **state)
         char text[TIMESTAMP_TEXT_LENGTH + 1];
 
         msgpack_next(&reader, &item);
-        bool taken = msgpack_timestamp(&item, &us);
+        bool taken = msgpack_item_time(&item, &us);
 
         assert_int_equal(taken, cases[i].text != NULL);
         if (!taken)
