@@ -17,22 +17,31 @@ DEFINE_CLEANUP(rd_kafka_ConfigResource_t *, rd_kafka_ConfigResource_destroy)
 DEFINE_CLEANUP(rd_kafka_topic_t *, rd_kafka_topic_destroy)
 DEFINE_CLEANUP(rd_kafka_message_t *, rd_kafka_message_destroy)
 
-enum outcome kafka_admin_new(const struct config *config, struct kafka_admin **ret_admin,
-                             struct err *err)
+static enum outcome open_handle(struct kafka_admin *admin, const struct config *config,
+                                struct err *err)
 {
-    CLEANUP(kafka_admin_freep) struct kafka_admin *admin = calloc(1, sizeof(*admin));
-    if (admin == NULL)
-        return err_no_memory(err, "Kafka administration");
-
     CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
     enum outcome outcome = kafka_conf_new(config, KAFKA_ADMIN, "admin", NULL, 0, &conf, err);
     if (outcome == OUTCOME_OK)
         outcome = kafka_new(RD_KAFKA_PRODUCER, &conf, &admin->handle, err);
-    if (outcome != OUTCOME_OK)
-        return outcome;
-    admin->queue = rd_kafka_queue_new(admin->handle);
+    if (outcome == OUTCOME_OK)
+        admin->queue = rd_kafka_queue_new(admin->handle);
+    return outcome;
+}
 
-    *ret_admin = TAKE(admin);
+enum outcome kafka_admin_new(const struct config *config, struct kafka_admin **ret_admin,
+                             struct err *err)
+{
+    struct kafka_admin *admin = calloc(1, sizeof(*admin));
+    if (admin == NULL)
+        return err_no_memory(err, "Kafka administration");
+
+    enum outcome outcome = open_handle(admin, config, err);
+    if (outcome != OUTCOME_OK) {
+        kafka_admin_free(admin);
+        return outcome;
+    }
+    *ret_admin = admin;
     return OUTCOME_OK;
 }
 
@@ -82,7 +91,9 @@ static bool names_add(struct kafka_topic_names *names, enum kafka_topic_use use,
     if (whole == NULL)
         return false;
     snprintf(whole, size, "%s%s", name, suffix);
-    names->items[names->count++] = (struct kafka_topic_name){whole, use};
+    struct kafka_topic_name *item = &names->items[names->count++];
+    item->name = whole;
+    item->use = use;
     return true;
 }
 

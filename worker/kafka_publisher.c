@@ -26,28 +26,34 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
     publisher->delivered(publisher->context, mark, outcome, &err);
 }
 
-enum outcome kafka_publisher_new(const struct config *config, kafka_delivered *delivered,
-                                 void *context, struct kafka_publisher **ret_publisher,
-                                 struct err *err)
+static enum outcome open_producer(struct kafka_publisher *publisher, const struct config *config,
+                                  struct err *err)
 {
-    CLEANUP(kafka_publisher_freep)
-    struct kafka_publisher *publisher = calloc(1, sizeof(*publisher));
-    if (publisher == NULL)
-        return err_no_memory(err, "publisher");
-    publisher->delivered = delivered;
-    publisher->context = context;
-
     CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
     enum outcome outcome = kafka_conf_new(config, KAFKA_PUBLISHER, "publish", NULL, 0, &conf, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     rd_kafka_conf_set_opaque(conf, publisher);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-    outcome = kafka_new(RD_KAFKA_PRODUCER, &conf, &publisher->producer, err);
-    if (outcome != OUTCOME_OK)
-        return outcome;
+    return kafka_new(RD_KAFKA_PRODUCER, &conf, &publisher->producer, err);
+}
 
-    *ret_publisher = TAKE(publisher);
+enum outcome kafka_publisher_new(const struct config *config, kafka_delivered *delivered,
+                                 void *context, struct kafka_publisher **ret_publisher,
+                                 struct err *err)
+{
+    struct kafka_publisher *publisher = calloc(1, sizeof(*publisher));
+    if (publisher == NULL)
+        return err_no_memory(err, "publisher");
+    publisher->delivered = delivered;
+    publisher->context = context;
+
+    enum outcome outcome = open_producer(publisher, config, err);
+    if (outcome != OUTCOME_OK) {
+        kafka_publisher_free(publisher);
+        return outcome;
+    }
+    *ret_publisher = publisher;
     return OUTCOME_OK;
 }
 

@@ -109,24 +109,35 @@ static enum outcome open_consumer(struct kafka_reader *reader, const struct conf
     return outcome;
 }
 
-enum outcome kafka_reader_new(const struct config *config, const struct kafka_reader_topic *topics,
-                              size_t count, const struct kafka_reader_start *start,
-                              struct kafka_reader **ret_reader, struct err *err)
+static enum outcome begin(struct kafka_reader *reader, const struct config *config,
+                          const struct kafka_reader_start *start, struct err *err)
 {
-    CLEANUP(kafka_reader_freep) struct kafka_reader *reader = calloc(1, sizeof(*reader));
-    if (reader == NULL || !list_partitions(reader, topics, count))
-        return err_no_memory(err, "reader");
-
     enum outcome outcome = open_consumer(reader, config, err);
     if (outcome == OUTCOME_OK)
         outcome = choose_offsets(reader, start, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     rd_kafka_resp_err_t code = rd_kafka_assign(reader->consumer, reader->partitions);
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return kafka_fail(code, err, "assign partitions");
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? OUTCOME_OK
+                                              : kafka_fail(code, err, "assign partitions");
+}
 
-    *ret_reader = TAKE(reader);
+enum outcome kafka_reader_new(const struct config *config, const struct kafka_reader_topic *topics,
+                              size_t count, const struct kafka_reader_start *start,
+                              struct kafka_reader **ret_reader, struct err *err)
+{
+    struct kafka_reader *reader = calloc(1, sizeof(*reader));
+    if (reader == NULL)
+        return err_no_memory(err, "reader");
+
+    enum outcome outcome = list_partitions(reader, topics, count)
+                               ? begin(reader, config, start, err)
+                               : err_no_memory(err, "reader");
+    if (outcome != OUTCOME_OK) {
+        kafka_reader_free(reader);
+        return outcome;
+    }
+    *ret_reader = reader;
     return OUTCOME_OK;
 }
 

@@ -305,11 +305,25 @@ static const struct sink_ops ops = {
     .record_bytes_max = record_bytes_max,
 };
 
+/* Also finds out whether librdkafka takes the configuration, before the first reopen(). */
+static enum outcome set_up(struct sink_kafka *self, const struct config *config, struct err *err)
+{
+    size_t size = strlen(config->group_id) + strlen(config->instance_id) + 32;
+    self->transactional_id = malloc(size);
+    if (self->transactional_id == NULL)
+        return err_no_memory(err, "producer");
+    snprintf(self->transactional_id, size, "%s.%s.%d", config->group_id, config->instance_id,
+             self->lane);
+
+    CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
+    return make_conf(self, &conf, err);
+}
+
 enum outcome sink_kafka_new(const struct config *config, int lane, struct source_kafka *source,
                             int64_t message_max_bytes, struct sink_kafka **ret_sink,
                             struct err *err)
 {
-    CLEANUP(sink_kafka_freep) struct sink_kafka *self = calloc(1, sizeof(*self));
+    struct sink_kafka *self = calloc(1, sizeof(*self));
     if (self == NULL)
         return err_no_memory(err, "producer");
     self->port.ops = &ops;
@@ -318,18 +332,12 @@ enum outcome sink_kafka_new(const struct config *config, int lane, struct source
     self->lane = lane;
     self->message_max_bytes = message_max_bytes;
 
-    size_t size = strlen(config->group_id) + strlen(config->instance_id) + 32;
-    self->transactional_id = malloc(size);
-    if (self->transactional_id == NULL)
-        return err_no_memory(err, "producer");
-    snprintf(self->transactional_id, size, "%s.%s.%d", config->group_id, config->instance_id, lane);
-
-    CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
-    enum outcome outcome = make_conf(self, &conf, err);
-    if (outcome != OUTCOME_OK)
+    enum outcome outcome = set_up(self, config, err);
+    if (outcome != OUTCOME_OK) {
+        sink_kafka_free(self);
         return outcome;
-
-    *ret_sink = TAKE(self);
+    }
+    *ret_sink = self;
     return OUTCOME_OK;
 }
 

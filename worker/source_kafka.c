@@ -790,14 +790,9 @@ static enum outcome subscribe(struct source_kafka *self, const struct config *co
     return OUTCOME_OK;
 }
 
-enum outcome source_kafka_new(const struct config *config, int lane,
-                              struct source_kafka **ret_source, struct err *err)
+static enum outcome open_consumer(struct source_kafka *self, const struct config *config, int lane,
+                                  struct err *err)
 {
-    CLEANUP(source_kafka_freep) struct source_kafka *self = calloc(1, sizeof(*self));
-    if (self == NULL)
-        return err_no_memory(err, "consumer");
-    self->port.ops = &ops;
-    self->closed = true; /* until there is a consumer */
     self->group_id = strdup(config->group_id);
     if (self->group_id == NULL)
         return err_no_memory(err, "consumer");
@@ -819,11 +814,24 @@ enum outcome source_kafka_new(const struct config *config, int lane,
     self->closed = false;
     rd_kafka_poll_set_consumer(self->consumer);
     self->probed = rd_kafka_topic_new(self->consumer, config->command_topics[0], NULL);
-    outcome = subscribe(self, config, err);
-    if (outcome != OUTCOME_OK)
-        return outcome;
+    return subscribe(self, config, err);
+}
 
-    *ret_source = TAKE(self);
+enum outcome source_kafka_new(const struct config *config, int lane,
+                              struct source_kafka **ret_source, struct err *err)
+{
+    struct source_kafka *self = calloc(1, sizeof(*self));
+    if (self == NULL)
+        return err_no_memory(err, "consumer");
+    self->port.ops = &ops;
+    self->closed = true; /* until there is a consumer */
+
+    enum outcome outcome = open_consumer(self, config, lane, err);
+    if (outcome != OUTCOME_OK) {
+        source_kafka_free(self);
+        return outcome;
+    }
+    *ret_source = self;
     return OUTCOME_OK;
 }
 

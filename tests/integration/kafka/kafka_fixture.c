@@ -67,6 +67,7 @@ void rig_setup(struct rig *rig, int partitions, const char *const *properties)
 {
     static int nth;
     char group[64];
+    *rig = (struct rig){0};
     log_configure(LOG_ERROR, LOG_LOGFMT);
     snprintf(group, sizeof(group), "test-%d-%lld-%d", getpid(), (long long)(clock_wall_us() / 1000),
              nth++);
