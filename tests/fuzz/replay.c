@@ -84,7 +84,7 @@ static struct slice seed_of(const char *target, size_t number, struct arena *are
     const struct text json = text_of(bodies[number].json);
     struct slice packed;
     struct buffer seed;
-    struct err err;
+    struct err err = {.text = ""};
 
     if (json_packed(json, arena, &packed, &err) != OUTCOME_OK)
         die("a seed is not JSON");

@@ -54,7 +54,7 @@ static void run_value(const uint8_t *data, size_t size)
     struct buffer shown;
     struct buffer json;
     struct buffer canonical;
-    struct err err;
+    struct err err = {.text = ""};
 
     enum outcome outcome = msgpack_check(bytes, &fault);
     MUST(outcome == OUTCOME_OK || (outcome == OUTCOME_REJECT && fault.rule != NULL));
@@ -80,7 +80,7 @@ static void run_json(const uint8_t *data, size_t size)
     struct slice value;
     struct slice back;
     struct buffer json;
-    struct err err;
+    struct err err = {.text = ""};
 
     enum outcome outcome =
         json_packed((struct text){(const char *)data, size}, arena, &value, &err);
@@ -100,7 +100,7 @@ static void check_event(const struct audit_event *event, struct arena *arena)
     struct outgoing first;
     struct outgoing again;
     struct msgpack_fault fault;
-    struct err err;
+    struct err err = {.text = ""};
 
     for (size_t i = 0; i < sizeof(documents) / sizeof(documents[0]); i++)
         documents[i]->packed = (struct slice){NULL, 0};
@@ -120,7 +120,7 @@ static void check_dead_letter(const struct message *message, const char *why, st
     struct outgoing letter;
     struct text line;
     bool truncated;
-    struct err err;
+    struct err err = {.text = ""};
 
     MUST(dead_letter_encode(message, &reason, &large, arena, &letter, &truncated, &err) ==
          OUTCOME_OK);
@@ -257,7 +257,7 @@ static void run_line(const uint8_t *data, size_t size)
     struct arena *arena = fresh_arena();
     struct outgoing record;
     struct command command;
-    struct err err;
+    struct err err = {.text = ""};
 
     enum outcome outcome = command_message_from_json((struct text){(const char *)data, size},
                                                      TEXT("t"), 1, arena, &record, &command, &err);

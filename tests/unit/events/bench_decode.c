@@ -102,7 +102,7 @@ static double time_decode(const struct command_type *type, struct slice body, st
 {
     const struct envelope envelope = {.id = TEXT("c-1"), .source = TEXT("/bench")};
     struct msgpack_fault fault;
-    struct err err;
+    struct err err = {.text = ""};
     void *record;
 
     double begun = now_ns();
@@ -138,7 +138,7 @@ static void bench(size_t body_number, size_t rounds, struct arena *arena)
     double decode[ROUNDS_MAX];
     CLEANUP(arena_freep) struct arena *kept = arena_new(100000);
     struct slice body;
-    struct err err;
+    struct err err = {.text = ""};
 
     if (kept == NULL ||
         json_packed(text_of(bodies[body_number].json), kept, &body, &err) != OUTCOME_OK)
