@@ -5,7 +5,10 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "worker/kafka_assignment.h"
 #include "worker/kafka_client.h"
+#include "worker/kafka_membership.h"
+#include "worker/kafka_received.h"
 #include "worker/kafka_record.h"
 
 enum {
@@ -17,30 +20,12 @@ enum {
     CLOSE_TIMEOUT_MS = 10000,
 };
 
-/* A partition of this member. */
-struct assigned {
-    char *topic;
-    int32_t partition;
-    int64_t next_offset; /* behind the last message taken; RD_KAFKA_OFFSET_INVALID: not known;
-                            RD_KAFKA_OFFSET_BEGINNING: the group has committed nothing */
-    bool taken;          /* told by take_assigned() */
-};
-
-/* Messages in order of arrival; librdkafka owns their bytes until they are destroyed. */
-struct received {
-    rd_kafka_message_t **items;
-    size_t count;
-    size_t capacity;
-};
-
 struct source_kafka {
     struct source port;
     rd_kafka_t *consumer;
     char *group_id;
 
-    struct assigned *assigned;
-    size_t assigned_count;
-    size_t assigned_capacity;
+    struct assignment assignment;
     struct position *fresh; /* as take_assigned() tells them */
     size_t fresh_capacity;
     uint64_t generation;
@@ -66,135 +51,8 @@ struct source_kafka {
     bool closed;
 };
 
-/* --- received messages -------------------------------------------------------------------------
- */
-
-/* Room for `needed` elements; false: no memory. */
-static bool grow(void **items, size_t *capacity, size_t needed, size_t size)
-{
-    if (needed <= *capacity)
-        return true;
-    size_t larger = *capacity < 64 ? 64 : *capacity * 2;
-    if (larger < needed)
-        larger = needed;
-    void *moved = realloc(*items, larger * size);
-    if (moved == NULL)
-        return false;
-    *items = moved;
-    *capacity = larger;
-    return true;
-}
-
-/* Takes the message over. false: no memory, and the message is gone. */
-static bool received_push(struct received *received, rd_kafka_message_t *message)
-{
-    if (!grow((void **)&received->items, &received->capacity, received->count + 1,
-              sizeof(rd_kafka_message_t *))) {
-        rd_kafka_message_destroy(message);
-        return false;
-    }
-    received->items[received->count++] = message;
-    return true;
-}
-
-static void received_clear(struct received *received)
-{
-    for (size_t i = 0; i < received->count; i++)
-        rd_kafka_message_destroy(received->items[i]);
-    received->count = 0;
-}
-
-static void received_release(struct received *received)
-{
-    received_clear(received);
-    free(received->items);
-}
-
-static void received_drop_first(struct received *received, size_t count)
-{
-    memmove(received->items, received->items + count,
-            (received->count - count) * sizeof(rd_kafka_message_t *));
-    received->count -= count;
-}
-
-static void received_drop_partitions(struct received *received,
-                                     const rd_kafka_topic_partition_list_t *partitions)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < received->count; i++) {
-        rd_kafka_message_t *message = received->items[i];
-        if (rd_kafka_topic_partition_list_find(partitions, rd_kafka_topic_name(message->rkt),
-                                               message->partition) != NULL)
-            rd_kafka_message_destroy(message);
-        else
-            received->items[kept++] = message;
-    }
-    received->count = kept;
-}
-
 /* --- assignment --------------------------------------------------------------------------------
  */
-
-static struct assigned *find_assigned(struct source_kafka *self, const char *topic,
-                                      int32_t partition)
-{
-    for (size_t i = 0; i < self->assigned_count; i++) {
-        if (self->assigned[i].partition == partition && strcmp(self->assigned[i].topic, topic) == 0)
-            return &self->assigned[i];
-    }
-    return NULL;
-}
-
-static void remove_assigned(struct source_kafka *self,
-                            const rd_kafka_topic_partition_list_t *partitions)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < self->assigned_count; i++) {
-        if (rd_kafka_topic_partition_list_find(partitions, self->assigned[i].topic,
-                                               self->assigned[i].partition) != NULL)
-            free(self->assigned[i].topic);
-        else
-            self->assigned[kept++] = self->assigned[i];
-    }
-    self->assigned_count = kept;
-}
-
-static void clear_assigned(struct source_kafka *self)
-{
-    for (size_t i = 0; i < self->assigned_count; i++)
-        free(self->assigned[i].topic);
-    self->assigned_count = 0;
-}
-
-static bool add_assigned(struct source_kafka *self,
-                         const rd_kafka_topic_partition_list_t *partitions)
-{
-    for (int i = 0; i < partitions->cnt; i++) {
-        if (!grow((void **)&self->assigned, &self->assigned_capacity, self->assigned_count + 1,
-                  sizeof(struct assigned)))
-            return false;
-        char *topic = strdup(partitions->elems[i].topic);
-        if (topic == NULL)
-            return false;
-        self->assigned[self->assigned_count++] = (struct assigned){
-            topic, partitions->elems[i].partition, partitions->elems[i].offset, false};
-    }
-    return true;
-}
-
-/* NULL: no memory. */
-static rd_kafka_topic_partition_list_t *assigned_list(const struct source_kafka *self)
-{
-    rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_new((int)self->assigned_count + 1);
-    if (list == NULL)
-        return NULL;
-    for (size_t i = 0; i < self->assigned_count; i++)
-        rd_kafka_topic_partition_list_add(list, self->assigned[i].topic,
-                                          self->assigned[i].partition)
-            ->offset = self->assigned[i].next_offset;
-    return list;
-}
 
 /* Sets the offsets at which the partitions begin. Where the coordinator does not answer in time
  * they stay invalid and librdkafka asks for them itself. */
@@ -227,7 +85,7 @@ static void log_rebalance(struct source_kafka *self, const char *message,
 {
     log_line(LOG_INFO, message, LOG_STR("client", rd_kafka_name(self->consumer)),
              LOG_STR("group", self->group_id), LOG_INT("partitions", partitions->cnt),
-             LOG_INT("now", self->assigned_count), LOG_INT("generation", self->generation));
+             LOG_INT("now", self->assignment.count), LOG_INT("generation", self->generation));
 }
 
 static void report(struct source_kafka *self, const char *what, rd_kafka_error_t *error)
@@ -252,8 +110,8 @@ static void assign(struct source_kafka *self, rd_kafka_topic_partition_list_t *p
     resolve_offsets(self, partitions);
     drop_metadata(self);
     if (!self->cooperative)
-        clear_assigned(self);
-    if (!add_assigned(self, partitions))
+        assignment_clear(&self->assignment);
+    if (!assignment_add(&self->assignment, partitions))
         self->broken = true;
 
     report(self, "assigning partitions failed",
@@ -277,9 +135,9 @@ static void revoke(struct source_kafka *self, const rd_kafka_topic_partition_lis
         self->rewind = true;
 
     if (self->cooperative)
-        remove_assigned(self, partitions);
+        assignment_remove(&self->assignment, partitions);
     else
-        clear_assigned(self);
+        assignment_clear(&self->assignment);
     report(self, "giving partitions back failed",
            self->cooperative ? rd_kafka_incremental_unassign(self->consumer, partitions)
                              : error_of(rd_kafka_assign(self->consumer, NULL)));
@@ -316,7 +174,7 @@ static void pause_all(struct source_kafka *self)
 {
     self->paused = true;
     CLEANUP(rd_kafka_topic_partition_list_destroyp)
-    rd_kafka_topic_partition_list_t *list = assigned_list(self);
+    rd_kafka_topic_partition_list_t *list = assignment_list(&self->assignment);
     if (list != NULL && list->cnt > 0)
         report(self, "pausing partitions failed",
                error_of(rd_kafka_pause_partitions(self->consumer, list)));
@@ -327,7 +185,7 @@ static void pause_all(struct source_kafka *self)
 static enum outcome seek_committed(struct source_kafka *self, struct err *err)
 {
     CLEANUP(rd_kafka_topic_partition_list_destroyp)
-    rd_kafka_topic_partition_list_t *list = assigned_list(self);
+    rd_kafka_topic_partition_list_t *list = assignment_list(&self->assignment);
     if (list == NULL)
         return err_no_memory(err, "consumer positions");
     if (list->cnt == 0)
@@ -342,7 +200,7 @@ static enum outcome seek_committed(struct source_kafka *self, struct err *err)
     for (int i = 0; i < list->cnt; i++) {
         if (list->elems[i].offset < 0)
             list->elems[i].offset = RD_KAFKA_OFFSET_BEGINNING;
-        self->assigned[i].next_offset = list->elems[i].offset;
+        self->assignment.items[i].next_offset = list->elems[i].offset;
     }
     rd_kafka_error_t *error = rd_kafka_seek_partitions(self->consumer, list, SEEK_TIMEOUT_MS);
     if (error == NULL)
@@ -358,7 +216,7 @@ static enum outcome resume_all(struct source_kafka *self, struct err *err)
 {
     if (self->paused) {
         CLEANUP(rd_kafka_topic_partition_list_destroyp)
-        rd_kafka_topic_partition_list_t *list = assigned_list(self);
+        rd_kafka_topic_partition_list_t *list = assignment_list(&self->assignment);
         if (list == NULL)
             return err_no_memory(err, "consumer positions");
         if (list->cnt > 0)
@@ -400,7 +258,7 @@ static void probe(struct source_kafka *self)
 static enum outcome take(struct source_kafka *self, rd_kafka_message_t *message, struct err *err)
 {
     struct assigned *assigned =
-        find_assigned(self, rd_kafka_topic_name(message->rkt), message->partition);
+        assignment_find(&self->assignment, rd_kafka_topic_name(message->rkt), message->partition);
     if (assigned == NULL ||
         (assigned->next_offset >= 0 && message->offset < assigned->next_offset)) {
         rd_kafka_message_destroy(message);
@@ -494,13 +352,8 @@ static enum outcome take_in_hand(struct source_kafka *self, const struct batch_l
         bytes += size;
         count++;
     }
-    if (!grow((void **)&self->hand.items, &self->hand.capacity, count,
-              sizeof(rd_kafka_message_t *)))
+    if (!received_move(&self->stash, count, &self->hand))
         return err_no_memory(err, "received messages");
-    if (count > 0)
-        memcpy(self->hand.items, self->stash.items, count * sizeof(rd_kafka_message_t *));
-    self->hand.count = count;
-    received_drop_first(&self->stash, count);
     self->hand_generation = self->generation;
     return OUTCOME_OK;
 }
@@ -510,9 +363,10 @@ static enum outcome present(struct source_kafka *self, struct err *err)
     size_t header_count = 0;
     for (size_t i = 0; i < self->hand.count; i++)
         header_count += kafka_header_count(self->hand.items[i]);
-    if (!grow((void **)&self->messages, &self->message_capacity, self->hand.count,
-              sizeof(struct message)) ||
-        !grow((void **)&self->headers, &self->header_capacity, header_count, sizeof(struct header)))
+    if (!array_reserve((void **)&self->messages, &self->message_capacity, self->hand.count,
+                       sizeof(struct message)) ||
+        !array_reserve((void **)&self->headers, &self->header_capacity, header_count,
+                       sizeof(struct header)))
         return err_no_memory(err, "received messages");
 
     struct header *headers = self->headers;
@@ -589,31 +443,6 @@ static uint64_t generation(struct source *port)
     return ((struct source_kafka *)port)->generation;
 }
 
-/* Generation and member of serialised metadata: "CGMDv2:" int32 group NUL member NUL ... This is
- * the only public way to see the generation; the layout is the same from librdkafka 2.0 to 2.16. */
-static bool fenced(const rd_kafka_consumer_group_metadata_t *metadata, const char *group_id)
-{
-    static const char magic[] = "CGMDv2:";
-    enum { MAGIC_LENGTH = sizeof(magic) - 1 };
-
-    void *bytes = NULL;
-    size_t size = 0;
-    rd_kafka_error_t *error = rd_kafka_consumer_group_metadata_write(metadata, &bytes, &size);
-    if (error != NULL) {
-        rd_kafka_error_destroy(error);
-        return false;
-    }
-    const char *text = bytes;
-    size_t member_at = MAGIC_LENGTH + sizeof(int32_t) + strlen(group_id) + 1;
-    int32_t generation_id = -1;
-    bool known = size > member_at && memcmp(text, magic, MAGIC_LENGTH) == 0;
-    if (known)
-        memcpy(&generation_id, text + MAGIC_LENGTH, sizeof(generation_id));
-    bool answer = known && generation_id >= 0 && text[member_at] != '\0';
-    rd_kafka_mem_free(NULL, bytes);
-    return answer;
-}
-
 static enum outcome not_a_member(struct err *err)
 {
     return err_set(err, OUTCOME_REJECT, "UNKNOWN_MEMBER_ID",
@@ -639,42 +468,11 @@ enum outcome source_kafka_membership(struct source_kafka *source,
         source->metadata = rd_kafka_consumer_group_metadata(source->consumer);
     if (source->metadata == NULL)
         return not_a_member(err);
-    if (!fenced(source->metadata, source->group_id)) {
+    if (!membership_is_fenced(source->metadata, source->group_id)) {
         drop_metadata(source);
         return not_a_member(err);
     }
     *ret_metadata = source->metadata;
-    return OUTCOME_OK;
-}
-
-static enum outcome committed(struct source *port, struct position *positions, size_t count,
-                              struct err *err);
-
-/* Nothing of a partition is published under this assignment before it is told here, so its
- * committed offset is still the one that it began from. */
-static enum outcome take_assigned(struct source *port, const struct position **ret_positions,
-                                  size_t *ret_count, struct err *err)
-{
-    struct source_kafka *self = (struct source_kafka *)port;
-    size_t count = 0;
-
-    if (!grow((void **)&self->fresh, &self->fresh_capacity, self->assigned_count,
-              sizeof(struct position)))
-        return err_no_memory(err, "assigned partitions");
-    for (size_t i = 0; i < self->assigned_count; i++) {
-        if (!self->assigned[i].taken)
-            self->fresh[count++] = (struct position){text_of(self->assigned[i].topic),
-                                                     self->assigned[i].partition, -1};
-    }
-    if (count > 0) {
-        enum outcome outcome = committed(port, self->fresh, count, err);
-        if (outcome != OUTCOME_OK)
-            return outcome;
-    }
-    for (size_t i = 0; i < self->assigned_count; i++)
-        self->assigned[i].taken = true;
-    *ret_positions = self->fresh;
-    *ret_count = count;
     return OUTCOME_OK;
 }
 
@@ -705,14 +503,42 @@ static enum outcome committed(struct source *port, struct position *positions, s
     return OUTCOME_OK;
 }
 
+/* Nothing of a partition is published under this assignment before it is told here, so its
+ * committed offset is still the one that it began from. */
+static enum outcome take_assigned(struct source *port, const struct position **ret_positions,
+                                  size_t *ret_count, struct err *err)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    size_t count = 0;
+
+    if (!array_reserve((void **)&self->fresh, &self->fresh_capacity, self->assignment.count,
+                       sizeof(struct position)))
+        return err_no_memory(err, "assigned partitions");
+    for (size_t i = 0; i < self->assignment.count; i++) {
+        if (!self->assignment.items[i].taken)
+            self->fresh[count++] = (struct position){text_of(self->assignment.items[i].topic),
+                                                     self->assignment.items[i].partition, -1};
+    }
+    if (count > 0) {
+        enum outcome outcome = committed(port, self->fresh, count, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+    }
+    for (size_t i = 0; i < self->assignment.count; i++)
+        self->assignment.items[i].taken = true;
+    *ret_positions = self->fresh;
+    *ret_count = count;
+    return OUTCOME_OK;
+}
+
 /* Counts offsets, so transaction markers of upstream producers behind the last command count too.
  */
 static int64_t lag(struct source *port)
 {
     struct source_kafka *self = (struct source_kafka *)port;
     int64_t sum = 0;
-    for (size_t i = 0; i < self->assigned_count; i++) {
-        const struct assigned *assigned = &self->assigned[i];
+    for (size_t i = 0; i < self->assignment.count; i++) {
+        const struct assigned *assigned = &self->assignment.items[i];
         int64_t low, high;
         if (rd_kafka_get_watermark_offsets(self->consumer, assigned->topic, assigned->partition,
                                            &low, &high) != RD_KAFKA_RESP_ERR_NO_ERROR ||
@@ -845,8 +671,7 @@ void source_kafka_free(struct source_kafka *source)
         rd_kafka_topic_destroy(source->probed);
     if (source->consumer != NULL)
         rd_kafka_destroy_flags(source->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-    clear_assigned(source);
-    free(source->assigned);
+    assignment_release(&source->assignment);
     free(source->fresh);
     free(source->messages);
     free(source->headers);

@@ -288,6 +288,32 @@ static void test_committed__tells_whether_an_ambiguous_commit_happened(void **st
     finish(&rig, &ends);
 }
 
+static void test_take_assigned__tells_once_where_each_partition_begins(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct ends ends = start(&rig, NULL);
+    begin_with(&ends, &rig, "one");
+    assert_ok(send_offset(&ends, &rig, 3));
+    commit(&ends);
+    source_kafka_free(ends.source);
+    assert_ok(source_kafka_new(&rig.config, 0, &ends.source, &err));
+    const struct message *messages;
+    assert_int_equal(rig_poll(source_of(&ends), &MANY, &messages), 2);
+
+    const struct position *positions;
+    size_t count;
+    assert_ok(source_take_assigned(source_of(&ends), &positions, &count, &err));
+
+    assert_int_equal(count, 1);
+    assert_true(text_is(positions[0].topic, rig.commands));
+    assert_int_equal(positions[0].partition, 0);
+    assert_int_equal(positions[0].offset, 3);
+    assert_ok(source_take_assigned(source_of(&ends), &positions, &count, &err));
+    assert_int_equal(count, 0);
+    finish(&rig, &ends);
+}
+
 static const char *const SHORT_POLLS[] = {"session.timeout.ms=2000", "max.poll.interval.ms=2500",
                                           "transaction.timeout.ms=1500",
                                           "heartbeat.interval.ms=200", NULL};
@@ -470,6 +496,7 @@ int main(void)
         cmocka_unit_test(test_reopen__ends_what_a_predecessor_left_open_and_fences_it),
         cmocka_unit_test(test_reopen__after_fencing_works_again),
         cmocka_unit_test(test_committed__tells_whether_an_ambiguous_commit_happened),
+        cmocka_unit_test(test_take_assigned__tells_once_where_each_partition_begins),
         cmocka_unit_test(test_send_offsets__of_a_zombie_is_refused),
         cmocka_unit_test(test_send_offsets__the_broker_fences_an_old_generation),
         cmocka_unit_test(test_produce__asks_to_wait_while_the_queue_is_full),

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <librdkafka/rdkafka.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A partition of this member. */
+struct assigned {
+    char *topic;
+    int32_t partition;
+    int64_t next_offset; /* behind the last message taken; RD_KAFKA_OFFSET_INVALID: not known;
+                            RD_KAFKA_OFFSET_BEGINNING: the group has committed nothing */
+    bool taken;          /* told by take_assigned() */
+};
+
+struct assignment {
+    struct assigned *items;
+    size_t count;
+    size_t capacity;
+};
+
+/* NULL: not assigned. */
+struct assigned *assignment_find(struct assignment *assignment, const char *topic,
+                                 int32_t partition);
+
+/* Adds the partitions with their offsets. false: no memory, some may be missing. */
+bool assignment_add(struct assignment *assignment,
+                    const rd_kafka_topic_partition_list_t *partitions);
+void assignment_remove(struct assignment *assignment,
+                       const rd_kafka_topic_partition_list_t *partitions);
+
+/* All of them with their positions as offsets, in order. NULL: no memory. */
+rd_kafka_topic_partition_list_t *assignment_list(const struct assignment *assignment);
+
+/* Empties it; release also frees the array. */
+void assignment_clear(struct assignment *assignment);
+void assignment_release(struct assignment *assignment);
