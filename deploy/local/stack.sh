@@ -255,9 +255,19 @@ kafka_answers() {
     ) 2>/dev/null
 }
 
+# A process that was killed lets go of its port a little later than of its pid.
+port_is_free() {
+    local try
+    for ((try = 0; try < 100; try++)); do
+        port_answers "$1" || return 0
+        sleep 0.1
+    done
+    return 1
+}
+
 launch_kafka() {
     ! running_pid kafka >/dev/null || return 0
-    ! port_answers "$kafka_port" ||
+    port_is_free "$kafka_port" ||
         die "port $kafka_port, which this stack's broker had, is taken by another program; free it or run stack.sh destroy"
     kafka_log_offset=$(wc -c 2>/dev/null <"$logs/kafka.log" || echo 0)
     launch kafka java -Xmx512m -XX:+UseSerialGC -Djava.awt.headless=true \
@@ -319,7 +329,7 @@ psql_admin() {
 
 launch_postgres() {
     ! running_pid postgres >/dev/null || return 0
-    ! port_answers "$postgres_port" ||
+    port_is_free "$postgres_port" ||
         die "port $postgres_port, which this stack's PostgreSQL had, is taken by another program; free it or run stack.sh destroy"
     local command=("$pg_bin/postgres" -D "$pg_home/data")
     if ((EUID == 0)); then
