@@ -123,9 +123,14 @@ static void assign(struct source_kafka *self, rd_kafka_topic_partition_list_t *p
     log_rebalance(self, "partitions assigned", partitions);
 }
 
-static void revoke(struct source_kafka *self, const rd_kafka_topic_partition_list_t *partitions)
+static void revoke(struct source_kafka *self, rd_kafka_topic_partition_list_t *partitions)
 {
     self->generation++;
+    /* A partition that goes while it is paused would still be paused, and never be fetched, when it
+     * comes back (seen in 2.0.2). */
+    if (self->paused)
+        report(self, "resuming partitions failed",
+               error_of(rd_kafka_resume_partitions(self->consumer, partitions)));
     drop_metadata(self);
     received_drop_partitions(&self->stash, partitions);
 
