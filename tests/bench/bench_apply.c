@@ -13,7 +13,11 @@
 #include "worker/settle.h"
 #include "worker/store_repo.h"
 
-enum { RECORD_BYTES_MAX = 1000000, ARENA_BYTES_PER_COMMAND = 16 * 1024 };
+enum {
+    RECORD_BYTES_MAX = 1000000,
+    ARENA_BYTES_PER_COMMAND = 16 * 1024,
+    SPARE_BYTES = 1024 * 1024,
+};
 
 struct options {
     const char *conninfo;
@@ -80,7 +84,7 @@ static void prepare(struct unit *unit, const struct mix *mix, uint64_t from, uin
     unit->count = (size_t)(to - from);
     unit->batch_count = (unit->count + unit->options->batch - 1) / unit->options->batch;
     unit->input = arena_new(unit->count * ARENA_BYTES_PER_COMMAND);
-    unit->arena = arena_new((size_t)unit->options->batch * ARENA_BYTES_PER_COMMAND + 1024 * 1024);
+    unit->arena = arena_new((size_t)unit->options->batch * ARENA_BYTES_PER_COMMAND + SPARE_BYTES);
     unit->messages = calloc(unit->count, sizeof(*unit->messages));
     unit->batches = calloc(unit->batch_count, sizeof(*unit->batches));
     if (unit->input == NULL || unit->arena == NULL || unit->messages == NULL ||

@@ -12,7 +12,11 @@
 #include "tests/bench/mix.h"
 #include "tests/bench/usage.h"
 
-enum { ARENA_BYTES_PER_COMMAND = 16 * 1024, CHUNK_ARENA_BYTES = 512 * 1024 * 1024 };
+enum {
+    ARENA_BYTES_PER_COMMAND = 16 * 1024,
+    CHUNK_ARENA_BYTES = 512 * 1024 * 1024,
+    SCRATCH_BYTES = 1024 * 1024,
+};
 
 struct options {
     const char *conninfo;
@@ -63,7 +67,7 @@ static void prepare(struct copier *copier, const struct mix *mix, uint64_t from,
                     int32_t partition)
 {
     const struct options *options = copier->options;
-    CLEANUP(arena_freep) struct arena *scratch = arena_new(1024 * 1024);
+    CLEANUP(arena_freep) struct arena *scratch = arena_new(SCRATCH_BYTES);
 
     copier->arena = arena_new((size_t)(to - from) * ARENA_BYTES_PER_COMMAND + CHUNK_ARENA_BYTES);
     copier->chunks = calloc((size_t)((to - from) / options->batch + 1), sizeof(*copier->chunks));

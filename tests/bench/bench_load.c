@@ -12,9 +12,9 @@
 
 #include "base/clock.h"
 #include "base/timestamp.h"
-#include "tests/bench/kafka_record.h"
 #include "tests/bench/mix.h"
 #include "tests/bench/usage.h"
+#include "worker/kafka_record.h"
 
 enum {
     ARENA_BYTES = 1024 * 1024,
@@ -86,7 +86,7 @@ static void send_command(rd_kafka_t *producer, rd_kafka_topic_t *topic, const st
     arena_reset(arena);
     if (mix_command(mix, index, arena, &record, &err) != OUTCOME_OK)
         die("command: %s", err.text);
-    while ((code = record_produce(producer, topic, &record)) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    while ((code = kafka_produce(producer, topic, &record, NULL)) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL)
             die("produce: %s", rd_kafka_err2str(code));
         rd_kafka_poll(producer, 10);

@@ -1,4 +1,4 @@
-"""SVG plots of a benchmark's results, drawn by hand: no plotting library is worth its weight here."""
+"""SVG plots of a benchmark's results, drawn by hand: no plotting library is worth its weight."""
 
 import json
 import math
@@ -56,15 +56,12 @@ def plot(title: str, x_label: str, y_label: str, series: Series) -> str:
     for tick in sorted({x for x, _ in points}):
         x = at(tick, y_low)[0]
         out.append(f'<path d="M{x:.1f} {HEIGHT - BOTTOM}v5" stroke="#57606a"/>')
-        out.append(
-            f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{number(tick)}</text>'
-        )
-    out.append(
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 15}" text-anchor="middle">{x_label}</text>'
-    )
-    out.append(
-        f'<text transform="translate(16 {HEIGHT / 2}) rotate(-90)" text-anchor="middle">{y_label}</text>'
-    )
+        place_x = f'x="{x:.1f}" y="{HEIGHT - BOTTOM + 20}"'
+        out.append(f'<text {place_x} text-anchor="middle">{number(tick)}</text>')
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    out.append(f'<text x="{middle}" y="{HEIGHT - 15}" text-anchor="middle">{x_label}</text>')
+    turned = f'transform="translate(16 {HEIGHT / 2}) rotate(-90)"'
+    out.append(f'<text {turned} text-anchor="middle">{y_label}</text>')
     for index, (name, line) in enumerate(series.items()):
         colour = COLOURS[index % len(COLOURS)]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in (at(*point) for point in sorted(line)))

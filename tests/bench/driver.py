@@ -113,10 +113,21 @@ class Bench:
 
     def fill(self, site: Site, mix: str, count: int) -> None:
         subprocess.run(
-            [self.programs / "bench_load", "--brokers", self.servers.brokers, "--topic", site.topic,
-             "--mix", mix, "--commands", str(count), "fill"],
-            check=True, capture_output=True,
-        )  # fmt: skip
+            [
+                self.programs / "bench_load",
+                "--brokers",
+                self.servers.brokers,
+                "--topic",
+                site.topic,
+                "--mix",
+                mix,
+                "--commands",
+                str(count),
+                "fill",
+            ],
+            check=True,
+            capture_output=True,
+        )
 
     def service(
         self, site: Site, kind: str, library: str, lanes: int, batch: int
@@ -147,8 +158,9 @@ class Bench:
         if code != 0:
             raise RuntimeError(f"ended with exit code {code}")
 
-    def drain(self, kind: str, mix: str, count: int, library: str, lanes: int = 2,
-              batch: int = 2000) -> Result:  # fmt: skip
+    def drain(
+        self, kind: str, mix: str, count: int, library: str, lanes: int = 2, batch: int = 2000
+    ) -> Result:
         """The topic is full at the start. The clock runs from the first commit that is seen to the
         last, so that joining the group does not count."""
         site = Site(self.servers, self.worker, mix)
@@ -208,11 +220,28 @@ class Bench:
             warmup = 1 if seconds <= 5 else 3
             before, began = self.cpu(process), time.monotonic()
             done = subprocess.run(
-                [self.programs / "bench_load", "--brokers", self.servers.brokers,
-                 "--topic", site.topic, "--audit-topic", site.audit, "--mix", "a",
-                 "--rate", str(rate), "--seconds", str(seconds), "--warmup", str(warmup), "pace"],
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
+                [
+                    self.programs / "bench_load",
+                    "--brokers",
+                    self.servers.brokers,
+                    "--topic",
+                    site.topic,
+                    "--audit-topic",
+                    site.audit,
+                    "--mix",
+                    "a",
+                    "--rate",
+                    str(rate),
+                    "--seconds",
+                    str(seconds),
+                    "--warmup",
+                    str(warmup),
+                    "pace",
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             took, after = time.monotonic() - began, self.cpu(process)
             if done.returncode != 0:
                 raise RuntimeError(done.stderr.strip())
@@ -357,23 +386,54 @@ def goals(bench: Bench, libraries: list[str]) -> list[tuple[str, float | None, s
     return [
         ("worker A / raw COPY", bench.ratio(f"worker a {newest}", speed, "copy a"), ">= 0.60"),
         ("apply A / raw COPY", bench.ratio("apply a", speed, "copy a"), ">= 0.85"),
-        ("worker A / per-message service", bench.ratio(f"worker a {library}", speed, f"service a {library}"), ">= 15"),
+        (
+            "worker A / per-message service",
+            bench.ratio(f"worker a {library}", speed, f"service a {library}"),
+            ">= 15",
+        ),
         ("worker A / Go peer", bench.ratio(f"worker a {newest}", speed, "go a"), "> 1"),
         ("worker CPU per command, us", bench.median(f"worker a {newest}", "process_us"), "<= 12"),
         ("resident memory, MiB", bench.median(f"worker a {newest}", "peak_mib"), "<= 96"),
-        ("Zipf usage / uniform usage", bench.ratio(f"worker b-zipf {newest}", speed, f"worker b-uniform {newest}"), ">= 1.0"),
-        ("ten hot keys / uniform usage", bench.ratio(f"worker b-ten {newest}", speed, f"worker b-uniform {newest}"), ">= 1.0"),
-        *[(f"p50 at 200/s / floor, {name}", bench.ratio(f"latency 200 worker {name}", "p50_ms", f"latency 200 floor {name}"), "<= 1.05") for name in libraries],
-        *[(f"p90 at 200/s / floor, {name}", bench.ratio(f"latency 200 worker {name}", "p90_ms", f"latency 200 floor {name}"), "<= 1.1") for name in libraries],
-        (f"cores at 200/s, {newest}", bench.median(f"latency 200 worker {newest}", "cores"), "<= 0.25"),
+        (
+            "Zipf usage / uniform usage",
+            bench.ratio(f"worker b-zipf {newest}", speed, f"worker b-uniform {newest}"),
+            ">= 1.0",
+        ),
+        (
+            "ten hot keys / uniform usage",
+            bench.ratio(f"worker b-ten {newest}", speed, f"worker b-uniform {newest}"),
+            ">= 1.0",
+        ),
+        *[
+            (
+                f"p50 at 200/s / floor, {name}",
+                bench.ratio(f"latency 200 worker {name}", "p50_ms", f"latency 200 floor {name}"),
+                "<= 1.05",
+            )
+            for name in libraries
+        ],
+        *[
+            (
+                f"p90 at 200/s / floor, {name}",
+                bench.ratio(f"latency 200 worker {name}", "p90_ms", f"latency 200 floor {name}"),
+                "<= 1.1",
+            )
+            for name in libraries
+        ],
+        (
+            f"cores at 200/s, {newest}",
+            bench.median(f"latency 200 worker {newest}", "cores"),
+            "<= 0.25",
+        ),
         (f"cores idle, {newest}", bench.median(f"idle worker {newest}", "cores"), "<= 0.01"),
-    ]  # fmt: skip
+    ]
 
 
 def print_table(bench: Bench, libraries: list[str]) -> None:
     base = bench.median("copy a", "commands_per_s")
     print(
-        f"\n{'cell':<34}{'commands/s':>18}{'/COPY':>7}{'CPU us: process':>17}{'postgres':>9}{'broker':>8}{'WAL B':>8}{'MiB':>6}{'n':>3}"
+        f"\n{'cell':<34}{'commands/s':>18}{'/COPY':>7}{'CPU us: process':>17}"
+        f"{'postgres':>9}{'broker':>8}{'WAL B':>8}{'MiB':>6}{'n':>3}"
     )
     for name, samples in bench.samples.items():
         if "commands_per_s" not in samples[0]:
@@ -456,7 +516,7 @@ def main() -> int:
     current = find_current()
     if "current" in libraries and current is None:
         print(
-            "bench: no current librdkafka in the Python environment: run deploy/local/install.sh test",
+            "bench: the tests' Python environment has no librdkafka: deploy/local/install.sh test",
             file=sys.stderr,
         )
         return 1
@@ -486,8 +546,18 @@ def main() -> int:
     results.mkdir(exist_ok=True)
     name = "quick" if options.quick else facts["date"].replace(":", "").replace("+0000", "Z")
     path = results / f"{name}.json"
-    told = {**facts, "rounds": rounds, "mixes": mixes, "libraries": libraries, "samples": bench.samples, "failures": bench.failures,
-            "goals": [{"name": goal, "measured": value, "wanted": wanted} for goal, value, wanted in goals(bench, libraries)]}  # fmt: skip
+    told = {
+        **facts,
+        "rounds": rounds,
+        "mixes": mixes,
+        "libraries": libraries,
+        "samples": bench.samples,
+        "failures": bench.failures,
+        "goals": [
+            {"name": goal, "measured": value, "wanted": wanted}
+            for goal, value, wanted in goals(bench, libraries)
+        ],
+    }
     path.write_text(json.dumps(told, indent=1) + "\n")
     folder = options.charts or results
     charts.write_all(told, folder)

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "tests/bench/kafka_record.h"
 #include "tests/bench/usage.h"
+#include "worker/kafka_record.h"
 
 enum { TRANSACTION_TIMEOUT_MS = 30000, HEADERS_MAX = 16 };
 
@@ -133,40 +133,12 @@ void kafka_loop_free(struct kafka_loop *loop)
     free(loop);
 }
 
-static size_t read_headers(const rd_kafka_message_t *received, struct header *headers)
-{
-    rd_kafka_headers_t *list;
-    size_t count = 0;
-
-    if (rd_kafka_message_headers(received, &list) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return 0;
-    for (; count < HEADERS_MAX; count++) {
-        const char *name;
-        const void *value;
-        size_t length;
-        if (rd_kafka_header_get_all(list, count, &name, &value, &length) !=
-            RD_KAFKA_RESP_ERR_NO_ERROR)
-            break;
-        headers[count] = (struct header){text_of(name), {value, length}};
-    }
-    return count;
-}
-
 static void take(struct kafka_loop *loop, rd_kafka_message_t *received)
 {
-    struct header *headers = loop->headers + loop->count * HEADERS_MAX;
-    size_t header_count = read_headers(received, headers);
-
-    loop->messages[loop->count] = (struct message){
-        .topic = text_of(loop->options.command_topic),
-        .partition = received->partition,
-        .offset = received->offset,
-        .timestamp_ms = rd_kafka_message_timestamp(received, NULL),
-        .key = {received->key, received->key_len},
-        .value = {received->payload, received->len},
-        .headers = headers,
-        .header_count = header_count,
-    };
+    if (kafka_header_count(received) > HEADERS_MAX)
+        die("more headers than the benchmark's messages have");
+    loop->messages[loop->count] =
+        kafka_message_of(received, loop->headers + loop->count * HEADERS_MAX);
     loop->received[loop->count++] = received;
 }
 
@@ -198,7 +170,7 @@ void kafka_loop_produce(struct kafka_loop *loop, const struct outgoing *record)
 {
     begin(loop);
     for (;;) {
-        rd_kafka_resp_err_t code = record_produce(loop->producer, loop->audit, record);
+        rd_kafka_resp_err_t code = kafka_produce(loop->producer, loop->audit, record, NULL);
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
             return;
         if (code != RD_KAFKA_RESP_ERR__QUEUE_FULL)

@@ -9,7 +9,7 @@
 #include "events/commands.h"
 #include "tests/bench/usage.h"
 
-enum { POLL_MS = 100, ARENA_BYTES_PER_COMMAND = 32 * 1024 };
+enum { POLL_MS = 100, ARENA_BYTES_PER_COMMAND = 32 * 1024, SPARE_BYTES = 1024 * 1024 };
 
 static volatile sig_atomic_t stopping;
 
@@ -116,7 +116,7 @@ int service_main(int argc, char **argv, const char *name, service_work *work)
         die("connect: %s", err.text);
     service.db = executor_pq_port(service.pq);
     service.arena =
-        arena_new(service.options.kafka.batch_max * ARENA_BYTES_PER_COMMAND + 1024 * 1024);
+        arena_new(service.options.kafka.batch_max * ARENA_BYTES_PER_COMMAND + SPARE_BYTES);
     if (service.arena == NULL)
         die("no memory");
     service.kafka = kafka_loop_new(&service.options.kafka);

@@ -47,12 +47,13 @@ void report(const char *program, uint64_t commands, struct stopwatch elapsed)
 
 void die(const char *format, ...)
 {
+    char text[1024];
     va_list arguments;
 
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    fputc('\n', stderr);
+    fprintf(stderr, "%s\n", text);
     exit(EXIT_FAILURE);
 }
 
