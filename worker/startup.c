@@ -7,6 +7,9 @@
 
 enum { PAUSE_MIN_MS = 200, PAUSE_MAX_MS = 5000, ASK_TIMEOUT_MS = 5000, CHECK_TIMEOUT_MS = 10000 };
 enum { SCRATCH_BYTES = 4 * 1024 * 1024 };
+enum { MISSING_ASKS = 6, MISSING_PAUSE_MS = 500 };
+
+static const char TOPIC_MISSING[] = "UNKNOWN_TOPIC_OR_PART";
 
 struct checking {
     const struct startup *startup;
@@ -58,7 +61,7 @@ static enum outcome judge_topics(struct checking *checking, const struct kafka_t
             checking->record_bytes_max = topics[i].max_message_bytes;
     }
     if (missing[0] != '\0')
-        return err_set(err, OUTCOME_FATAL, "UNKNOWN_TOPIC_OR_PART",
+        return err_set(err, OUTCOME_FATAL, TOPIC_MISSING,
                        "topics are missing: %s; make them with catalyst-worker migrate up --topics",
                        missing);
     if (forbidden[0] != '\0')
@@ -81,6 +84,20 @@ static enum outcome check_topics(struct checking *checking, struct err *err)
     enum outcome outcome =
         kafka_admin_describe(checking->admin, names, count, ASK_TIMEOUT_MS, topics, err);
     return outcome == OUTCOME_OK ? judge_topics(checking, topics, err) : outcome;
+}
+
+/* A broker that has just come back tells for a moment that topics are missing which are there: only
+ * what it says several times counts. */
+static enum outcome check_topics_again(struct checking *checking, struct err *err)
+{
+    enum outcome outcome = check_topics(checking, err);
+
+    for (int asked = 1; asked < MISSING_ASKS && outcome == OUTCOME_FATAL &&
+                        strcmp(err->code, TOPIC_MISSING) == 0 &&
+                        checking->startup->pause(checking->startup->context, MISSING_PAUSE_MS);
+         asked++)
+        outcome = check_topics(checking, err);
+    return outcome;
 }
 
 /* Calls `check` until it answers something else than RETRY. */
@@ -117,7 +134,7 @@ static enum outcome check_all(struct checking *checking, struct err *err)
     if (outcome == OUTCOME_OK)
         outcome = persist(checking, "postgres", check_database, deadline_us, err);
     if (outcome == OUTCOME_OK)
-        outcome = persist(checking, "kafka", check_topics, deadline_us, err);
+        outcome = persist(checking, "kafka", check_topics_again, deadline_us, err);
     return outcome;
 }
 
