@@ -137,7 +137,7 @@ const struct setting settings[] = {
         .offset = offsetof(struct config, batch_max_bytes),
         .fallback = "4MiB",
         .min = 65536,
-        .max = 64 * 1024 * 1024,
+        .max = 64LL * 1024 * 1024,
         .values = "64KiB to 64MiB; a number alone is bytes",
         .description = "Most bytes of commands in one transaction; memory grows with it.",
     },
@@ -149,7 +149,7 @@ const struct setting settings[] = {
         .offset = offsetof(struct config, startup_deadline_ms),
         .fallback = "60s",
         .min = 1000,
-        .max = 24 * 3600 * 1000LL,
+        .max = 24LL * 3600 * 1000,
         .values = "1s to 1440m, also in ms; a number alone is seconds",
         .description = "How long run waits at start for broker and database before it exits 69. "
                        "Once running it waits for ever.",

@@ -113,7 +113,7 @@ static enum outcome socket_open(const char *listen_at, int *ret_socket, struct e
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     CLEANUP(freeaddrinfop) struct addrinfo *address = NULL;
     char host[HOST_MAX];
-    const char *port;
+    const char *port = NULL;
 
     if (!split(listen_at, host, &port))
         return err_set(err, OUTCOME_FATAL, ERR_CONFIG, "http.listen: must be address:port");
@@ -150,7 +150,7 @@ static unsigned socket_port(int fd)
 enum outcome admin_http_start(const char *listen, const struct admin_page *pages, size_t page_count,
                               void *context, struct admin_http **ret_server, struct err *err)
 {
-    int fd;
+    int fd = -1;
     enum outcome outcome = socket_open(listen, &fd, err);
     if (outcome != OUTCOME_OK)
         return outcome;

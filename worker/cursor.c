@@ -15,7 +15,7 @@ void cursor_format(int64_t occurred_at_us, const struct uuid *id, char ret_text[
     for (int i = TIME_BYTES - 1; i >= 0; i--, time_us >>= 8)
         bytes[i] = (uint8_t)(time_us & 0xFF);
     memcpy(bytes + TIME_BYTES, id->bytes, ID_BYTES);
-    for (int i = 0; i < TIME_BYTES + ID_BYTES; i++) {
+    for (size_t i = 0; i < TIME_BYTES + ID_BYTES; i++) {
         ret_text[2 * i] = digits[bytes[i] >> 4];
         ret_text[2 * i + 1] = digits[bytes[i] & 15];
     }
@@ -35,7 +35,7 @@ bool cursor_parse(struct text text, int64_t *ret_occurred_at_us, struct uuid *re
 
     if (text.length != CURSOR_LENGTH)
         return false;
-    for (int i = 0; i < TIME_BYTES + ID_BYTES; i++) {
+    for (size_t i = 0; i < TIME_BYTES + ID_BYTES; i++) {
         int high = digit_value(text.data[2 * i]), low = digit_value(text.data[2 * i + 1]);
         if (high < 0 || low < 0)
             return false;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,14 +25,14 @@ static void gauge(struct buffer *out, const char *name, const char *type, const 
 static long resident_pages(void)
 {
     FILE *file = fopen("/proc/self/statm", "re");
-    long total = 0, resident = 0;
+    char line[128] = "";
 
     if (file == NULL)
         return 0;
-    if (fscanf(file, "%ld %ld", &total, &resident) != 2)
-        resident = 0;
+    const char *read = fgets(line, sizeof(line), file);
     fclose(file);
-    return resident;
+    const char *resident = read != NULL ? strchr(line, ' ') : NULL; /* behind the total */
+    return resident != NULL ? strtol(resident, NULL, 10) : 0;
 }
 
 static long open_files(void)

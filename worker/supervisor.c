@@ -242,8 +242,8 @@ static bool allocate(struct supervisor *supervisor)
     supervisor->count = config->lanes;
     supervisor->topics = calloc(config->command_topic_count, sizeof(*supervisor->topics));
     supervisor->units = calloc(supervisor->count, sizeof(*supervisor->units));
-    supervisor->metrics = calloc(supervisor->count, sizeof(*supervisor->metrics));
-    supervisor->lanes = calloc(supervisor->count, sizeof(*supervisor->lanes));
+    supervisor->metrics = calloc(supervisor->count, sizeof(struct lane_metrics *));
+    supervisor->lanes = calloc(supervisor->count, sizeof(struct lane *));
     if (supervisor->topics == NULL || supervisor->units == NULL || supervisor->metrics == NULL ||
         supervisor->lanes == NULL)
         return false;

@@ -91,6 +91,7 @@ static const char *sample_line(const char *sample, const struct setting_info *se
     const char *begin = strstr(sample, section);
     if (begin == NULL)
         fail_msg("the sample has no section [%s]", setting->section);
+    assert_non_null(begin);
     const char *line = strstr(begin + 1, key);
     const char *end = strstr(begin + 1, "\n[");
     if (line == NULL || (end != NULL && line > end))

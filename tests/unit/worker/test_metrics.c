@@ -192,7 +192,7 @@ static void assert_value(const char *name, const char *labels, double expected)
 static int setup(void **state)
 {
     memset(lanes, 0, sizeof(lanes));
-    *state = arena_new(1024 * 1024);
+    *state = arena_new((size_t)1024 * 1024);
     return *state != NULL ? 0 : -1;
 }
 
