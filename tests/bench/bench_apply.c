@@ -76,19 +76,47 @@ static void decode(struct unit *unit, size_t nth, struct arena *arena)
         die("decode: %s", err.text);
 }
 
-static void prepare(struct unit *unit, const struct mix *mix, uint64_t from, uint64_t to)
+/* The lane of a command: one entity's commands share one, as they share a partition of the topic.
+ */
+static bool is_mine(const struct unit *unit, const struct message *message)
+{
+    uint32_t hash = 2166136261U;
+
+    for (size_t i = 0; i < message->key.length; i++)
+        hash = (hash ^ message->key.data[i]) * 16777619U;
+    return hash % unit->options->lanes == (uint32_t)unit->partition;
+}
+
+static void take_messages(struct unit *unit, const struct mix *mix)
+{
+    struct err err;
+
+    for (uint64_t i = 0; i < unit->options->commands; i++) {
+        struct arena_mark mark = arena_mark(unit->input);
+        struct message *message = &unit->messages[unit->count];
+        if (mix_received(mix, i, unit->partition, unit->input, message, &err) != OUTCOME_OK)
+            die("commands: %s", err.text);
+        if (is_mine(unit, message))
+            unit->count++;
+        else
+            arena_rewind(unit->input, mark);
+    }
+}
+
+static void prepare(struct unit *unit, const struct mix *mix)
 {
     struct published_offset floor = {.partition = unit->partition};
     struct err err;
 
-    unit->count = (size_t)(to - from);
-    unit->batch_count = (unit->count + unit->options->batch - 1) / unit->options->batch;
-    unit->input = arena_new(unit->count * ARENA_BYTES_PER_COMMAND);
+    unit->input = arena_new((size_t)unit->options->commands * ARENA_BYTES_PER_COMMAND);
     unit->arena = arena_new((size_t)unit->options->batch * ARENA_BYTES_PER_COMMAND + SPARE_BYTES);
-    unit->messages = calloc(unit->count, sizeof(*unit->messages));
+    unit->messages = calloc((size_t)unit->options->commands, sizeof(*unit->messages));
+    if (unit->input == NULL || unit->arena == NULL || unit->messages == NULL)
+        die("no memory");
+    take_messages(unit, mix);
+    unit->batch_count = (unit->count + unit->options->batch - 1) / unit->options->batch;
     unit->batches = calloc(unit->batch_count, sizeof(*unit->batches));
-    if (unit->input == NULL || unit->arena == NULL || unit->messages == NULL ||
-        unit->batches == NULL)
+    if (unit->batches == NULL)
         die("no memory");
 
     store_repo_init(&unit->store, connect_to(unit));
@@ -99,11 +127,6 @@ static void prepare(struct unit *unit, const struct mix *mix, uint64_t from, uin
     if (progress_assigned(&unit->progress, &floor, 1, store, unit->arena, &err) != OUTCOME_OK)
         die("published offsets: %s", err.text);
 
-    for (size_t i = 0; i < unit->count; i++) {
-        if (mix_received(mix, from + i, unit->partition, unit->input, &unit->messages[i], &err) !=
-            OUTCOME_OK)
-            die("commands: %s", err.text);
-    }
     for (size_t i = 0; i < unit->batch_count && !unit->options->decode; i++)
         decode(unit, i, unit->input);
 }
@@ -222,8 +245,7 @@ int main(int argc, char **argv)
         units[i].options = &options;
         units[i].start = &start;
         units[i].partition = (int32_t)i;
-        prepare(&units[i], mix, options.commands * i / options.lanes,
-                options.commands * (i + 1) / options.lanes);
+        prepare(&units[i], mix);
         if (pthread_create(&units[i].thread, NULL, work, &units[i]) != 0)
             die("no thread");
     }

@@ -55,6 +55,7 @@ def parse() -> argparse.Namespace:
         "--librdkafka", action="append", choices=("debian", "current"), help="only on this one"
     )
     parser.add_argument("--only", action="append", choices=("throughput", "batches", "latency"))
+    parser.add_argument("--commands", type=int, help="per cell; default 200000, --quick 20000")
     parser.add_argument("--charts", type=Path, help="write the plots into this folder")
     return parser.parse_args()
 
@@ -302,7 +303,8 @@ class Bench:
     # --- rounds ----------------------------------------------------------------------------------
 
     def throughput_round(self, mixes: list[str], libraries: list[str], quick: bool) -> None:
-        count, small = (20_000, 2_000) if quick else (200_000, 15_000)
+        count = self.options.commands or (20_000 if quick else 200_000)
+        small = max(count // 13, 1_000)  # the service takes one by one
         if "a" in mixes:
             self.cell("copy a", lambda: self.in_memory("bench_copy", "a", count))
         for mix in mixes:

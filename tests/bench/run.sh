@@ -11,13 +11,16 @@ build=$repo/build/bench
 usage() {
     cat <<'EOT'
 usage: tests/bench/run.sh [--quick] [--mix MIX]... [--minutes M] [--librdkafka debian|current]...
-                          [--only throughput|batches|latency]... [--charts DIR]
+                          [--only throughput|batches|latency]... [--commands N]
+                          [--charts DIR]
 
   --quick        at most three minutes, small counts: does everything still measure?
   --mix          a, b-uniform, b-zipf, b-ten, c or d; all unless given (with --quick: a and d)
   --minutes      as many rounds as fit; default 20
   --librdkafka   Debian's, or the newer one of the tests' Python environment; both unless given
-  --charts DIR   write the plots there, docs/images say; else beside the results
+  --only         only this part; all unless given
+  --commands     in each cell of the throughput part; default 200000, with --quick 20000
+  --charts DIR   write the plots there (docs/images, say); else beside the results
 
 Results: build/bench/results/*.json. docs/benchmarks.md tells what the cells are.
 EOT
