@@ -242,6 +242,29 @@ static void test_generation__moves_when_a_lane_stalls_past_the_poll_interval(voi
     rig_teardown(&rig);
 }
 
+/* librdkafka keeps a partition paused across assignments. */
+static void test_keep_alive__partitions_lost_meanwhile_are_read_again(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 1, SHORT_POLLS);
+    rig_fill(&rig, rig.commands, 0, "", 1);
+    struct source_kafka *kafka = open_source(&rig.config, 0);
+    struct source *source = source_kafka_port(kafka);
+    const struct message *messages;
+    assert_int_equal(rig_poll(source, &MANY, &messages), 1);
+    uint64_t before = source_generation(source);
+
+    clock_sleep_us(4000000);
+    for (int i = 0; i < 1000 && source_generation(source) == before; i++)
+        source_keep_alive(source, 1); /* too short for the next assignment */
+
+    assert_int_not_equal(source_generation(source), before);
+    assert_int_equal(rig_poll(source, &MANY, &messages), 1);
+    source_kafka_free(kafka);
+    rig_teardown(&rig);
+}
+
 static void test_generation__moves_when_another_member_joins(void **state)
 {
     (void)state;
@@ -452,6 +475,7 @@ int main(void)
         cmocka_unit_test(test_keep_alive__leaves_the_batch_in_hand_valid),
         cmocka_unit_test(test_keep_alive__keeps_the_membership),
         cmocka_unit_test(test_generation__moves_when_a_lane_stalls_past_the_poll_interval),
+        cmocka_unit_test(test_keep_alive__partitions_lost_meanwhile_are_read_again),
         cmocka_unit_test(test_generation__moves_when_another_member_joins),
         cmocka_unit_test(test_rebalance__partitions_begin_again_from_their_committed_offsets),
         cmocka_unit_test(test_cooperative__partitions_that_stay_begin_again_when_the_batch_falls),
