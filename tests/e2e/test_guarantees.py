@@ -49,12 +49,9 @@ def campaign(new_module_site: Callable[..., Site], stack: Stack) -> Iterator[Cam
         while chunk := list(islice(rest, 400)):
             placed.extend(site.publish(chunk))
 
-    def processed() -> int:
-        return int(site.sql("SELECT count(*) AS n FROM auth_audit_events")[0]["n"])
-
     def wait_for_progress(share: float) -> None:
         wait_until(
-            f"{share:.0%} processed", lambda: processed() >= share * len(model.events), 120, 0.02
+            f"{share:.0%} processed", lambda: site.recorded() >= share * len(model.events), 120, 0.02
         )
 
     model = Model().take_all(commands)

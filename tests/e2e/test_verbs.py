@@ -1,6 +1,7 @@
 """The verbs as an operator uses them: publish, tail, show, seed, migrate, version, help."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -311,20 +312,21 @@ def test_show_keys_by_owner(site: Site) -> None:
 
 
 def test_show_identity(site: Site) -> None:
-    identity = program.run_json("show", "identity", "--user", "v-user", env=site.env)
+    everything = {
+        "userId": "v-user",
+        "orgId": "v-org",
+        "groups": ["v-group"],
+        "labels": {"tier": "gold", "n": 1.0},
+        "roles": ["member"],
+        "entitlements": ["feature:v-grant"],
+        "scopes": [],
+    }
 
-    assert identity["user"]["id"] == "v-user"
-    assert identity["org"]["id"] == "v-org"
-    assert identity["membership"]["id"] == "v-member"
-    assert [group["id"] for group in identity["groups"]] == ["v-group"]
-    assert identity["roles"] == ["member"]
-    assert identity["labels"] == {"tier": "gold", "n": 1.0}
-    assert "feature:v-grant" in json.dumps(identity["entitlements"])
-    without = program.run_json(
-        "show", "identity", "--user", "v-user", "--org", "v-org", "--membership", "v-member",
-        "--no-groups", env=site.env,
-    )
-    assert without.get("groups", []) == []
+    assert program.run_json("show", "identity", "--user", "v-user", env=site.env) == everything
+    named = ("--user", "v-user", "--org", "v-org", "--membership", "v-member")
+    assert program.run_json("show", "identity", *named, env=site.env) == everything
+    without = program.run_json("show", "identity", *named, "--no-groups", env=site.env)
+    assert without == everything | {"groups": []}
 
 
 def test_show_audit_with_filters_and_cursor(site: Site) -> None:
@@ -360,7 +362,7 @@ def test_show_audit_pages_with_a_cursor(site: Site) -> None:
     paged = json.loads(done.stdout)
     pages = 1
     while len(paged) < len(everything):
-        cursor = _cursor(done.stderr, paged[-1])
+        (cursor,) = re.findall(r"next: --after (\S+)", done.stderr)
         done = run("show", "audit", "--limit", "4", "--after", cursor, env=site.env)
         page = json.loads(done.stdout)
         assert page, "a page before the end is empty"
@@ -368,14 +370,6 @@ def test_show_audit_pages_with_a_cursor(site: Site) -> None:
         pages += 1
 
     assert paged == everything and pages > 3
-
-
-def _cursor(said: str, last: dict[str, Any]) -> str:
-    """The cursor is named behind the page, on stderr; or it is the last event's own."""
-    for word in said.replace("'", " ").replace('"', " ").split():
-        if last["id"] in word:
-            return word
-    return f"{last['occurredAt']},{last['id']}"
 
 
 @pytest.mark.parametrize(
@@ -516,7 +510,7 @@ def test_a_changed_migration_is_refused(new_site: Callable[..., Site]) -> None:
     for verb in (["migrate", "up"], ["run"]):
         done = run(*verb, env=site.env, timeout_s=30)
         assert done.returncode == EXIT_CONFIG, f"{verb}: {done.stderr}"
-        assert "checksum" in done.stderr or "changed" in done.stderr
+        assert "another text" in done.stderr
 
 
 # --- version and help --------------------------------------------------------------------------
@@ -525,8 +519,9 @@ VERBS = ("run", "check", "migrate", "publish", "tail", "show", "seed", "version"
 
 
 def test_version(site: Site) -> None:
-    assert "catalyst-worker" in program.run_ok("version", env={})
-    program.run_ok("--version", env={})
+    told = program.run_json("version", env={})
+    assert re.fullmatch(r"\d+\.\d+\.\d+", told["version"]) and told["librdkafka"]
+    assert told["version"] in program.run_ok("--version", env={})
 
 
 def test_help_names_every_verb() -> None:

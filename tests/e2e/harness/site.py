@@ -160,6 +160,9 @@ class Site:
             cursor = db.execute(query, parameters or None)  # type: ignore[arg-type]
             return cursor.fetchall() if cursor.description else []
 
+    def recorded(self) -> int:
+        return int(self.sql("SELECT count(*) AS n FROM auth_audit_events")[0]["n"])
+
     def table(self, name: str) -> dict[str, dict[str, Any]]:
         return {row["id"]: row for row in self.sql(f"SELECT * FROM {name}")}
 
