@@ -11,6 +11,7 @@
 #include "config/kafka_rules.h"
 #include "config/nearest.h"
 #include "config/settings.h"
+#include "config/texts.h"
 
 /* Everything is read in the order of precedence, lowest first, and later values replace earlier
  * ones; each is judged where it is found, so that a mistake is reported even where something else
@@ -30,35 +31,14 @@ struct loader {
     bool no_memory;
 };
 
-static void textp(char **slot)
-{
-    free(*slot);
-}
-
 /* --- problems ----------------------------------------------------------------------------------
  */
-
-static char *text_vprintf(const char *format, va_list arguments)
-    __attribute__((format(printf, 1, 0)));
-
-static char *text_vprintf(const char *format, va_list arguments)
-{
-    va_list again;
-
-    va_copy(again, arguments);
-    int length = vsnprintf(NULL, 0, format, again);
-    va_end(again);
-    char *copy = length < 0 ? NULL : malloc((size_t)length + 1);
-    if (copy != NULL)
-        vsnprintf(copy, (size_t)length + 1, format, arguments);
-    return copy;
-}
 
 /* Takes `what`. */
 static bool problem_append(struct config_problems *problems, const char *where, char *what)
 {
     CLEANUP(textp) char *owned = what;
-    CLEANUP(textp) char *place = strdup(where);
+    CLEANUP(textp) char *place = text_copy(where, strlen(where));
 
     if (what == NULL || place == NULL)
         return false;
@@ -254,15 +234,12 @@ DEFINE_CLEANUP(FILE *, stream_close)
 static char *secret_read(const char *path, const char **ret_rule)
 {
     CLEANUP(stream_closep) FILE *stream = fopen(path, "re");
-    CLEANUP(textp) char *content = malloc(SECRET_FILE_MAX + 1);
+    char content[SECRET_FILE_MAX + 1];
 
-    *ret_rule = "no memory";
-    if (content == NULL)
-        return NULL;
     *ret_rule = "the file cannot be read";
     if (stream == NULL)
         return NULL;
-    size_t length = fread(content, 1, SECRET_FILE_MAX + 1, stream);
+    size_t length = fread(content, 1, sizeof(content), stream);
     if (ferror(stream))
         return NULL;
     *ret_rule = "the file holds more than 64 KiB or a NUL byte";
@@ -272,8 +249,8 @@ static char *secret_read(const char *path, const char **ret_rule)
         length--;
     if (length > 0 && content[length - 1] == '\r')
         length--;
-    content[length] = '\0';
-    return TAKE(content);
+    *ret_rule = "no memory";
+    return text_copy(content, length);
 }
 
 static char *secret_take(struct loader *loader, const char *path, const char *where,
@@ -297,7 +274,7 @@ static char *without_suffix(const char *name, const char *suffix)
 
     if (length <= less || strcmp(name + length - less, suffix) != 0)
         return NULL;
-    return strndup(name, length - less);
+    return text_copy(name, length - less);
 }
 
 /* --- the file ----------------------------------------------------------------------------------
@@ -411,7 +388,8 @@ static bool is_of_the_scripts(const char *name)
  * those of callbacks, which may not be set anyway. */
 static char *kafka_name_of(const char *variable)
 {
-    char *name = strdup(variable + strlen(KAFKA_PREFIX));
+    const char *property = variable + strlen(KAFKA_PREFIX);
+    char *name = text_copy(property, strlen(property));
 
     for (char *c = name; c != NULL && *c != '\0'; c++)
         *c = *c == '_' ? '.' : (char)tolower((unsigned char)*c);
@@ -463,7 +441,7 @@ static void load_variable(struct loader *loader, const char *pair)
     if (equals == NULL || strncmp(pair, VARIABLE_PREFIX, strlen(VARIABLE_PREFIX)) != 0)
         return;
 
-    CLEANUP(textp) char *name = strndup(pair, (size_t)(equals - pair));
+    CLEANUP(textp) char *name = text_copy(pair, (size_t)(equals - pair));
     if (name == NULL) {
         loader->no_memory = true;
         return;
@@ -497,7 +475,7 @@ static void load_override(struct loader *loader, const struct config_override *o
         return;
     }
 
-    CLEANUP(textp) char *section = strndup(override->setting, (size_t)(dot - override->setting));
+    CLEANUP(textp) char *section = text_copy(override->setting, (size_t)(dot - override->setting));
     if (section == NULL)
         loader->no_memory = true;
     else if (!section_known(section))

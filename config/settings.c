@@ -1,8 +1,6 @@
 #include "config/settings.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -206,21 +204,6 @@ const struct setting *setting_by_place(const char *section, const char *key)
             return &settings[i];
     }
     return NULL;
-}
-
-char *text_printf(const char *format, ...)
-{
-    va_list arguments, again;
-
-    va_start(arguments, format);
-    va_copy(again, arguments);
-    int length = vsnprintf(NULL, 0, format, arguments);
-    char *copy = length < 0 ? NULL : malloc((size_t)length + 1);
-    if (copy != NULL)
-        vsnprintf(copy, (size_t)length + 1, format, again);
-    va_end(again);
-    va_end(arguments);
-    return copy;
 }
 
 static bool is_word(const char *value, size_t length)

@@ -47,6 +47,3 @@ enum parsed { PARSED, PARSED_BAD, PARSED_NO_MEMORY };
 enum parsed setting_parse(const struct setting *setting, const char *value, struct config *config);
 
 void config_topics_release(struct config *config);
-
-/* A copy of printf's output; NULL: no memory. */
-char *text_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -93,7 +93,7 @@ static enum outcome check_topics_again(struct checking *checking, struct err *er
     enum outcome outcome = check_topics(checking, err);
 
     for (int asked = 1; asked < MISSING_ASKS && outcome == OUTCOME_FATAL &&
-                        strcmp(err->code, TOPIC_MISSING) == 0 &&
+                        text_is(text_of(err->code), TOPIC_MISSING) &&
                         checking->startup->pause(checking->startup->context, MISSING_PAUSE_MS);
          asked++)
         outcome = check_topics(checking, err);
@@ -158,5 +158,5 @@ enum exit_code startup_check(const struct startup *startup, int64_t *ret_record_
         return EXIT_DONE;
     if (outcome == OUTCOME_RETRY)
         return EXIT_UNAVAILABLE;
-    return strcmp(err->code, ERR_NO_MEMORY) == 0 ? EXIT_BUG : EXIT_CONFIG;
+    return text_is(text_of(err->code), ERR_NO_MEMORY) ? EXIT_BUG : EXIT_CONFIG;
 }
