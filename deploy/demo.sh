@@ -177,7 +177,7 @@ printf 'export PATH=%q:$PATH\n' "$repo/build/release/worker" >>"$home/env"
 group=catalyst-worker
 topics=catalyst.identity.commands,catalyst.key.commands
 quietly migrate "the tables and topics could not be made" "$worker" migrate up --topics
-"$worker" migrate status
+"$worker" migrate status --output table
 
 step "two replicas"
 ports=()
