@@ -224,23 +224,29 @@ static void kafka_take(struct loader *loader, const char *name, const char *valu
 /* --- secrets in files of their own -------------------------------------------------------------
  */
 
-static int stream_close(FILE *stream)
+/* false: errno says why. */
+static bool file_read(const char *path, char *content, size_t size, size_t *ret_length)
 {
-    return fclose(stream);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+
+    *ret_length = fread(content, 1, size, file);
+    bool failed = ferror(file) != 0;
+    int reason = errno;
+    fclose(file);
+    errno = reason;
+    return !failed;
 }
-DEFINE_CLEANUP(FILE *, stream_close)
 
 /* The content without its last line end; NULL: *ret_rule says what is wrong. */
 static char *secret_read(const char *path, const char **ret_rule)
 {
-    CLEANUP(stream_closep) FILE *stream = fopen(path, "re");
     char content[SECRET_FILE_MAX + 1];
+    size_t length = 0;
 
     *ret_rule = "the file cannot be read";
-    if (stream == NULL)
-        return NULL;
-    size_t length = fread(content, 1, sizeof(content), stream);
-    if (ferror(stream))
+    if (!file_read(path, content, sizeof(content), &length))
         return NULL;
     *ret_rule = "the file holds more than 64 KiB or a NUL byte";
     if (length > SECRET_FILE_MAX || memchr(content, '\0', length) != NULL)

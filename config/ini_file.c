@@ -80,8 +80,9 @@ static char *next_line(char *line, int size, void *stream)
     size_t length = strlen(line);
     if (length + 1 == (size_t)size && line[length - 1] != '\n') {
         int c;
-        while ((c = fgetc(reading->file)) != EOF && c != '\n')
-            continue;
+        do
+            c = fgetc(reading->file);
+        while (c != EOF && c != '\n');
         reading->visitor->broken(reading->visitor->context, reading->line,
                                  "the line is too long; a value goes on in the next line when "
                                  "that begins with a blank");

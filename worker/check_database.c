@@ -17,7 +17,6 @@ enum { SKEW_WARNING_US = 2 * 1000 * 1000 };
 enum { SERVER_VERSION_TESTED = 150000 };
 
 struct looking {
-    const struct config *config;
     struct executor *db;
     struct arena *arena;
     struct findings *findings;
@@ -168,7 +167,7 @@ void check_database(const struct config *config, struct findings *findings)
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new(SCRATCH_BYTES);
     CLEANUP(executor_pq_freep) struct executor_pq *db = NULL;
-    struct looking looking = {config, NULL, arena, findings};
+    struct looking looking = {NULL, arena, findings};
     struct err err;
 
     if (arena == NULL) {

@@ -9,15 +9,17 @@ enum { STATEMENT_TIMEOUT_MS = 60000, ROWS_MAX = 10000000 };
 static bool options_parse(const struct arguments *arguments, struct seed_options *ret_options)
 {
     int64_t users = (int64_t)SEED_DEFAULTS.users, orgs = (int64_t)SEED_DEFAULTS.orgs;
-    int64_t keys = (int64_t)SEED_DEFAULTS.keys, seed = (int64_t)SEED_DEFAULTS.seed;
+    int64_t keys = (int64_t)SEED_DEFAULTS.keys, number = (int64_t)SEED_DEFAULTS.seed;
 
     if (!argument_number(arguments, "users", 0, ROWS_MAX, &users) ||
         !argument_number(arguments, "orgs", 0, ROWS_MAX, &orgs) ||
         !argument_number(arguments, "keys", 0, ROWS_MAX, &keys) ||
-        !argument_number(arguments, "seed", 0, INT64_MAX, &seed))
+        !argument_number(arguments, "seed", 0, INT64_MAX, &number))
         return false;
-    *ret_options = (struct seed_options){
-        .users = (size_t)users, .orgs = (size_t)orgs, .keys = (size_t)keys, .seed = (uint64_t)seed};
+    *ret_options = (struct seed_options){.users = (size_t)users,
+                                         .orgs = (size_t)orgs,
+                                         .keys = (size_t)keys,
+                                         .seed = (uint64_t)number};
     return true;
 }
 
