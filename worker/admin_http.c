@@ -1,5 +1,6 @@
 #include "worker/admin_http.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
@@ -177,6 +178,7 @@ enum outcome admin_http_start(const char *listen, const struct admin_page *pages
 
 unsigned admin_http_port(const struct admin_http *server)
 {
+    assert(server != NULL);
     return server->port;
 }
 
