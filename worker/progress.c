@@ -6,6 +6,8 @@ struct partition_progress {
     int32_t topic_id;
     int32_t partition;
     int64_t published;
+    int64_t
+        before_lowering; /* what it was before a new command lowered it; 0: it was not lowered */
     bool unsaved;
     bool reset; /* lowered since it was last saved */
 };
@@ -91,9 +93,21 @@ void progress_saw_new(struct progress *progress, const struct entry *entry)
 
     if (item == NULL || entry->message->offset >= item->published)
         return;
+    if (item->published > item->before_lowering)
+        item->before_lowering = item->published;
     item->published = entry->message->offset;
     item->unsaved = true;
     item->reset = true;
+}
+
+/* What lay above the new command is as published as it was before. */
+static void restore(struct partition_progress *item)
+{
+    if (item->before_lowering > item->published) {
+        item->published = item->before_lowering;
+        item->unsaved = true;
+    }
+    item->before_lowering = 0;
 }
 
 void progress_published(struct progress *progress, const struct batch *batch)
@@ -106,6 +120,8 @@ void progress_published(struct progress *progress, const struct batch *batch)
         item->published = entry->message->offset + 1;
         item->unsaved = true;
     }
+    for (size_t i = 0; i < progress->count; i++)
+        restore(&progress->items[i]);
 }
 
 struct published_offset *progress_unsaved(const struct progress *progress, struct arena *arena,

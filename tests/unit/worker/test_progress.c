@@ -174,6 +174,22 @@ static void test_progress_saw_new__at_the_published_offset_changes_nothing(void 
     unsaved(fixture, 0);
 }
 
+static void test_progress_published__what_lay_above_a_new_command_stays_published(void **state)
+{
+    struct fixture *fixture = *state;
+    struct batch batch = {.entries = &fixture->entry, .count = 1};
+
+    assign(fixture, 0, 100);
+    fixture->message.offset = 10;
+    progress_saw_new(&fixture->progress, &fixture->entry);
+    progress_saved(&fixture->progress, unsaved(fixture, 1), 1);
+    progress_published(&fixture->progress, &batch);
+
+    assert_true(published_at(fixture, 99));
+    assert_false(published_at(fixture, 100));
+    assert_int_equal(unsaved(fixture, 1)->offset, 100);
+}
+
 static void test_progress_forget__nothing_is_known_any_more(void **state)
 {
     struct fixture *fixture = *state;
@@ -195,6 +211,7 @@ int main(void)
         TEST(test_progress_saved__what_moved_meanwhile_stays_unsaved),
         TEST(test_progress_saw_new__below_the_published_offset_lowers_it),
         TEST(test_progress_saw_new__at_the_published_offset_changes_nothing),
+        TEST(test_progress_published__what_lay_above_a_new_command_stays_published),
         TEST(test_progress_forget__nothing_is_known_any_more),
     };
 
