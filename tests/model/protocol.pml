@@ -8,6 +8,7 @@
  *   FAULTS=n    at most n faults per run of the lanes; not given: any number
  *   RESET       afterwards the operator resets the group's offsets and runs the lanes once more
  *   SAME_ID     both lanes use one transactional.id: a process that was replaced and still lives
+ *   UPGRADE     the first command of TOPIC=3 is a dead letter until the reset: a known limit
  *   LIVENESS    with the claim that every command is answered, under fairness
  *   ERROR_...   one seeded error; the verification must find it */
 
@@ -32,6 +33,11 @@
 #define CONTENTS 2
 #define end_of(p) (2 - (p))
 #define content(e) ((e) == 1 -> X2 : X1)
+#elif TOPIC == 3
+/* partition 0: Y, X1; partition 1: X2 */
+#define CONTENTS 3
+#define end_of(p) (2 - (p))
+#define content(e) ((e) == 0 -> Y : ((e) == 1 -> X1 : X2))
 #else
 /* partition 0: X1, Y; partition 1: X2, X1: which of X1 and X2 is the command and which the conflict
  * depends on who comes first */
@@ -122,7 +128,13 @@ bit calm;
 #endif
 
 #define all_committed (committed_offset[0] == end_of(0) && committed_offset[1] == end_of(1))
-#define all_answered (visible[X1] == 1 && visible[X2] == 1 && (CONTENTS == 2 || visible[Y] == 1))
+/* A dead letter, until what it lacked is mended. */
+#ifdef UPGRADE
+#define is_dead(e) ((e) == 0 && !was_reset)
+#else
+#define is_dead(e) false
+#endif
+#define all_answered (visible[X1] == 1 && visible[X2] == 1 && (CONTENTS == 2 || visible[Y] == 1 || is_dead(0)))
 
 /* --- what is claimed -------------------------------------------------------------------------
  *
@@ -141,8 +153,9 @@ bit calm;
 #define ONE_EVENT_EACH 9        /* when all lanes have stopped every command has exactly one event */
 #define STOP_SAVES 10           /* a stop in order leaves the published offsets in the store */
 
-#define takes_effect_in_order(e) (offset_of(e) == 0 || answered(content((e) - 1)))
-#define is_published(e) (answered(content(e)) && (!is_own(e) || visible[content(e)] == 1))
+#define takes_effect_in_order(e) (offset_of(e) == 0 || is_dead((e) - 1) || answered(content((e) - 1)))
+#define is_published(e) \
+    (is_dead(e) || answered(content(e)) && (!is_own(e) || visible[content(e)] == 1))
 #define is_above_published(e)                                                                      \
     (!knows[l * 2 + partition_of(e)] || offset_of(e) >= published[partition_of(e)])
 
@@ -276,7 +289,7 @@ inline serve_group()
 inline record_offsets()
 {
     if
-    :: unsaved[0] && published[0] > stored_published[0] -> stored_published[0] = published[0]
+    :: unsaved[0] && (published[0] > stored_published[0] || lowered) -> stored_published[0] = published[0]
     :: else
     fi;
     if
@@ -287,6 +300,7 @@ inline record_offsets()
 
 inline forget_progress()
 {
+    lowered = 0;
     knows[l * 2] = 0;
     knows[l * 2 + 1] = 0;
     published[0] = 0;
@@ -300,7 +314,7 @@ inline save_progress()
     if
     :: unsaved[0] || unsaved[1] ->
         if
-        :: record_offsets(); unsaved[0] = 0; unsaved[1] = 0
+        :: record_offsets(); lowered = 0; unsaved[0] = 0; unsaved[1] = 0
         :: may_fail -> fail /* twice: it stays unsaved */
         fi
     :: else
@@ -352,7 +366,7 @@ inline find_commands()
     do
     :: e < 4 ->
         if
-        :: in_batch(e) ->
+        :: in_batch(e) && !is_dead(e) ->
             if
             :: row[id_of(content(e))] != 0 ->
                 if
@@ -525,6 +539,7 @@ proctype lane(byte l)
     /* progress */
     byte published[2];
     bit unsaved[2];
+    bit lowered; /* reset, of partition 0 */
     bit changed; /* partitions were revoked since: progress_generation is over */
     /* sink */
     bit in_transaction, committing;
@@ -681,12 +696,23 @@ record:
     /* apply(), then record() with COMMIT: a failure of find() or apply() is one of record() before
      * its COMMIT */
     atomic {
+        /* progress_saw_new() */
+        if
+#ifdef UPGRADE
+        :: (fresh & bit_of(0)) && knows[l * 2] && published[0] > 0 ->
+            published[0] = 0;
+            unsaved[0] = 1;
+            lowered = 1
+#endif
+        :: else
+        fi;
         check_ids();
         if
         :: violated -> violated = 0; at = AT_SETTLE; goto wait /* another lane got there first */
         :: !violated ->
             if
             :: record_events();
+                lowered = 0;
                 unsaved[0] = 0;
                 unsaved[1] = 0;
                 to_publish = to_publish | fresh | conflicts;
@@ -978,15 +1004,19 @@ run_of_lanes:
             /* the operator goes back in the topic */
             if
             :: committed_offset[0] = 0
+#ifndef UPGRADE
             :: committed_offset[0] = 1
             :: skip
+#endif
             fi;
             if
             :: committed_offset[1] = 0
             :: committed_offset[1] = end_of(1) - 1
             :: skip
             fi;
+#ifndef UPGRADE
             become_faulty;
+#endif
             stopping = 0;
             goto run_of_lanes
         :: else

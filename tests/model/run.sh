@@ -130,10 +130,10 @@ find_error() {
 }
 
 if [[ -n $long ]]; then
-    hold "small topic, any number of faults, reset" -DTOPIC=1 -DRESET
-    hold "larger topic, 1 fault, reset" -DTOPIC=2 -DFAULTS=1 -DRESET
-    hold "larger topic, 2 faults" -DTOPIC=2 -DFAULTS=2
-    hold "one transactional.id, 2 faults, reset" -DTOPIC=1 -DFAULTS=2 -DRESET -DSAME_ID
+    hold "small topic, 3 faults" -DTOPIC=1 -DFAULTS=3
+    hold "small topic, 2 faults, reset, 2 faults" -DTOPIC=1 -DFAULTS=2 -DRESET
+    hold "larger topic, 1 fault, reset, 1 fault" -DTOPIC=2 -DFAULTS=1 -DRESET
+    hold "one transactional.id, 2 faults" -DTOPIC=1 -DFAULTS=2 -DSAME_ID
 else
     hold "small topic, 2 faults" -DTOPIC=1 -DFAULTS=2
     hold "small topic, 1 fault, reset, 1 fault" -DTOPIC=1 -DFAULTS=1 -DRESET
@@ -171,6 +171,15 @@ find_error DIRTY_ROLLBACK safety "what apply() did outlives a rollback"
 find_error BLIND_REPUBLISH safety "an ambiguous commit is published again without asking"
 find_error COMMIT_UNDELIVERED safety "the transaction commits although records were not delivered"
 find_error LOST_BATCH liveness "a batch that failed once is forgotten"
+
+# Not an error of the model but of its subject, and documented: README.md. When the lane knows better, so must
+# the model, and this line goes.
+verify safety -O0 -DTOPIC=3 -DFAULTS=0 -DRESET -DUPGRADE
+if [[ $(violated "$verdict") == 2 ]]; then
+    tally ok "known limit shown: a dead letter that is accepted after a reset has what is behind it published again"
+else
+    tally FAIL "known limit not shown: the model no longer does what README.md says${verdict:+: $verdict}"
+fi
 
 printf '%d passed, %d failed\n' "$passed" "$failed"
 ((failed == 0))
