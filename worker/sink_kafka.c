@@ -37,6 +37,7 @@ struct sink_kafka {
     rd_kafka_t *producer; /* NULL: not open */
     bool initialised;     /* init_transactions() is done */
     bool committing;      /* a commit is under way in the background: only commit() may follow */
+    bool aborting;        /* an abort is: only abort() may follow, or begin(), which awaits it */
     struct kafka_topic_handles topics; /* of the open producer */
 
     /* of the transaction: deliveries that failed, and why the first did */
@@ -75,6 +76,7 @@ static void close_producer(struct sink_kafka *self)
     self->producer = NULL;
     self->initialised = false;
     self->committing = false;
+    self->aborting = false;
 }
 
 /* The smaller of what the operator set and what the topics take: a set of messages that exceeds the
@@ -168,11 +170,39 @@ static enum outcome not_open(struct err *err)
 /* --- transaction -------------------------------------------------------------------------------
  */
 
+static enum outcome abort_transaction(struct sink *port, struct err *err)
+{
+    struct sink_kafka *self = (struct sink_kafka *)port;
+    if (!self->initialised)
+        return not_open(err);
+    if (self->committing)
+        return err_set(
+            err, OUTCOME_FATAL, "_STATE",
+            "abort the Kafka transaction: its commit is under way and may have succeeded");
+
+    rd_kafka_error_t *error = rd_kafka_abort_transaction(self->producer, ABORT_TIMEOUT_MS);
+    enum outcome outcome = error != NULL
+                               ? kafka_transaction_fail(error, "abort the Kafka transaction", err)
+                               : OUTCOME_OK;
+    self->aborting = outcome == OUTCOME_RETRY;
+    return outcome;
+}
+
 static enum outcome begin(struct sink *port, struct err *err)
 {
     struct sink_kafka *self = (struct sink_kafka *)port;
     if (!self->initialised)
         return not_open(err);
+
+    if (self->committing)
+        return err_set(err, OUTCOME_FATAL, "_STATE",
+                       "begin a Kafka transaction: the commit of the last is under way");
+    /* The lane may have lost its batch while the abort waited for brokers. */
+    if (self->aborting) {
+        enum outcome outcome = abort_transaction(port, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+    }
 
     self->failed = 0;
     rd_kafka_error_t *error = rd_kafka_begin_transaction(self->producer);
@@ -259,21 +289,6 @@ static enum outcome commit(struct sink *port, struct err *err)
                 " records were not delivered, the first: %s",
                 self->failed, rd_kafka_err2str(self->failure));
     return outcome;
-}
-
-static enum outcome abort_transaction(struct sink *port, struct err *err)
-{
-    struct sink_kafka *self = (struct sink_kafka *)port;
-    if (!self->initialised)
-        return not_open(err);
-    if (self->committing)
-        return err_set(
-            err, OUTCOME_FATAL, "_STATE",
-            "abort the Kafka transaction: its commit is under way and may have succeeded");
-
-    rd_kafka_error_t *error = rd_kafka_abort_transaction(self->producer, ABORT_TIMEOUT_MS);
-    return error != NULL ? kafka_transaction_fail(error, "abort the Kafka transaction", err)
-                         : OUTCOME_OK;
 }
 
 /* --- the rest ----------------------------------------------------------------------------------

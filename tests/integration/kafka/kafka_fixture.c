@@ -53,14 +53,23 @@ static void load(const struct rig *rig, const char *group, const char *instance,
     config_problems_release(&problems);
 }
 
+/* A broker that was away for a moment needs some seconds until it takes part again. */
+enum { PATIENCE_US = 40000000 };
+
 static void create(struct kafka_admin *admin, const char *topic, int partitions)
 {
     const struct kafka_new_topic wish = {topic, partitions, -1};
-    bool created;
     struct err err = {0};
-    if (kafka_admin_create(admin, &wish, TIMEOUT_MS, &created, &err) != OUTCOME_OK)
+    bool created;
+    enum outcome outcome;
+    int64_t end_us = clock_monotonic_us() + PATIENCE_US;
+
+    while ((outcome = kafka_admin_create(admin, &wish, TIMEOUT_MS, &created, &err)) ==
+               OUTCOME_RETRY &&
+           clock_monotonic_us() < end_us)
+        clock_sleep_us(100000);
+    if (outcome != OUTCOME_OK)
         fail_msg("%s", err.text);
-    assert_true(created);
 }
 
 void rig_setup(struct rig *rig, int partitions, const char *const *properties)
@@ -221,7 +230,13 @@ int64_t rig_committed(struct source *source, const struct rig *rig, int partitio
 {
     struct position position = {text_of(rig->commands), partition, 0};
     struct err err = {0};
-    if (source_committed(source, &position, 1, &err) != OUTCOME_OK)
+    enum outcome outcome;
+    int64_t end_us = clock_monotonic_us() + PATIENCE_US;
+
+    while ((outcome = source_committed(source, &position, 1, &err)) == OUTCOME_RETRY &&
+           clock_monotonic_us() < end_us)
+        clock_sleep_us(100000);
+    if (outcome != OUTCOME_OK)
         fail_msg("%s", err.text);
     return position.offset;
 }

@@ -1,0 +1,171 @@
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "tests/integration/kafka/kafka_fixture.h"
+#include "worker/sink_kafka.h"
+
+/* A broker that neither answers nor breaks its connections: the process is stopped (SIGSTOP), so
+ * nothing else may use the stack meanwhile. STACK_KAFKA_PID, as `deploy/local/stack.sh env` prints
+ * it. */
+
+static const struct batch_limits MANY = {10000, 4 << 20};
+
+/* What the last failed call said. */
+static struct err err;
+
+#define assert_ok(call)                                                                            \
+    do {                                                                                           \
+        if ((call) != OUTCOME_OK)                                                                  \
+            fail_msg("%s: %s", #call, err.text);                                                   \
+    } while (0)
+
+static pid_t broker(void)
+{
+    const char *text = getenv("STACK_KAFKA_PID");
+    if (text == NULL)
+        fail_msg("STACK_KAFKA_PID is not set: eval \"$(deploy/local/stack.sh env)\"");
+    return (pid_t)strtol(text, NULL, 10);
+}
+
+static void freeze(void)
+{
+    assert_int_equal(kill(broker(), SIGSTOP), 0);
+}
+
+static int thaw(void **state)
+{
+    (void)state;
+    return kill(broker(), SIGCONT);
+}
+
+struct lane_ends {
+    struct rig rig;
+    struct source_kafka *kafka_source;
+    struct sink_kafka *kafka_sink;
+    struct source *source;
+    struct sink *sink;
+};
+
+/* Makes the call again for as long as it asks for that, up to a minute. */
+static enum outcome again(enum outcome (*call)(struct sink *, struct err *), struct sink *sink)
+{
+    enum outcome outcome;
+    int64_t end_us = clock_monotonic_us() + 60000000;
+    while ((outcome = call(sink, &err)) == OUTCOME_RETRY && clock_monotonic_us() < end_us)
+        clock_sleep_us(10000);
+    return outcome;
+}
+
+static void start(struct lane_ends *ends)
+{
+    rig_setup(&ends->rig, 1, NULL);
+    rig_fill(&ends->rig, ends->rig.commands, 0, "", 5);
+    assert_ok(source_kafka_new(&ends->rig.config, 0, &ends->kafka_source, &err));
+    assert_ok(sink_kafka_new(&ends->rig.config, 0, ends->kafka_source, 0, &ends->kafka_sink, &err));
+    ends->source = source_kafka_port(ends->kafka_source);
+    ends->sink = sink_kafka_port(ends->kafka_sink);
+    assert_ok(again(ends->sink->ops->reopen, ends->sink));
+    const struct message *messages;
+    assert_int_equal(rig_poll(ends->source, &MANY, &messages), 5);
+}
+
+static void finish(struct lane_ends *ends)
+{
+    sink_kafka_free(ends->kafka_sink);
+    source_kafka_free(ends->kafka_source);
+    rig_teardown(&ends->rig);
+}
+
+static void fill_transaction(struct lane_ends *ends, const char *value)
+{
+    struct outgoing record = {.topic = text_of(ends->rig.audit),
+                              .timestamp_ms = -1,
+                              .value = slice_of_text(text_of(value))};
+    struct position position = {text_of(ends->rig.commands), 0, 5};
+    assert_ok(ends->sink->ops->produce(ends->sink, &record, &err));
+    assert_ok(ends->sink->ops->send_offsets(ends->sink, &position, 1, &err));
+}
+
+static void assert_audit_is(struct lane_ends *ends, const char *value)
+{
+    struct record records[4];
+    assert_int_equal(rig_read(&ends->rig, ends->rig.audit, records, 4), 1);
+    assert_string_equal(records[0].value, value);
+    assert_int_equal(rig_committed(ends->source, &ends->rig, 0), 5);
+}
+
+static void test_commit__is_taken_up_again_after_a_timeout(void **state)
+{
+    (void)state;
+    struct lane_ends ends;
+    start(&ends);
+    assert_ok(ends.sink->ops->begin(ends.sink, &err));
+    fill_transaction(&ends, "one");
+    freeze();
+
+    assert_int_equal(ends.sink->ops->commit(ends.sink, &err), OUTCOME_RETRY);
+    /* its outcome is open: neither may an abort follow nor another transaction */
+    assert_int_equal(ends.sink->ops->abort(ends.sink, &err), OUTCOME_FATAL);
+    assert_int_equal(ends.sink->ops->begin(ends.sink, &err), OUTCOME_FATAL);
+    thaw(NULL);
+    assert_ok(again(ends.sink->ops->commit, ends.sink));
+
+    assert_audit_is(&ends, "one");
+    finish(&ends);
+}
+
+static void test_begin__awaits_an_abort_that_timed_out(void **state)
+{
+    (void)state;
+    struct lane_ends ends;
+    start(&ends);
+    assert_ok(ends.sink->ops->begin(ends.sink, &err));
+    fill_transaction(&ends, "aborted");
+    freeze();
+    assert_int_equal(ends.sink->ops->abort(ends.sink, &err), OUTCOME_RETRY);
+    thaw(NULL);
+
+    assert_ok(again(ends.sink->ops->begin, ends.sink));
+
+    fill_transaction(&ends, "two");
+    assert_ok(ends.sink->ops->commit(ends.sink, &err));
+    assert_audit_is(&ends, "two");
+    finish(&ends);
+}
+
+static void test_reopen__ends_a_commit_that_is_under_way(void **state)
+{
+    (void)state;
+    struct lane_ends ends;
+    start(&ends);
+    assert_ok(ends.sink->ops->begin(ends.sink, &err));
+    fill_transaction(&ends, "one");
+    freeze();
+    assert_int_equal(ends.sink->ops->commit(ends.sink, &err), OUTCOME_RETRY);
+    thaw(NULL);
+
+    assert_ok(again(ends.sink->ops->reopen, ends.sink));
+
+    /* Whichever way it went, offsets and records went together. */
+    struct record records[4];
+    size_t count = rig_read(&ends.rig, ends.rig.audit, records, 4);
+    assert_int_equal(rig_committed(ends.source, &ends.rig, 0), count == 1 ? 5 : -1);
+    finish(&ends);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_commit__is_taken_up_again_after_a_timeout, thaw),
+        cmocka_unit_test_teardown(test_begin__awaits_an_abort_that_timed_out, thaw),
+        cmocka_unit_test_teardown(test_reopen__ends_a_commit_that_is_under_way, thaw),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
