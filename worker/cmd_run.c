@@ -203,7 +203,8 @@ static enum exit_code serve(struct daemon_state *state)
     if (code != EXIT_DONE)
         return fail(code, &err);
 
-    if (supervisor_start(state->supervisor, record_bytes_max, &err) != OUTCOME_OK)
+    if (supervisor_start(state->supervisor, record_bytes_max, SUPERVISOR_PAUSE_MIN_MS, &err) !=
+        OUTCOME_OK)
         return fail(EXIT_BUG, &err);
     atomic_store(&state->health.checked, 1);
     run_until_drained(state);

@@ -14,7 +14,7 @@
 #include "worker/source_kafka.h"
 #include "worker/store_repo.h"
 
-enum { PAUSE_MIN_MS = 1000, PAUSE_MAX_MS = 30000, PAUSE_SLICE_US = 50000 };
+enum { PAUSE_SLICE_US = 50000 };
 
 /* A transaction of one batch takes milliseconds; one that takes a minute waits for something. */
 enum { STATEMENT_TIMEOUT_MS = 60000, CONNECT_TIMEOUT_S = 5 };
@@ -48,6 +48,7 @@ struct supervisor {
     const struct config *config;
     struct text *topics;
     int64_t record_bytes_max;
+    int64_t pause_min_ms;
     struct unit *units;
     const struct lane_metrics **metrics;
     size_t count;
@@ -82,12 +83,13 @@ static enum outcome counted_recover(struct executor *port, struct err *err)
 
 static const struct executor_ops counted_ops = {.run = counted_run, .recover = counted_recover};
 
+/* What building got to; the rest is NULL. */
 static void parts_release(struct parts *parts)
 {
-    lane_free(parts->lane);
-    sink_kafka_free(parts->sink);
-    source_kafka_free(parts->source);
-    executor_pq_free(parts->db);
+    lane_freep(&parts->lane);
+    sink_kafka_freep(&parts->sink);
+    source_kafka_freep(&parts->source);
+    executor_pq_freep(&parts->db);
     *parts = (struct parts){0};
 }
 
@@ -172,13 +174,13 @@ static enum outcome run_once(struct unit *unit, struct err *err)
     return outcome;
 }
 
-static int64_t pause_ms(int attempt)
+static int64_t pause_ms(const struct supervisor *supervisor, int attempt)
 {
-    int64_t pause = PAUSE_MIN_MS;
+    int64_t pause = supervisor->pause_min_ms;
 
-    for (int i = 1; i < attempt && pause < PAUSE_MAX_MS; i++)
+    for (int i = 1; i < attempt && pause < SUPERVISOR_PAUSE_MAX_MS; i++)
         pause *= 2;
-    return pause < PAUSE_MAX_MS ? pause : PAUSE_MAX_MS;
+    return pause < SUPERVISOR_PAUSE_MAX_MS ? pause : SUPERVISOR_PAUSE_MAX_MS;
 }
 
 /* The lane is at rest on purpose: it says so, for /health/live. */
@@ -217,7 +219,7 @@ static void supervise(struct unit *unit)
             atomic_store(&supervisor->gave_up, 1);
             return;
         }
-        rest(unit, pause_ms(attempt));
+        rest(unit, pause_ms(supervisor, attempt));
     }
 }
 
@@ -305,8 +307,9 @@ size_t supervisor_lane_count(const struct supervisor *supervisor)
 }
 
 enum outcome supervisor_start(struct supervisor *supervisor, int64_t record_bytes_max,
-                              struct err *err)
+                              int64_t pause_min_ms, struct err *err)
 {
+    supervisor->pause_min_ms = pause_min_ms;
     supervisor->record_bytes_max = record_bytes_max;
     for (size_t i = 0; i < supervisor->count; i++) {
         struct unit *unit = &supervisor->units[i];
