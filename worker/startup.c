@@ -140,8 +140,8 @@ static enum outcome check_all(struct checking *checking, struct err *err)
 
 static void checking_release(struct checking *checking)
 {
-    executor_pq_free(checking->db);
-    kafka_admin_free(checking->admin);
+    executor_pq_freep(&checking->db);
+    kafka_admin_freep(&checking->admin);
     kafka_topic_names_release(&checking->names);
     arena_free(checking->arena);
 }

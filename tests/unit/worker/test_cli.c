@@ -367,6 +367,17 @@ static void test_run__a_wrong_setting_is_78_and_named(void **state)
     assert_in(errors, "--set kafka.transactional.id: kafka.transactional.id: may not be set");
 }
 
+static void test_run__a_certificate_that_is_not_there_is_78(void **state)
+{
+    (void)state;
+
+    assert_int_equal(call_real("run --set http.listen= --set kafka.security.protocol=ssl --set "
+                               "kafka.ssl.ca.location=/nonexistent/ca.pem"),
+                     EXIT_CONFIG);
+
+    assert_in(errors, "cannot start");
+}
+
 static void test_show__wrong_usage_is_found_before_a_server_is_asked(void **state)
 {
     static const char *const lines[] = {
@@ -560,6 +571,7 @@ int main(void)
         cmocka_unit_test(test_check__reports_every_problem_and_exits_78),
         cmocka_unit_test(test_check__nothing_wrong_exits_0),
         cmocka_unit_test(test_run__a_wrong_setting_is_78_and_named),
+        cmocka_unit_test(test_run__a_certificate_that_is_not_there_is_78),
         cmocka_unit_test(test_show__wrong_usage_is_found_before_a_server_is_asked),
         cmocka_unit_test(test_show__a_database_that_is_away_is_69),
         cmocka_unit_test(test_migrate__wrong_usage_is_found_before_a_server_is_asked),

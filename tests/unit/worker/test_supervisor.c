@@ -45,8 +45,10 @@ static int teardown(void **state)
 
     supervisor_free(supervisor);
     config_release(&config);
-    while (sigtimedwait(&signals, NULL, &none) == SIGUSR1)
-        continue;
+    int caught;
+    do
+        caught = sigtimedwait(&signals, NULL, &none);
+    while (caught == SIGUSR1);
     return 0;
 }
 
