@@ -96,7 +96,9 @@ static void append_column(struct pieces *pieces, const struct field_spec *field,
     pieces->param_count++;
     snprintf(parameter, sizeof(parameter), "$%zu::", pieces->param_count);
     append_item(&pieces->columns, "", column->name, "");
-    append_item(&pieces->types, parameter, column->array_cast, "");
+    append_item(&pieces->types, "unnest(", parameter, column->array_cast);
+    buffer_append_literal(&pieces->types, ") AS ");
+    buffer_append_literal(&pieces->types, column->name);
     append_item(&pieces->values, "u.", column->name, column->row_cast);
     if (strcmp(column->name, "id") == 0)
         return;
@@ -133,7 +135,8 @@ static bool make(const struct record_spec *spec, struct arena *arena, struct rec
         .assignments = finish(&pieces.assignments),
         .assignments_keep = finish(&pieces.assignments_keep),
     };
-    sql.unnest = arena_printf(arena, "unnest(%s) AS u(%s)", finish(&pieces.types), sql.columns);
+    /* In a select list the arrays are streamed; in FROM each would be stored as a table first. */
+    sql.unnest = arena_printf(arena, "(SELECT %s) AS u", finish(&pieces.types));
     sql.insert = arena_printf(arena, "INSERT INTO %s (%s) SELECT %s FROM %s", spec->table,
                               sql.columns, sql.values, sql.unnest);
     static const char upsert[] = "%s ON CONFLICT (id) DO UPDATE SET %s"

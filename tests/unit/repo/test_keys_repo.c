@@ -44,8 +44,8 @@ static void test_keys_issue__inserts_new_keys_sorted_by_id(void **state)
     assert_int_equal(results[1], WRITE_CREATED);
     assert_recorded_name(&t->db, 0, "keys.issue");
     ASSERT_RECORDED_SQL(&t->db, 0, "INSERT INTO auth_keys (" COLUMNS ") SELECT u.id",
-                        "u.scopes::text[]",
-                        ") AS u(" COLUMNS ")"
+                        "u.scopes::text[]", "FROM (SELECT unnest($1::text[]) AS id,",
+                        "unnest($21::text[]) AS revocation_reason) AS u"
                         " ON CONFLICT DO NOTHING RETURNING id");
     ASSERT_RECORDED_PARAMS(
         &t->db, 0, "{a,b}", "{ha,b}", "{org,user}", "{o,owner}", "{NULL,A Key}",

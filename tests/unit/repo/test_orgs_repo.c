@@ -32,7 +32,7 @@ static void test_orgs_upsert__leaves_out_rows_whose_slug_is_taken(void **state)
     assert_int_equal(results[2], WRITE_CREATED);
     assert_recorded_name(&t->db, 0, "orgs.upsert");
     ASSERT_RECORDED_SQL(&t->db, 0, "INSERT INTO auth_orgs (" COLUMNS ") SELECT u.id, u.slug",
-                        "FROM unnest(",
+                        "FROM (SELECT unnest($1::text[]) AS id,",
                         " WHERE NOT (EXISTS (SELECT FROM auth_orgs AS o"
                         " WHERE o.slug = u.slug AND o.id <> u.id OFFSET 0))"
                         " ORDER BY u.id COLLATE \"C\""

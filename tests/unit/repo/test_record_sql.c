@@ -36,9 +36,10 @@ static void test_record_sql_of__makes_every_piece_of_a_group(void **state)
     assert_string_equal(sql->columns,
                         "id, org_id, slug, name, description, parent_group_id, labels");
     assert_string_equal(sql->unnest,
-                        "unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],"
-                        " $6::text[], $7::json[]) AS u(id, org_id, slug, name, description,"
-                        " parent_group_id, labels)");
+                        "(SELECT unnest($1::text[]) AS id, unnest($2::text[]) AS org_id,"
+                        " unnest($3::text[]) AS slug, unnest($4::text[]) AS name,"
+                        " unnest($5::text[]) AS description, unnest($6::text[]) AS parent_group_id,"
+                        " unnest($7::json[]) AS labels) AS u");
     assert_string_equal(sql->values, "u.id, u.org_id, u.slug, u.name, u.description,"
                                      " u.parent_group_id, u.labels");
     assert_string_equal(sql->assignments,
