@@ -515,6 +515,8 @@ def find_current() -> Path | None:
 
 
 def main() -> int:
+    # As an interrupt does: the servers are stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     options = parse()
     mixes = options.mix or (["a", "d"] if options.quick else list(MIXES))
     libraries = options.librdkafka or ["debian", "current"]
