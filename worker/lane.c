@@ -49,24 +49,29 @@ void lane_free(struct lane *lane)
     free(lane);
 }
 
+static bool reserve_memory(struct lane *lane, const struct lane_options *options)
+{
+    lane->arena = arena_new(options->limits.messages * ARENA_BYTES_PER_MESSAGE +
+                            options->limits.bytes * ARENA_BYTES_PER_BYTE);
+    lane->topic_ids = calloc(options->command_topic_count, sizeof(*lane->topic_ids));
+    return lane->arena != NULL && lane->topic_ids != NULL;
+}
+
 enum outcome lane_new(const struct lane_options *options, struct source *source, struct sink *sink,
                       struct store *store, struct lane_metrics *metrics, struct lane **ret_lane,
                       struct err *err)
 {
-    CLEANUP(lane_freep) struct lane *lane = calloc(1, sizeof(*lane));
-    if (lane == NULL)
-        return err_no_memory(err, "lane");
+    struct lane *lane = calloc(1, sizeof(*lane));
 
+    if (lane == NULL || !reserve_memory(lane, options)) {
+        lane_free(lane);
+        return err_no_memory(err, "lane");
+    }
     lane->options = *options;
     lane->source = source;
     lane->sink = sink;
     lane->store = store;
     lane->metrics = metrics;
-    lane->arena = arena_new(options->limits.messages * ARENA_BYTES_PER_MESSAGE +
-                            options->limits.bytes * ARENA_BYTES_PER_BYTE);
-    lane->topic_ids = calloc(options->command_topic_count, sizeof(*lane->topic_ids));
-    if (lane->arena == NULL || lane->topic_ids == NULL)
-        return err_no_memory(err, "lane");
     lane->wait = (struct wait){.source = source,
                                .sink = sink,
                                .metrics = metrics,
@@ -75,7 +80,7 @@ enum outcome lane_new(const struct lane_options *options, struct source *source,
                                .random = (uint64_t)clock_monotonic_us() | 1};
     lane->limits = (struct dead_letter_limits){.suffix = options->dlq_suffix,
                                                .connector_name = options->group_id};
-    *ret_lane = TAKE(lane);
+    *ret_lane = lane;
     return OUTCOME_OK;
 }
 

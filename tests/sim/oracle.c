@@ -59,8 +59,8 @@ static struct header *header_put(struct header *header, const char *name, const 
 static void write_message(struct oracle *oracle, int partition, int type, const char *id,
                           const char *entity, int variant)
 {
-    int64_t offset = sim->topic_end[partition]++;
-    struct sim_message *slot = &sim->topic[partition][offset];
+    int64_t offset = sim.topic_end[partition]++;
+    struct sim_message *slot = &sim.topic[partition][offset];
     struct header *headers = ARENA_ARRAY(oracle->arena, struct header, 6);
     struct buffer body;
 
@@ -86,8 +86,8 @@ static void write_message(struct oracle *oracle, int partition, int type, const 
 
 static void write_copy(int partition, const struct sim_message *of)
 {
-    int64_t offset = sim->topic_end[partition]++;
-    struct sim_message *slot = &sim->topic[partition][offset];
+    int64_t offset = sim.topic_end[partition]++;
+    struct sim_message *slot = &sim.topic[partition][offset];
 
     *slot = *of;
     slot->message.partition = partition;
@@ -96,9 +96,9 @@ static void write_copy(int partition, const struct sim_message *of)
 
 static void write_poison(int partition)
 {
-    int64_t offset = sim->topic_end[partition]++;
+    int64_t offset = sim.topic_end[partition]++;
 
-    sim->topic[partition][offset] =
+    sim.topic[partition][offset] =
         (struct sim_message){.message = {.topic = TEXT("commands"),
                                          .partition = partition,
                                          .offset = offset,
@@ -110,10 +110,10 @@ static void write_one(struct oracle *oracle, int partition, int nth)
 {
     char id[16];
     char entity[16];
-    int64_t there = sim->topic_end[partition];
+    int64_t there = sim.topic_end[partition];
     uint64_t what = sim_random(100);
     const struct sim_message *earlier =
-        there > 0 ? &sim->topic[partition][sim_random((uint64_t)there)] : NULL;
+        there > 0 ? &sim.topic[partition][sim_random((uint64_t)there)] : NULL;
 
     snprintf(id, sizeof(id), "%d-%d", partition, nth);
     if (what < 8) {
@@ -145,7 +145,7 @@ struct model {
 static struct command_result model_apply(struct model *model, const struct command *command,
                                          struct arena *arena)
 {
-    bool is_new;
+    bool is_new = false;
 
     if (command->type->kind == USER_UPSERT) {
         map_put(&model->users, 0, ((const struct user *)command->record)->id, &is_new);
@@ -172,8 +172,8 @@ static void expect(struct oracle *oracle, struct model *model, const struct audi
                    const struct sim_message *message)
 {
     struct outgoing record;
-    struct err err;
-    bool is_new;
+    struct err err = {0};
+    bool is_new = false;
     char *id = arena_alloc(oracle->arena, UUID_TEXT_LENGTH + 1);
 
     uuid_format(&event->id, id);
@@ -199,8 +199,8 @@ static void expect_message(struct oracle *oracle, struct model *model,
 {
     struct command command;
     struct audit_event event;
-    struct err err;
-    bool is_new;
+    struct err err = {0};
+    bool is_new = false;
 
     if (command_decode(&message->message, oracle->arena, &command, &err) != OUTCOME_OK) {
         oracle->poisons++;
@@ -242,11 +242,11 @@ void oracle_write_topic(struct oracle *oracle)
     }
     /* the same command in two partitions: whichever comes first answers */
     write_message(oracle, 0, 0, "x", "x", 1);
-    write_copy(1, &sim->topic[0][sim->topic_end[0] - 1]);
+    write_copy(1, &sim.topic[0][sim.topic_end[0] - 1]);
 
     for (int p = 0; p < SIM_PARTITIONS; p++) {
-        for (int64_t i = 0; i < sim->topic_end[p]; i++)
-            expect_message(oracle, &model, &sim->topic[p][i]);
+        for (int64_t i = 0; i < sim.topic_end[p]; i++)
+            expect_message(oracle, &model, &sim.topic[p][i]);
     }
 }
 
@@ -297,8 +297,8 @@ bool oracle_holds(struct oracle *oracle, bool after_reset, char *ret_what)
 
     for (size_t i = 0; i < oracle->event_count; i++)
         oracle->events[i].seen = 0;
-    for (size_t i = 0; i < sim->record_count; i++) {
-        const struct sim_record *record = &sim->records[i];
+    for (size_t i = 0; i < sim.record_count; i++) {
+        const struct sim_record *record = &sim.records[i];
         if (record->state != RECORD_COMMITTED)
             continue;
         dead += record->dead;
@@ -315,13 +315,13 @@ bool oracle_holds(struct oracle *oracle, bool after_reset, char *ret_what)
         snprintf(ret_what, 256, "%zu dead letters for %zu poisons", dead, oracle->poisons);
         return false;
     }
-    if (sim->stored_count != oracle->event_count) {
-        snprintf(ret_what, 256, "%zu rows for %zu answers", sim->stored_count, oracle->event_count);
+    if (sim.stored_count != oracle->event_count) {
+        snprintf(ret_what, 256, "%zu rows for %zu answers", sim.stored_count, oracle->event_count);
         return false;
     }
-    for (size_t i = 0; i < sim->stored_count; i++) {
-        if (sim->stored[i].times != 1) {
-            snprintf(ret_what, 256, "a command was recorded %d times", sim->stored[i].times);
+    for (size_t i = 0; i < sim.stored_count; i++) {
+        if (sim.stored[i].times != 1) {
+            snprintf(ret_what, 256, "a command was recorded %d times", sim.stored[i].times);
             return false;
         }
     }

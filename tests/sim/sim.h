@@ -124,7 +124,7 @@ struct sim {
     unsigned long steps, crashes, stalls, rebalances, lost_answers, aborts, fenced;
 };
 
-extern struct sim *sim; /* the world that is running */
+extern struct sim sim; /* the world that is running */
 
 /* Ports of one lane slot. */
 void sim_source_init(struct sim_lane *lane);
@@ -136,7 +136,7 @@ void sim_store_crash(struct sim_lane *lane);
 
 /* Starts a rebalance: the members of the group get new assignments. */
 void sim_rebalance(void);
-void sim_transaction_end(int lane, bool commit);
+void sim_transaction_end(int index, bool commit);
 
 /* Gives the processor back to the scheduler; a crashed lane does not return. */
 void sim_yield(void);

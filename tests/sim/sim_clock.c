@@ -11,11 +11,11 @@ int64_t clock_wall_us(void)
 
 int64_t clock_monotonic_us(void)
 {
-    return ++sim->now_us;
+    return ++sim.now_us;
 }
 
 void clock_sleep_us(int64_t duration_us)
 {
-    sim->now_us += duration_us;
+    sim.now_us += duration_us;
     sim_yield();
 }

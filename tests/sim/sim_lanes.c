@@ -15,33 +15,36 @@
 #include "base/log.h"
 #include "tests/sim/oracle.h"
 
-struct sim *sim;
+struct sim sim;
+
+/* The oracle's memory, for one topic and its answers. */
+#define ORACLE_BYTES ((size_t)16 * 1024 * 1024)
 
 enum { FAULTY_STEPS = 220, QUIET_STEPS = 200, QUIET_STEPS_MAX = 60000 };
 
 uint64_t sim_random(uint64_t below)
 {
-    sim->random ^= sim->random << 13;
-    sim->random ^= sim->random >> 7;
-    sim->random ^= sim->random << 17;
-    return (sim->random >> 11) % below;
+    sim.random ^= sim.random << 13;
+    sim.random ^= sim.random >> 7;
+    sim.random ^= sim.random << 17;
+    return (sim.random >> 11) % below;
 }
 
 bool sim_chance(unsigned percent)
 {
-    return sim->faults && sim_random(100) < percent;
+    return sim.faults && sim_random(100) < percent;
 }
 
 void sim_yield(void)
 {
-    struct sim_lane *lane = sim->running;
-    swapcontext(&lane->context, &sim->scheduler);
+    struct sim_lane *lane = sim.running;
+    swapcontext(&lane->context, &sim.scheduler);
 }
 
 static void lane_main(int index)
 {
-    struct sim_lane *lane = &sim->lanes[index];
-    struct err err;
+    struct sim_lane *lane = &sim.lanes[index];
+    struct err err = {0};
 
     lane_run(lane->lane, &err);
     lane->done = true;
@@ -60,7 +63,7 @@ static void lane_start(struct sim_lane *lane)
                                          .command_topics = topics,
                                          .command_topic_count = 1,
                                          .limits = {.messages = 4, .bytes = 65536}};
-    struct err err;
+    struct err err = {0};
 
     memset(&lane->metrics, 0, sizeof(lane->metrics));
     sim_source_init(lane);
@@ -69,7 +72,7 @@ static void lane_start(struct sim_lane *lane)
     enum outcome outcome = lane_new(&options, &lane->source, &lane->sink, &lane->store,
                                     &lane->metrics, &lane->lane, &err);
     assert(outcome == OUTCOME_OK);
-    getcontext(&lane->context);
+    getcontext(&lane->context); /* coroutines: POSIX threads would not be a schedule of ours */
     lane->context.uc_stack.ss_sp = lane->stack;
     lane->context.uc_stack.ss_size = SIM_STACK_BYTES;
     lane->context.uc_link = NULL;
@@ -89,22 +92,22 @@ static void lane_end(struct sim_lane *lane)
 /* SIGKILL: the group and the transaction coordinator notice later, the database at once. */
 static void lane_crash(struct sim_lane *lane)
 {
-    sim->crashes++;
+    sim.crashes++;
     sim_store_crash(lane);
     lane_end(lane);
 }
 
 static void expel(int index)
 {
-    if (!sim->in_group[index])
+    if (!sim.in_group[index])
         return;
-    sim->in_group[index] = false;
+    sim.in_group[index] = false;
     sim_rebalance();
 }
 
 static void something_happens(void)
 {
-    struct sim_lane *lane = &sim->lanes[sim_random(SIM_LANES)];
+    struct sim_lane *lane = &sim.lanes[sim_random(SIM_LANES)];
 
     switch (sim_random(12)) {
     case 0:
@@ -115,7 +118,7 @@ static void something_happens(void)
     case 2:
     case 3:
         lane->stalled = 5 + (int)sim_random(60);
-        sim->stalls++;
+        sim.stalls++;
         break;
     case 4:
     case 5:
@@ -128,7 +131,7 @@ static void something_happens(void)
     case 7:
         if (!lane->alive) { /* the transaction timed out */
             sim_transaction_end(lane->index, false);
-            sim->producer_epoch[lane->index]++;
+            sim.producer_epoch[lane->index]++;
         }
         break;
     default:
@@ -140,21 +143,21 @@ static void something_happens(void)
 
 static void step(void)
 {
-    struct sim_lane *lane = &sim->lanes[sim_random(SIM_LANES)];
+    struct sim_lane *lane = &sim.lanes[sim_random(SIM_LANES)];
 
-    sim->steps++;
+    sim.steps++;
     if (lane->stalled > 0)
         lane->stalled--;
     if (!lane->alive || lane->done || lane->stalled > 0)
         return;
-    sim->running = lane;
-    swapcontext(&sim->scheduler, &lane->context);
+    sim.running = lane;
+    swapcontext(&sim.scheduler, &lane->context);
 }
 
 static bool caught_up(void)
 {
     for (int p = 0; p < SIM_PARTITIONS; p++) {
-        if (sim->committed[p] < sim->topic_end[p])
+        if (sim.committed[p] < sim.topic_end[p])
             return false;
     }
     return true;
@@ -163,7 +166,7 @@ static bool caught_up(void)
 static bool all_done(void)
 {
     for (int i = 0; i < SIM_LANES; i++) {
-        if (!sim->lanes[i].done)
+        if (!sim.lanes[i].done)
             return false;
     }
     return true;
@@ -172,9 +175,9 @@ static bool all_done(void)
 static void all_start(void)
 {
     for (int i = 0; i < SIM_LANES; i++) {
-        if (!sim->lanes[i].alive)
-            lane_start(&sim->lanes[i]);
-        sim->lanes[i].stalled = 0;
+        if (!sim.lanes[i].alive)
+            lane_start(&sim.lanes[i]);
+        sim.lanes[i].stalled = 0;
     }
 }
 
@@ -184,16 +187,16 @@ static bool settle_down(char *ret_what)
 {
     int steps = 0;
 
-    sim->faults = false;
+    sim.faults = false;
     all_start();
     while ((steps < QUIET_STEPS || !caught_up()) && steps++ < QUIET_STEPS_MAX)
         step();
     for (int i = 0; i < SIM_LANES; i++)
-        lane_stop(sim->lanes[i].lane);
+        lane_stop(sim.lanes[i].lane);
     while (!all_done() && steps++ < QUIET_STEPS_MAX)
         step();
     for (int i = 0; i < SIM_LANES; i++)
-        lane_end(&sim->lanes[i]);
+        lane_end(&sim.lanes[i]);
     if (steps >= QUIET_STEPS_MAX) {
         snprintf(ret_what, 256, "no end after %d quiet steps", steps);
         return false;
@@ -203,35 +206,35 @@ static bool settle_down(char *ret_what)
 
 static void world_clear(uint64_t seed, enum sim_mistake mistake)
 {
-    for (size_t i = 0; i < sim->record_count; i++) {
-        free(sim->records[i].value);
-        free(sim->records[i].key);
+    for (size_t i = 0; i < sim.record_count; i++) {
+        free(sim.records[i].value);
+        free(sim.records[i].key);
     }
-    for (size_t i = 0; i < sim->stored_count; i++)
-        arena_free(sim->stored[i].memory);
-    sim->record_count = 0;
-    sim->stored_count = 0;
+    for (size_t i = 0; i < sim.stored_count; i++)
+        arena_free(sim.stored[i].memory);
+    sim.record_count = 0;
+    sim.stored_count = 0;
     sim_rows_reset();
-    sim->random = (seed + 1) * UINT64_C(0x9E3779B97F4A7C15);
-    sim->mistake = mistake;
-    sim->now_us = 0;
-    sim->faults = true;
-    sim->steps = 0;
-    sim->generation = 0;
+    sim.random = (seed + 1) * UINT64_C(0x9E3779B97F4A7C15);
+    sim.mistake = mistake;
+    sim.now_us = 0;
+    sim.faults = true;
+    sim.steps = 0;
+    sim.generation = 0;
     for (int p = 0; p < SIM_PARTITIONS; p++) {
-        sim->owner[p] = -1;
-        sim->committed[p] = 0;
-        sim->published[p] = 0;
-        sim->topic_end[p] = 0;
+        sim.owner[p] = -1;
+        sim.committed[p] = 0;
+        sim.published[p] = 0;
+        sim.topic_end[p] = 0;
     }
     for (int i = 0; i < SIM_LANES; i++) {
-        if (sim->lanes[i].alive)
-            lane_end(&sim->lanes[i]);
-        sim->in_group[i] = false;
-        sim->producer_epoch[i] = 0;
-        sim->transaction_open[i] = false;
+        if (sim.lanes[i].alive)
+            lane_end(&sim.lanes[i]);
+        sim.in_group[i] = false;
+        sim.producer_epoch[i] = 0;
+        sim.transaction_open[i] = false;
         for (int p = 0; p < SIM_PARTITIONS; p++)
-            sim->pending[i][p] = -1;
+            sim.pending[i][p] = -1;
     }
 }
 
@@ -250,12 +253,8 @@ static bool run_schedule(uint64_t seed, enum sim_mistake mistake, struct oracle 
         return false;
 
     /* an operator goes back to the beginning: nothing is applied or published again */
-    memset(sim->committed, 0, sizeof(sim->committed));
-    if (settle_down(ret_what) && oracle_holds(oracle, true, ret_what))
-        return true;
-    memmove(ret_what + 13, ret_what, 256 - 13 - 1);
-    memcpy(ret_what, "after reset: ", 13);
-    return false;
+    memset(sim.committed, 0, sizeof(sim.committed));
+    return settle_down(ret_what) && oracle_holds(oracle, true, ret_what);
 }
 
 static double now_s(void)
@@ -306,13 +305,12 @@ int main(int argc, char **argv)
     if (!parse(argc, argv, &arguments))
         return 64;
     log_configure(LOG_ERROR, LOG_LOGFMT);
-    sim = calloc(1, sizeof(*sim));
-    oracle.arena = arena_new(16 * 1024 * 1024);
-    assert(sim != NULL && oracle.arena != NULL);
+    oracle.arena = arena_new(ORACLE_BYTES);
+    assert(oracle.arena != NULL);
     for (int i = 0; i < SIM_LANES; i++) {
-        sim->lanes[i].index = i;
-        sim->lanes[i].stack = malloc(SIM_STACK_BYTES);
-        assert(sim->lanes[i].stack != NULL);
+        sim.lanes[i].index = i;
+        sim.lanes[i].stack = malloc(SIM_STACK_BYTES);
+        assert(sim.lanes[i].stack != NULL);
     }
 
     double start = now_s();
@@ -324,8 +322,8 @@ int main(int argc, char **argv)
     }
     printf("%lu schedules from seed %lu in %.1f s: %lu crashes, %lu stalls, %lu rebalances, "
            "%lu lost answers, %lu aborted and %lu fenced transactions\n",
-           ran, (unsigned long)arguments.seed, now_s() - start, sim->crashes, sim->stalls,
-           sim->rebalances, sim->lost_answers, sim->aborts, sim->fenced);
+           ran, (unsigned long)arguments.seed, now_s() - start, sim.crashes, sim.stalls,
+           sim.rebalances, sim.lost_answers, sim.aborts, sim.fenced);
     if (!held)
         printf("seed %lu: %s\n", (unsigned long)(arguments.seed + ran - 1), what);
     return held == (arguments.mistake == SIM_MISTAKE_NONE) ? 0 : 1;

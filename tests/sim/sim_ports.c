@@ -19,24 +19,24 @@ static struct sim_lane *lane_of_sink(struct sink *sink)
 
 void sim_rebalance(void)
 {
-    sim->generation++;
-    sim->rebalances++;
-    int members[SIM_LANES];
+    sim.generation++;
+    sim.rebalances++;
+    int members[SIM_LANES] = {0};
     int count = 0;
     for (int i = 0; i < SIM_LANES; i++) {
-        if (sim->in_group[i])
+        if (sim.in_group[i])
             members[count++] = i;
     }
     for (int p = 0; p < SIM_PARTITIONS; p++)
-        sim->owner[p] = count > 0 ? members[(p + (int)sim->generation) % count] : -1;
+        sim.owner[p] = count > 0 ? members[(p + (int)sim.generation) % count] : -1;
 }
 
 /* Offsets that a transaction still holds back; the coordinator answers only with stable ones. */
 static bool unstable(int partition)
 {
     for (int i = 0; i < SIM_LANES; i++) {
-        if (sim->transaction_open[i] && sim->pending[i][partition] >= 0)
-            return sim->mistake != SIM_MISTAKE_UNSTABLE_OFFSETS;
+        if (sim.transaction_open[i] && sim.pending[i][partition] >= 0)
+            return sim.mistake != SIM_MISTAKE_UNSTABLE_OFFSETS;
     }
     return false;
 }
@@ -44,12 +44,12 @@ static bool unstable(int partition)
 /* What happens inside poll(): joining, revocation, assignment. */
 static void serve_group(struct sim_lane *lane)
 {
-    if (!sim->in_group[lane->index]) {
+    if (!sim.in_group[lane->index]) {
         /* expelled, or not joined yet */
-        sim->in_group[lane->index] = true;
+        sim.in_group[lane->index] = true;
         sim_rebalance();
     }
-    if (lane->member && lane->member_generation == sim->generation)
+    if (lane->member && lane->member_generation == sim.generation)
         return;
     bool owned = false;
     for (int p = 0; p < SIM_PARTITIONS; p++)
@@ -58,17 +58,17 @@ static void serve_group(struct sim_lane *lane)
         lane->source_generation++; /* the revoke callback */
     memset(lane->owns, 0, sizeof(lane->owns));
     for (int p = 0; p < SIM_PARTITIONS; p++) {
-        if (sim->owner[p] == lane->index && unstable(p))
+        if (sim.owner[p] == lane->index && unstable(p))
             return; /* the fetch of committed offsets is tried again at the next poll */
     }
     for (int p = 0; p < SIM_PARTITIONS; p++) {
-        lane->owns[p] = sim->owner[p] == lane->index;
-        lane->next[p] = sim->committed[p];
-        lane->began[p] = sim->committed[p];
+        lane->owns[p] = sim.owner[p] == lane->index;
+        lane->next[p] = sim.committed[p];
+        lane->began[p] = sim.committed[p];
         lane->told[p] = false;
     }
     lane->member = true;
-    lane->member_generation = sim->generation;
+    lane->member_generation = sim.generation;
 }
 
 static enum outcome poll(struct source *port, int timeout_ms, const struct batch_limits *limits,
@@ -84,9 +84,9 @@ static enum outcome poll(struct source *port, int timeout_ms, const struct batch
     serve_group(lane);
     size_t most = 1 + (size_t)sim_random(limits->messages);
     for (int turn = 0; turn < SIM_PARTITIONS; turn++) {
-        int p = (turn + (int)(sim->steps % SIM_PARTITIONS)) % SIM_PARTITIONS;
-        while (lane->owns[p] && count < most && lane->next[p] < sim->topic_end[p])
-            lane->polled[count++] = sim->topic[p][lane->next[p]++].message;
+        int p = (turn + (int)(sim.steps % SIM_PARTITIONS)) % SIM_PARTITIONS;
+        while (lane->owns[p] && count < most && lane->next[p] < sim.topic_end[p])
+            lane->polled[count++] = sim.topic[p][lane->next[p]++].message;
     }
     *ret_messages = lane->polled;
     *ret_count = count;
@@ -100,7 +100,7 @@ static void release(struct source *port)
 
 static void keep_alive(struct source *port, int timeout_ms)
 {
-    sim->now_us += (int64_t)timeout_ms * 1000;
+    sim.now_us += (int64_t)timeout_ms * 1000;
     sim_yield();
     serve_group(lane_of_source(port));
 }
@@ -137,7 +137,7 @@ static enum outcome committed(struct source *port, struct position *positions, s
     for (size_t i = 0; i < count; i++) {
         if (unstable(positions[i].partition) || sim_chance(5))
             return err_set(err, OUTCOME_RETRY, "UNSTABLE_OFFSET_COMMIT", "committed: simulated");
-        positions[i].offset = sim->committed[positions[i].partition];
+        positions[i].offset = sim.committed[positions[i].partition];
     }
     return OUTCOME_OK;
 }
@@ -159,8 +159,8 @@ static void source_close(struct source *port)
     struct sim_lane *lane = lane_of_source(port);
 
     sim_yield();
-    if (sim->in_group[lane->index]) {
-        sim->in_group[lane->index] = false;
+    if (sim.in_group[lane->index]) {
+        sim.in_group[lane->index] = false;
         sim_rebalance();
     }
     lane->member = false;
@@ -182,33 +182,33 @@ void sim_source_init(struct sim_lane *lane)
 
 void sim_transaction_end(int index, bool commit)
 {
-    if (!sim->transaction_open[index])
+    if (!sim.transaction_open[index])
         return;
-    for (size_t i = 0; i < sim->record_count; i++) {
-        struct sim_record *record = &sim->records[i];
+    for (size_t i = 0; i < sim.record_count; i++) {
+        struct sim_record *record = &sim.records[i];
         if (record->lane == index && record->state == RECORD_OPEN)
-            record->state = commit && sim->mistake != SIM_MISTAKE_COMMIT_BEFORE_DATA
+            record->state = commit && sim.mistake != SIM_MISTAKE_COMMIT_BEFORE_DATA
                                 ? RECORD_COMMITTED
                                 : RECORD_ABORTED;
     }
     for (int p = 0; p < SIM_PARTITIONS; p++) {
-        if (commit && sim->pending[index][p] >= 0)
-            sim->committed[p] = sim->pending[index][p];
-        sim->pending[index][p] = -1;
+        if (commit && sim.pending[index][p] >= 0)
+            sim.committed[p] = sim.pending[index][p];
+        sim.pending[index][p] = -1;
     }
-    sim->transaction_open[index] = false;
-    sim->transaction_committed[index] = commit;
-    sim->aborts += !commit;
+    sim.transaction_open[index] = false;
+    sim.transaction_committed[index] = commit;
+    sim.aborts += !commit;
 }
 
 static bool is_fenced(const struct sim_lane *lane)
 {
-    return lane->epoch == 0 || lane->epoch != sim->producer_epoch[lane->index];
+    return lane->epoch == 0 || lane->epoch != sim.producer_epoch[lane->index];
 }
 
 static enum outcome fenced(struct err *err)
 {
-    sim->fenced++;
+    sim.fenced++;
     return err_set(err, OUTCOME_FATAL, "_FENCED", "simulated");
 }
 
@@ -220,9 +220,9 @@ static enum outcome begin(struct sink *port, struct err *err)
     if (is_fenced(lane) || lane->in_transaction)
         return fenced(err);
     lane->in_transaction = true;
-    sim->transaction_open[lane->index] = true;
+    sim.transaction_open[lane->index] = true;
     for (int p = 0; p < SIM_PARTITIONS; p++)
-        sim->pending[lane->index][p] = -1;
+        sim.pending[lane->index][p] = -1;
     return OUTCOME_OK;
 }
 
@@ -253,8 +253,8 @@ static enum outcome produce(struct sink *port, const struct outgoing *outgoing, 
         return fenced(err);
     if (sim_chance(2))
         return err_set(err, OUTCOME_RETRY, "_QUEUE_FULL", "simulated");
-    assert(sim->record_count < SIM_RECORDS_MAX);
-    struct sim_record *record = &sim->records[sim->record_count++];
+    assert(sim.record_count < SIM_RECORDS_MAX);
+    struct sim_record *record = &sim.records[sim.record_count++];
     *record = (struct sim_record){.value = copy(outgoing->value.data, outgoing->value.length),
                                   .value_length = outgoing->value.length,
                                   .key = copy(outgoing->key.data, outgoing->key.length),
@@ -282,13 +282,13 @@ static enum outcome send_offsets(struct sink *port, const struct position *posit
     if (sim_chance(2))
         return err_set(err, OUTCOME_RETRY, "COORDINATOR_LOAD_IN_PROGRESS", "simulated");
     bool stale =
-        !lane->member || lane->member_generation != sim->generation || !sim->in_group[lane->index];
-    if (stale && sim->mistake != SIM_MISTAKE_UNFENCED_OFFSETS) {
-        sim->fenced++;
+        !lane->member || lane->member_generation != sim.generation || !sim.in_group[lane->index];
+    if (stale && sim.mistake != SIM_MISTAKE_UNFENCED_OFFSETS) {
+        sim.fenced++;
         return err_set(err, OUTCOME_REJECT, "ILLEGAL_GENERATION", "simulated");
     }
     for (size_t i = 0; i < count; i++)
-        sim->pending[lane->index][positions[i].partition] = positions[i].offset;
+        sim.pending[lane->index][positions[i].partition] = positions[i].offset;
     return OUTCOME_OK;
 }
 
@@ -299,10 +299,10 @@ static enum outcome commit(struct sink *port, struct err *err)
     sim_yield();
     if (is_fenced(lane))
         return fenced(err);
-    if (lane->in_transaction && !sim->transaction_open[lane->index]) {
+    if (lane->in_transaction && !sim.transaction_open[lane->index]) {
         /* asked again after a lost answer: the coordinator tells how it ended */
         lane->in_transaction = false;
-        return sim->transaction_committed[lane->index]
+        return sim.transaction_committed[lane->index]
                    ? OUTCOME_OK
                    : err_set(err, OUTCOME_FATAL, "INVALID_TXN_STATE", "simulated");
     }
@@ -313,11 +313,11 @@ static enum outcome commit(struct sink *port, struct err *err)
     sim_transaction_end(lane->index, true);
     sim_yield(); /* committed, nobody told yet: a crash here is the ambiguous commit */
     if (sim_chance(4)) {
-        sim->lost_answers++;
+        sim.lost_answers++;
         return err_set(err, OUTCOME_FATAL, "_TIMED_OUT", "answer lost: simulated");
     }
     if (sim_chance(4)) {
-        sim->lost_answers++;
+        sim.lost_answers++;
         return err_set(err, OUTCOME_RETRY, "_TIMED_OUT", "answer late: simulated");
     }
     lane->in_transaction = false;
@@ -348,7 +348,7 @@ static enum outcome reopen(struct sink *port, struct err *err)
     if (sim_chance(5))
         return err_set(err, OUTCOME_RETRY, "_TIMED_OUT", "simulated");
     sim_transaction_end(lane->index, false);
-    lane->epoch = ++sim->producer_epoch[lane->index];
+    lane->epoch = ++sim.producer_epoch[lane->index];
     lane->in_transaction = false;
     return OUTCOME_OK;
 }

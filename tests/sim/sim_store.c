@@ -5,11 +5,13 @@
 #include "tests/sim/sim.h"
 
 /* The tables: which users and keys there are, and how often a key was used. */
-enum { ROWS_MAX = 64 };
+enum { ROWS_MAX = 64, STORED_BYTES = 1024 * 1024 };
+
+enum row_kind { ROW_USER, ROW_KEY };
 
 struct row {
     char id[32];
-    enum { ROW_USER, ROW_KEY } kind;
+    enum row_kind kind;
     int64_t usage_count;
     int locked_by; /* lane + 1; 0: nobody */
 };
@@ -29,16 +31,16 @@ static struct sim_lane *lane_of(struct store *store)
     return (struct sim_lane *)((char *)store - offsetof(struct sim_lane, store));
 }
 
-static struct row *row_find(struct sim_rows *rows, int kind, struct text id)
+static struct row *row_find(struct sim_rows *rows, enum row_kind kind, struct text id)
 {
     for (size_t i = 0; i < rows->count; i++) {
-        if ((int)rows->rows[i].kind == kind && text_is(id, rows->rows[i].id))
+        if (rows->rows[i].kind == kind && text_is(id, rows->rows[i].id))
             return &rows->rows[i];
     }
     return NULL;
 }
 
-static struct row *row_add(struct sim_rows *rows, int kind, struct text id)
+static struct row *row_add(struct sim_rows *rows, enum row_kind kind, struct text id)
 {
     assert(rows->count < ROWS_MAX && id.length < sizeof(rows->rows[0].id));
     struct row *row = &rows->rows[rows->count++];
@@ -49,17 +51,17 @@ static struct row *row_add(struct sim_rows *rows, int kind, struct text id)
 
 void sim_rows_reset(void)
 {
-    if (sim->rows == NULL)
-        sim->rows = malloc(sizeof(*sim->rows));
-    assert(sim->rows != NULL);
-    sim->rows->count = 0;
+    if (sim.rows == NULL)
+        sim.rows = malloc(sizeof(*sim.rows));
+    assert(sim.rows != NULL);
+    sim.rows->count = 0;
 }
 
 static void locks_release(int index)
 {
-    for (size_t i = 0; i < sim->rows->count; i++) {
-        if (sim->rows->rows[i].locked_by == index + 1)
-            sim->rows->rows[i].locked_by = 0;
+    for (size_t i = 0; i < sim.rows->count; i++) {
+        if (sim.rows->rows[i].locked_by == index + 1)
+            sim.rows->rows[i].locked_by = 0;
     }
 }
 
@@ -67,16 +69,16 @@ static void overlay_commit(struct sim_lane *lane)
 {
     for (size_t i = 0; i < lane->overlay->rows.count; i++) {
         const struct row *from = &lane->overlay->rows.rows[i];
-        struct row *to = row_find(sim->rows, (int)from->kind, text_of(from->id));
+        struct row *to = row_find(sim.rows, from->kind, text_of(from->id));
         if (to == NULL)
-            to = row_add(sim->rows, (int)from->kind, text_of(from->id));
+            to = row_add(sim.rows, from->kind, text_of(from->id));
         to->usage_count = from->usage_count;
     }
 }
 
 static void roll_back(struct sim_lane *lane)
 {
-    if (sim->mistake == SIM_MISTAKE_DIRTY_ROLLBACK && lane->overlay != NULL)
+    if (sim.mistake == SIM_MISTAKE_DIRTY_ROLLBACK && lane->overlay != NULL)
         overlay_commit(lane);
     locks_release(lane->index);
     if (lane->overlay != NULL)
@@ -100,9 +102,9 @@ static enum outcome broken(struct sim_lane *lane, const char *code, struct err *
 
 static struct sim_stored *stored_find(const struct uuid *id)
 {
-    for (size_t i = 0; i < sim->stored_count; i++) {
-        if (uuid_equal(&sim->stored[i].event.id, id))
-            return &sim->stored[i];
+    for (size_t i = 0; i < sim.stored_count; i++) {
+        if (uuid_equal(&sim.stored[i].event.id, id))
+            return &sim.stored[i];
     }
     return NULL;
 }
@@ -126,11 +128,11 @@ static enum outcome find(struct store *port, const struct uuid *ids, size_t coun
 }
 
 /* The row as this transaction sees it, locked; false: somebody else has it. */
-static bool row_lock(struct sim_lane *lane, int kind, struct text id, bool make,
+static bool row_lock(struct sim_lane *lane, enum row_kind kind, struct text id, bool make,
                      struct row **ret_row)
 {
     struct row *own = row_find(&lane->overlay->rows, kind, id);
-    struct row *shared = row_find(sim->rows, kind, id);
+    struct row *shared = row_find(sim.rows, kind, id);
 
     *ret_row = own;
     if (own != NULL)
@@ -147,10 +149,9 @@ static bool row_lock(struct sim_lane *lane, int kind, struct text id, bool make,
     return true;
 }
 
-static bool exists(struct sim_lane *lane, int kind, struct text id)
+static bool exists(struct sim_lane *lane, enum row_kind kind, struct text id)
 {
-    return row_find(&lane->overlay->rows, kind, id) != NULL ||
-           row_find(sim->rows, kind, id) != NULL;
+    return row_find(&lane->overlay->rows, kind, id) != NULL || row_find(sim.rows, kind, id) != NULL;
 }
 
 static bool apply_one(struct sim_lane *lane, const struct command *command, struct arena *arena,
@@ -215,9 +216,9 @@ static struct text keep(struct arena *memory, struct text text)
 /* As the table keeps it: JSON only. */
 static void stored_add(const struct audit_event *event)
 {
-    assert(sim->stored_count < SIM_STORED_MAX);
-    struct sim_stored *stored = &sim->stored[sim->stored_count++];
-    stored->memory = arena_new(1024 * 1024);
+    assert(sim.stored_count < SIM_STORED_MAX);
+    struct sim_stored *stored = &sim.stored[sim.stored_count++];
+    stored->memory = arena_new(STORED_BYTES);
     assert(stored->memory != NULL);
     stored->event = *event;
     struct text *const texts[] = {
@@ -251,7 +252,7 @@ static bool record_all(const struct audit_event *const *events, size_t count)
         struct sim_stored *there = stored_find(&events[i]->id);
         if (there == NULL)
             continue;
-        if (sim->mistake != SIM_MISTAKE_NO_UNIQUE_IDS)
+        if (sim.mistake != SIM_MISTAKE_NO_UNIQUE_IDS)
             return false;
         there->times++;
     }
@@ -276,7 +277,7 @@ static enum outcome record(struct store *port, const struct audit_event *const *
         return broken(lane, "23505", err);
     overlay_commit(lane);
     for (size_t i = 0; i < offset_count; i++) {
-        int64_t *published = &sim->published[offsets[i].partition];
+        int64_t *published = &sim.published[offsets[i].partition];
         if (offsets[i].reset || offsets[i].offset > *published)
             *published = offsets[i].offset;
     }
@@ -285,7 +286,7 @@ static enum outcome record(struct store *port, const struct audit_event *const *
     lane->begun = false;
     sim_yield(); /* committed, nobody told yet */
     if (sim_chance(3)) {
-        sim->lost_answers++;
+        sim.lost_answers++;
         lane->broken = true;
         return err_set(err, OUTCOME_RETRY, "08006", "answer lost: simulated");
     }
@@ -326,7 +327,7 @@ static enum outcome load_published(struct store *port, struct published_offset *
     if (lane->broken || sim_chance(2))
         return broken(lane, "08006", err);
     for (size_t i = 0; i < count; i++)
-        offsets[i].offset = sim->published[offsets[i].partition];
+        offsets[i].offset = sim.published[offsets[i].partition];
     return OUTCOME_OK;
 }
 

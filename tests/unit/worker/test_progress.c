@@ -7,6 +7,8 @@
 
 #include "worker/progress.h"
 
+enum { ARENA_BYTES = 1024 * 1024 };
+
 /* A store that answers load_published() from a script and fails on everything else. */
 struct scripted_store {
     struct store port;
@@ -40,7 +42,7 @@ static int setup(void **state)
 {
     static struct fixture fixture;
 
-    fixture = (struct fixture){.arena = arena_new(1024 * 1024)};
+    fixture = (struct fixture){.arena = arena_new(ARENA_BYTES)};
     fixture.message = (struct message){.topic = TEXT("t"), .partition = 3, .offset = 10};
     fixture.entry = (struct entry){.message = &fixture.message, .topic_id = 1};
     *state = &fixture;
@@ -60,7 +62,7 @@ static void assign(struct fixture *fixture, int64_t committed, int64_t stored)
 {
     struct scripted_store store = {.port.ops = &ops, .stored = stored};
     const struct published_offset floor = {.topic_id = 1, .partition = 3, .offset = committed};
-    struct err err;
+    struct err err = {0};
 
     assert_int_equal(
         progress_assigned(&fixture->progress, &floor, 1, &store.port, fixture->arena, &err),
@@ -110,7 +112,7 @@ static void test_progress_assigned__a_store_that_is_away_is_told(void **state)
     struct fixture *fixture = *state;
     struct scripted_store store = {.port.ops = &ops, .outcome = OUTCOME_RETRY};
     const struct published_offset floor = {.topic_id = 1, .partition = 3, .offset = 12};
-    struct err err;
+    struct err err = {0};
 
     assert_int_equal(
         progress_assigned(&fixture->progress, &floor, 1, &store.port, fixture->arena, &err),

@@ -7,11 +7,13 @@
 
 #include "worker/waves.h"
 
+enum { ARENA_BYTES = 1024 * 1024 };
+
 static struct waves waves;
 
 static int setup(void **state)
 {
-    struct arena *arena = arena_new(1024 * 1024);
+    struct arena *arena = arena_new(ARENA_BYTES);
 
     *state = arena;
     return arena != NULL && waves_init(&waves, arena, 2) ? 0 : -1;
