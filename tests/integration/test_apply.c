@@ -145,7 +145,7 @@ static struct command *random_command(struct arena *arena, unsigned serial)
     struct header *headers = ARENA_ARRAY(arena, struct header, 6);
     struct command *command = ARENA_NEW(arena, struct command);
     struct message *message = ARENA_NEW(arena, struct message);
-    struct err err;
+    struct err err = {0};
 
     headers[0] = header_of("ce_specversion", "1.0");
     headers[1] = header_of("ce_id", arena_printf(arena, "%u", serial));
@@ -168,7 +168,7 @@ static struct slice events_of(struct arena *arena, const struct command *const *
                               const struct command_result *results, size_t count)
 {
     struct buffer all;
-    struct err err;
+    struct err err = {0};
 
     buffer_init(&all, arena);
     for (size_t i = 0; i < count; i++) {
@@ -198,7 +198,7 @@ static const char *tables_of(struct pg_fixture *fixture)
 static void run(struct pg_fixture *fixture, const struct statement *statement)
 {
     struct rows rows;
-    struct err err;
+    struct err err = {0};
 
     if (executor_run(fixture->db, statement, fixture->arena, &rows, &err) != OUTCOME_OK)
         fail_msg("%s", err.text);
@@ -207,7 +207,7 @@ static void run(struct pg_fixture *fixture, const struct statement *statement)
 static void apply(struct pg_fixture *fixture, const struct command *const *commands, size_t count,
                   struct command_result *results)
 {
-    struct err err;
+    struct err err = {0};
 
     if (apply_commands(fixture->db, commands, count, fixture->arena, results, &err) != OUTCOME_OK)
         fail_msg("%s", err.text);
