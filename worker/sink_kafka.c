@@ -170,6 +170,15 @@ static enum outcome not_open(struct err *err)
 /* --- transaction -------------------------------------------------------------------------------
  */
 
+/* Ends a call that was taken up again and has succeeded, by making it once more. librdkafka 2.0.2
+ * can take one answer for two: the call succeeds but stays unacknowledged, and no transaction
+ * begins any more. Where it was acknowledged, the further call is refused and changes nothing. */
+static void acknowledge(rd_kafka_error_t *answer)
+{
+    if (answer != NULL)
+        rd_kafka_error_destroy(answer);
+}
+
 static enum outcome abort_transaction(struct sink *port, struct err *err)
 {
     struct sink_kafka *self = (struct sink_kafka *)port;
@@ -184,6 +193,8 @@ static enum outcome abort_transaction(struct sink *port, struct err *err)
     enum outcome outcome = error != NULL
                                ? kafka_transaction_fail(error, "abort the Kafka transaction", err)
                                : OUTCOME_OK;
+    if (outcome == OUTCOME_OK && self->aborting)
+        acknowledge(rd_kafka_abort_transaction(self->producer, ABORT_TIMEOUT_MS));
     self->aborting = outcome == OUTCOME_RETRY;
     return outcome;
 }
@@ -278,6 +289,8 @@ static enum outcome commit(struct sink *port, struct err *err)
 
     rd_kafka_error_t *error = rd_kafka_commit_transaction(self->producer, COMMIT_TIMEOUT_MS);
     if (error == NULL) {
+        if (self->committing)
+            acknowledge(rd_kafka_commit_transaction(self->producer, COMMIT_TIMEOUT_MS));
         self->committing = false;
         return OUTCOME_OK;
     }
