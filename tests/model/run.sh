@@ -10,7 +10,7 @@ usage() {
     cat <<'EOT'
 usage: tests/model/run.sh [--long]
 
-  --long  larger bounds: some 20 minutes and 8 GB of memory instead of about a minute and 1 GB
+  --long  larger bounds: some 10 minutes and 9 GB of memory at most instead of 1.5 minutes and 1.5 GB
 Needs spin and gcc.
 EOT
 }
