@@ -447,7 +447,8 @@ def print_table(bench: Bench, libraries: list[str]) -> None:
         speeds = bench.values(name, "commands_per_s")
         middle = statistics.median(speeds)
         spread = (max(speeds) - min(speeds)) / middle / 2 * 100
-        row = f"{name:<34}{middle:>11,.0f} ±{spread:>3.0f} %{middle / base if base else 0:>7.2f}"
+        share = f"{middle / base:.2f}" if base else "-"
+        row = f"{name:<34}{middle:>11,.0f} ±{spread:>3.0f} %{share:>7}"
         for figure, width, digits in (
             ("process_us", 17, 1),
             ("postgres_us", 9, 1),
