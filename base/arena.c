@@ -139,9 +139,14 @@ static struct block *block_add(struct arena *arena, size_t size)
     return block;
 }
 
+static size_t round_up(size_t size)
+{
+    return (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+}
+
 void *arena_alloc(struct arena *arena, size_t size)
 {
-    size_t rounded = (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+    size_t rounded = round_up(size);
     struct block *block = arena->blocks;
 
     if (rounded < size || rounded > arena->ceiling)
@@ -155,6 +160,20 @@ void *arena_alloc(struct arena *arena, size_t size)
     block->used += rounded;
     arena->used += rounded;
     return bytes;
+}
+
+void *arena_extend(struct arena *arena, void *allocation, size_t size, size_t longer)
+{
+    struct block *block = arena->blocks;
+    size_t more = round_up(longer) - round_up(size);
+
+    if (longer < size || round_up(longer) < longer || block == NULL ||
+        (unsigned char *)allocation + round_up(size) != block->bytes + block->used ||
+        block->size - block->used < more)
+        return NULL;
+    block->used += more;
+    arena->used += more;
+    return allocation;
 }
 
 void *arena_calloc(struct arena *arena, size_t count, size_t size)

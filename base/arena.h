@@ -35,7 +35,12 @@ void arena_rewind(struct arena *arena, struct arena_mark mark);
  * valid pointer. */
 void *arena_alloc(struct arena *arena, size_t size) __attribute__((malloc, alloc_size(2)));
 
-/* The same cleared, for `count` elements; NULL also when count * size overflows. */
+/* Makes the latest allocation, of `size` bytes, `longer` bytes long where it lies; the new bytes
+ * are not cleared. The same address, by which it is to be reached from now on; NULL: it is not the
+ * latest, or its block has no room: allocate and copy. */
+void *arena_extend(struct arena *arena, void *allocation, size_t size, size_t longer);
+
+/* `count` elements of `size` bytes, cleared; NULL also when count * size overflows. */
 void *arena_calloc(struct arena *arena, size_t count, size_t size) __attribute__((malloc));
 
 /* A copy of the bytes with a NUL behind it (not counted in the length). */

@@ -22,13 +22,18 @@ uint8_t *buffer_reserve(struct buffer *buffer, size_t length)
         }
         capacity *= 2;
     }
-    uint8_t *bytes = arena_alloc(buffer->arena, capacity);
+    uint8_t *bytes = buffer->bytes == NULL
+                         ? NULL
+                         : arena_extend(buffer->arena, buffer->bytes, buffer->capacity, capacity);
     if (bytes == NULL) {
-        buffer->full = true;
-        return NULL;
+        bytes = arena_alloc(buffer->arena, capacity);
+        if (bytes == NULL) {
+            buffer->full = true;
+            return NULL;
+        }
+        if (buffer->bytes != NULL)
+            memcpy(bytes, buffer->bytes, buffer->length);
     }
-    if (buffer->bytes != NULL)
-        memcpy(bytes, buffer->bytes, buffer->length);
     buffer->bytes = bytes;
     buffer->capacity = capacity;
     return bytes + buffer->length;

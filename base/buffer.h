@@ -6,7 +6,8 @@
 /* A growing byte string in an arena, for one value at a time.
  *
  * A failed append sets `full` and later appends do nothing: callers append freely and look at
- * `full` once at the end. Growth doubles and leaves the old bytes in the arena. */
+ * `full` once at the end. Growth doubles, in place while the buffer is the arena's latest
+ * allocation; otherwise the old bytes stay behind in the arena. */
 struct buffer {
     struct arena *arena;
     uint8_t *bytes;

@@ -93,6 +93,39 @@ static void test_arena_reset__a_burst_does_not_stay(void **state)
     arena_free(arena);
 }
 
+static void test_arena_extend__the_latest_grows_in_place(void **state)
+{
+    struct arena *arena = arena_new(1000000);
+    char *first = arena_alloc(arena, 10);
+    char *latest = arena_alloc(arena, 10);
+
+    (void)state;
+    char *longer = arena_extend(arena, latest, 10, 1000);
+
+    assert_ptr_equal(longer, latest);
+    memset(longer, 'x', 1000);
+    char *next = arena_alloc(arena, 10);
+    assert_true(next >= longer + 1000);
+    assert_null(arena_extend(arena, first, 10, 20));
+    assert_null(arena_extend(arena, longer, 1000, 1100));
+    arena_free(arena);
+}
+
+static void test_arena_extend__not_beyond_its_block_nor_shorter(void **state)
+{
+    struct arena *arena = arena_new(1000000);
+    char *latest = arena_alloc(arena, 100);
+    size_t used = arena_used(arena);
+
+    (void)state;
+    assert_null(arena_extend(arena, latest, 100, 900000));
+    assert_null(arena_extend(arena, latest, 100, 50));
+    assert_null(arena_extend(arena, latest, 100, SIZE_MAX));
+
+    assert_int_equal(arena_used(arena), used);
+    arena_free(arena);
+}
+
 static void test_arena_rewind__frees_what_came_since(void **state)
 {
     struct arena *arena = arena_new(1000000);
@@ -306,6 +339,8 @@ int main(void)
         cmocka_unit_test(test_arena_calloc__cleared_and_overflow_is_null),
         cmocka_unit_test(test_arena_reset__gives_the_memory_again),
         cmocka_unit_test(test_arena_reset__a_burst_does_not_stay),
+        cmocka_unit_test(test_arena_extend__the_latest_grows_in_place),
+        cmocka_unit_test(test_arena_extend__not_beyond_its_block_nor_shorter),
         cmocka_unit_test(test_arena_rewind__frees_what_came_since),
         cmocka_unit_test(test_arena_rewind__to_an_empty_arena),
         cmocka_unit_test(test_arena_copy__ends_with_a_nul_and_texts_stay_absent),
