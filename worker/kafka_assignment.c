@@ -40,10 +40,13 @@ void assignment_remove(struct assignment *assignment,
     size_t kept = 0;
     for (size_t i = 0; i < assignment->count; i++) {
         if (rd_kafka_topic_partition_list_find(partitions, assignment->items[i].topic,
-                                               assignment->items[i].partition) != NULL)
+                                               assignment->items[i].partition) != NULL) {
             free(assignment->items[i].topic);
-        else
-            assignment->items[kept++] = assignment->items[i];
+            continue;
+        }
+        /* a new generation: whoever remembers something of the partitions that stay begins anew */
+        assignment->items[kept] = assignment->items[i];
+        assignment->items[kept++].taken = false;
     }
     assignment->count = kept;
 }
