@@ -29,8 +29,10 @@ static struct err err;
 static pid_t broker(void)
 {
     const char *text = getenv("STACK_KAFKA_PID");
-    if (text == NULL)
-        fail_msg("STACK_KAFKA_PID is not set: eval \"$(deploy/local/stack.sh env)\"");
+    if (text == NULL) {
+        print_error("STACK_KAFKA_PID is not set: eval \"$(deploy/local/stack.sh env)\"\n");
+        abort(); /* a process number must not be made up */
+    }
     return (pid_t)strtol(text, NULL, 10);
 }
 
