@@ -212,7 +212,7 @@ run_pytest() {
     shift 2
     rm -f "$report"
     CATALYST_WORKER=$repo/build/$preset/worker/catalyst-worker STACK_DIR=$stack \
-        logged "$name" build/venv/bin/python -m pytest -p no:cacheprovider -c tests/e2e/pytest.ini \
+        logged "$name" build/venv/bin/python -m pytest -c tests/e2e/pytest.ini \
         --rootdir tests/e2e --junitxml "$report" tests/e2e "$@" || status=$?
     # A test that is skipped proves nothing: it counts as failed.
     numbers=$(build/venv/bin/python - "$report" <<'EOT' || echo "0 1"
