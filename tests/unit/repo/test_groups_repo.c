@@ -28,8 +28,8 @@ static void test_groups_upsert__is_one_statement_sorted_by_id(void **state)
     assert_int_equal(results[0], WRITE_CREATED);
     assert_int_equal(results[1], WRITE_UPDATED);
     assert_recorded_name(&t->db, 0, "groups.upsert");
-    ASSERT_RECORDED_SQL(&t->db, 0, "INSERT INTO auth_groups (" COLUMNS ") SELECT",
-                        "FROM (SELECT unnest($1::text[]) AS id,",
+    static const char insert[] = "INSERT INTO auth_groups (" COLUMNS ") SELECT";
+    ASSERT_RECORDED_SQL(&t->db, 0, insert, "FROM (SELECT unnest($1::text[]) AS id,",
                         "unnest($7::json[]) AS labels) AS u", "ON CONFLICT (id) DO UPDATE SET",
                         "org_id = excluded.org_id", "labels = excluded.labels",
                         "RETURNING id, (xmax = 0) AS inserted");
