@@ -15,6 +15,7 @@ suites=(
     "integration-asan|asan stack|the same under AddressSanitizer and UBSan"
     "e2e|dev stack|the program from outside, all scenarios"
     "e2e-asan|asan stack|the key scenarios under AddressSanitizer and UBSan"
+    "model|dev|the protocol, every state within small bounds; seeded errors are found"
     "drain|dev stack|a backlog of 100,000 commands in bounded memory"
     "fuzz|dev|every decoder, 20 s of mutated input"
     "example|dev stack|the installed repository library and its example program"
@@ -259,6 +260,7 @@ run() {
     integration-asan) run_ctest integration-asan asan -L integration ;;
     e2e) run_pytest e2e dev ;;
     e2e-asan) run_pytest e2e-asan asan -m key ;;
+    model) run_script model tests/model/run.sh ;;
     drain) run_drain ;;
     fuzz) run_script fuzz tests/fuzz/run.sh --seconds 20 ;;
     example) run_script example tests/example/run.sh ;;

@@ -41,7 +41,7 @@ test_packages=(
     # libclang-rt-14-dev: clang's sanitizers and libFuzzer; llvm: names in their reports
     clang:clang clang-tidy:clang-tidy clang-format:clang-format libclang-rt-14-dev
     llvm:llvm-symbolizer
-    cppcheck:cppcheck shellcheck:shellcheck gcovr:gcovr
+    cppcheck:cppcheck shellcheck:shellcheck gcovr:gcovr spin:spin
     man-db:man groff:groff
     nodejs:node npm:npm
 )
