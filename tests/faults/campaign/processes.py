@@ -69,10 +69,17 @@ class Process:
         self._signal_tree(signal.SIGCONT)
 
     def kill(self) -> None:
-        """SIGKILL, which reaches a stopped process too."""
+        """SIGKILL, which reaches a stopped process too. What it had started ends by itself, or is
+        ended: a server's successor must not meet its predecessor's children."""
+        children = descendants(self.pid) if self.alive() else []
         if self.alive():
             os.kill(self.pid, signal.SIGKILL)
         self._reap(10)
+        try:
+            wait_until("its children end", lambda: not any(map(running, children)), 5)
+        except Timeout:
+            for pid in filter(running, children):
+                os.kill(pid, signal.SIGKILL)
 
     def stop(self, number: signal.Signals, deadline_s: float) -> bool:
         """Asks it to end, and ends it once it has had its time. False: it had to be killed."""
@@ -123,13 +130,25 @@ def descendants(root: int) -> list[int]:
     return found
 
 
+def running(pid: int) -> bool:
+    """Neither gone nor a zombie, which holds neither port nor file."""
+    fields = _stat(pid)
+    return bool(fields) and fields[0] != "Z"
+
+
 def _parent(pid: int) -> int | None:
+    fields = _stat(pid)
+    return int(fields[1]) if fields else None
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent and what follows; empty: no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
-        return None
+        return []
     # The name may hold spaces and parentheses: fields are counted behind the last one.
-    return int(stat.rpartition(")")[2].split()[1])
+    return stat.rpartition(")")[2].split()
 
 
 def server_environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -200,11 +219,6 @@ def end_everything() -> None:
     with _lock:
         left = list(_alive)
     for process in left:
-        for pid in [*descendants(process.pid), process.pid] if process.alive() else []:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         process.kill()
 
 
@@ -232,6 +246,7 @@ __all__ = [
     "end_with_this_program",
     "free_port",
     "libfaketime",
+    "running",
     "server_environment",
     "wait_port_free",
     "wait_until",
