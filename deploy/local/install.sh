@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs on Debian 12 what the project needs beyond its own sources, and only what is missing:
-# Debian packages (as root), the jars of a Kafka broker, and for the tests a Python environment.
+# Debian packages (as root), the jars of a Kafka broker, and for the tests a Python environment and
+# Toxiproxy.
 # The second run checks and returns in well under a second.
 set -euo pipefail
 
@@ -15,7 +16,8 @@ usage: install.sh run|test
   run    what it takes to build the worker and to run it on a local stack
   test   that, and what tests/run.sh and tests/lint.sh use
 
-CATALYST_CACHE names the directory of what is fetched (kafka/, venv/); default: build/ in the repository.
+CATALYST_CACHE names the directory of what is fetched (kafka/, venv/, toxiproxy/); default: build/ in
+the repository.
 EOF
 }
 
@@ -44,6 +46,7 @@ test_packages=(
     cppcheck:cppcheck shellcheck:shellcheck gcovr:gcovr spin:spin
     man-db:man groff:groff
     nodejs:node npm:npm
+    golang-go:go libfaketime
 )
 
 installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
@@ -132,6 +135,20 @@ install_venv() {
     echo "$hash" >"$cache/venv/.stamp"
 }
 
+# The newest that Debian 12's Go still builds.
+toxiproxy_version=v2.8.0
+
+install_toxiproxy() {
+    [[ $(cat "$cache/toxiproxy/.stamp" 2>/dev/null) != "$toxiproxy_version" ]] || return 0
+    say "Toxiproxy"
+    mkdir -p "$cache/toxiproxy"
+    retry env GOTOOLCHAIN=local GOFLAGS= GOBIN="$cache/toxiproxy" \
+        go install "github.com/Shopify/toxiproxy/v2/cmd/server@$toxiproxy_version" ||
+        die "Go could not build Toxiproxy, is the Go module proxy reachable? See $log"
+    mv "$cache/toxiproxy/server" "$cache/toxiproxy/toxiproxy-server"
+    echo "$toxiproxy_version" >"$cache/toxiproxy/.stamp"
+}
+
 level=${1:-}
 case $level in
 run | test) ;;
@@ -158,4 +175,5 @@ install_packages "${packages[@]}"
 install_kafka
 if [[ $level == test ]]; then
     install_venv
+    install_toxiproxy
 fi
