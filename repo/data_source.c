@@ -26,21 +26,17 @@ static enum outcome source_recover(struct executor *port, struct err *err)
     return outcome;
 }
 
-static enum outcome source_run(struct executor *port, const struct statement *statements,
-                               size_t count, struct arena *arena, struct rows *ret_rows,
-                               struct err *err)
+/* Before a call: whether the connection takes statements. */
+static enum outcome source_enter(struct data_source *source, struct err *err)
 {
-    struct data_source *source = (struct data_source *)port;
-
     if (source->transaction == TRANSACTION_FAILED)
         return err_set(err, OUTCOME_FATAL, "25P02", "the transaction has failed: roll it back");
-    if (source->broken) {
-        enum outcome recovered = source_recover(port, err);
-        if (recovered != OUTCOME_OK)
-            return recovered;
-    }
+    return source->broken ? source_recover(&source->port, err) : OUTCOME_OK;
+}
 
-    enum outcome outcome = executor_run_all(source->db, statements, count, arena, ret_rows, err);
+/* After it. */
+static enum outcome source_leave(struct data_source *source, enum outcome outcome)
+{
     if (outcome != OUTCOME_OK) {
         source->broken = true;
         if (source->transaction == TRANSACTION_OPEN)
@@ -49,7 +45,31 @@ static enum outcome source_run(struct executor *port, const struct statement *st
     return outcome;
 }
 
-static const struct executor_ops source_ops = {.run = source_run, .recover = source_recover};
+static enum outcome source_run(struct executor *port, const struct statement *statements,
+                               size_t count, struct arena *arena, struct rows *ret_rows,
+                               struct err *err)
+{
+    struct data_source *source = (struct data_source *)port;
+    enum outcome outcome = source_enter(source, err);
+
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    return source_leave(source,
+                        executor_run_all(source->db, statements, count, arena, ret_rows, err));
+}
+
+static enum outcome source_copy(struct executor *port, const struct copy *copy, struct err *err)
+{
+    struct data_source *source = (struct data_source *)port;
+    enum outcome outcome = source_enter(source, err);
+
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    return source_leave(source, executor_copy(source->db, copy, err));
+}
+
+static const struct executor_ops source_ops = {
+    .run = source_run, .copy = source_copy, .recover = source_recover};
 
 enum outcome data_source_bind(struct executor *db, struct data_source **ret_source, struct err *err)
 {

@@ -45,6 +45,14 @@ struct statement {
     size_t param_count;
 };
 
+/* Many new rows for one table. */
+struct copy {
+    const char *name;  /* for logs, metrics and tests */
+    const char *sql;   /* statements without parameters, separated by ';', one of them COPY ... FROM
+                          STDIN (FORMAT binary) */
+    struct slice rows; /* repo/pg_copy.h makes them */
+};
+
 /* One value of a result, in binary format. data NULL: SQL NULL. */
 struct cell {
     const char *data;
@@ -75,13 +83,18 @@ struct executor_ops {
      *
      * On failure the statements behind the failed one did not run, err->code holds the SQLSTATE
      * (08006 when the connection was lost) and err->text begins with the name of the failed
-     * statement; call executor_recover() before anything else.
+     * statement; call executor_recover() before anything else, or, where the outcome is not RETRY
+     * and a savepoint was set, roll back to that.
      * RETRY   connection lost, deadlock, serialization failure, server shutting down or out of
      *         resources, cancelled; after a lost COMMIT answer it is unknown whether it committed
      * REJECT  classes 22 and 23: the database refuses a value
      * FATAL   everything else: wrong schema, no permission, the arena is full */
     enum outcome (*run)(struct executor *self, const struct statement *statements, size_t count,
                         struct arena *arena, struct rows *ret_rows, struct err *err);
+
+    /* Runs the statements of a copy inside BEGIN ... COMMIT and hands it its rows: two round trips.
+     * Fails as run() does; one refused row fails all of them. */
+    enum outcome (*copy)(struct executor *self, const struct copy *copy, struct err *err);
 
     /* Makes the connection fit for a new transaction: rolls back what is open, connects again where
      * it is broken. One attempt; the caller waits between attempts.
@@ -100,6 +113,12 @@ static inline enum outcome executor_run(struct executor *db, const struct statem
                                         struct arena *arena, struct rows *ret_rows, struct err *err)
 {
     return db->ops->run(db, statement, 1, arena, ret_rows, err);
+}
+
+static inline enum outcome executor_copy(struct executor *db, const struct copy *copy,
+                                         struct err *err)
+{
+    return db->ops->copy(db, copy, err);
 }
 
 static inline enum outcome executor_recover(struct executor *db, struct err *err)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "repo/executor_pq_copy.h"
 #include "repo/pg_binary.h"
 
 enum {
@@ -509,6 +510,33 @@ static enum outcome run(struct executor *port, const struct statement *statement
     return outcome;
 }
 
+static const char *wait_to_copy(PGconn *connection, int64_t until_us)
+{
+    switch (wait_for_result(connection, until_us)) {
+    case WAITED_READY:
+        return NULL;
+    case WAITED_TIMEOUT:
+        return "no answer within the statement timeout";
+    case WAITED_FAILED:
+        break;
+    }
+    return "connection lost";
+}
+
+static enum outcome copy(struct executor *port, const struct copy *copy, struct err *err)
+{
+    struct executor_pq *self = (struct executor_pq *)port;
+    const struct statement statement = {.name = copy->name, .sql = copy->sql};
+
+    if (self->connection == NULL || self->broken)
+        return err_set(err, OUTCOME_RETRY, LOST, "%s: not connected", copy->name);
+    struct pq_copied copied = pq_copy(self->connection, copy, wait_to_copy, deadline_us(self));
+    CLEANUP(PQclearp) PGresult *refused = copied.refused;
+    if (copied.lost != NULL)
+        return lost(self, &statement, copied.lost, err);
+    return refused != NULL ? fail(self, refused, &statement, err) : OUTCOME_OK;
+}
+
 /* --- connecting -------------------------------------------------------------------------- */
 
 static void set_cancel(struct executor_pq *self, PGcancel *cancel)
@@ -727,7 +755,7 @@ static enum outcome recover(struct executor *port, struct err *err)
 
 /* --- life -------------------------------------------------------------------------------- */
 
-static const struct executor_ops ops = {.run = run, .recover = recover};
+static const struct executor_ops ops = {.run = run, .copy = copy, .recover = recover};
 
 void executor_pq_free(struct executor_pq *db)
 {

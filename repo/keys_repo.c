@@ -138,26 +138,37 @@ static const struct key *new_key(const struct key *given, struct arena *arena)
     return key;
 }
 
+/* The new keys in order of id. NULL: the arena is full. */
+static const void *const *new_keys(const struct key *const *keys, size_t count, struct arena *arena,
+                                   struct id_position **ret_positions)
+{
+    const void **fresh = ARENA_ARRAY(arena, const void *, count);
+    const void *const *sorted;
+
+    if (fresh == NULL)
+        return NULL;
+    for (size_t i = 0; i < count; i++) {
+        fresh[i] = new_key(keys[i], arena);
+        if (fresh[i] == NULL)
+            return NULL;
+    }
+    if (!records_sorted(&key_spec, (const void *const *)fresh, count, arena, ret_positions,
+                        &sorted))
+        return NULL;
+    assert(store_distinct(*ret_positions, count));
+    return sorted;
+}
+
 static enum outcome issue_statement(const struct key *const *keys, size_t count,
                                     struct arena *arena, struct id_position **ret_positions,
                                     struct statement *ret_statement)
 {
     const struct record_sql *sql = record_sql_of(&key_spec);
-    const void **fresh = ARENA_ARRAY(arena, const void *, count);
-    const void *const *sorted;
+    const void *const *sorted = new_keys(keys, count, arena, ret_positions);
     struct params params;
 
-    if (sql == NULL || fresh == NULL)
+    if (sql == NULL || sorted == NULL)
         return OUTCOME_FATAL;
-    for (size_t i = 0; i < count; i++) {
-        fresh[i] = new_key(keys[i], arena);
-        if (fresh[i] == NULL)
-            return OUTCOME_FATAL;
-    }
-    if (!records_sorted(&key_spec, (const void *const *)fresh, count, arena, ret_positions,
-                        &sorted))
-        return OUTCOME_FATAL;
-
     ret_statement->sql = arena_printf(arena, "%s ON CONFLICT DO NOTHING RETURNING id", sql->insert);
     params_init(&params, arena, sql->param_count);
     record_sql_params(&key_spec, sorted, count, &params);
@@ -181,7 +192,6 @@ enum outcome keys_issue_prepare(const struct key *const *keys, size_t count, str
     if (state == NULL ||
         issue_statement(keys, count, arena, &positions, &write.statement) != OUTCOME_OK)
         return err_no_memory(err, "keys.issue");
-    assert(store_distinct(positions, count));
     *state = (struct issue_state){keys, count, positions, ret_results};
     *ret_write = write;
     return OUTCOME_OK;
@@ -193,6 +203,52 @@ enum outcome keys_issue(struct executor *db, const struct key *const *keys, size
     struct write write;
     enum outcome outcome = keys_issue_prepare(keys, count, arena, ret_results, &write, err);
     return outcome == OUTCOME_OK ? write_run(db, &write, 1, arena, err) : outcome;
+}
+
+/* --- issue, by COPY ---------------------------------------------------------------------- */
+
+/* What a row of a key takes, roughly; more is taken as needed. */
+enum { KEY_ROW_BYTES = 512 };
+
+static enum outcome issue_copy(const struct key *const *keys, size_t count, struct arena *arena,
+                               struct copy *ret_copy)
+{
+    const struct record_sql *sql = record_sql_of(&key_spec);
+    struct id_position *positions;
+    const void *const *sorted = new_keys(keys, count, arena, &positions);
+    struct pg_copy rows;
+
+    if (sql == NULL || sorted == NULL)
+        return OUTCOME_FATAL;
+    ret_copy->sql =
+        arena_printf(arena, "SAVEPOINT keys_issue; %s; RELEASE SAVEPOINT keys_issue", sql->copy);
+    pg_copy_init(&rows, arena, count * KEY_ROW_BYTES);
+    for (size_t i = 0; i < count; i++)
+        record_sql_copy(&key_spec, sorted[i], &rows);
+    return pg_copy_done(&rows, &ret_copy->rows) && ret_copy->sql != NULL ? OUTCOME_OK
+                                                                         : OUTCOME_FATAL;
+}
+
+enum outcome keys_issue_copy(struct executor *db, const struct key *const *keys, size_t count,
+                             struct arena *arena, enum write_result *ret_results, bool *ret_issued,
+                             struct err *err)
+{
+    static const struct statement undo = {.name = "keys.issue_undo",
+                                          .sql = "ROLLBACK TO SAVEPOINT keys_issue"};
+    struct copy copy = {.name = "keys.issue_copy"};
+    struct rows rows;
+
+    if (issue_copy(keys, count, arena, &copy) != OUTCOME_OK)
+        return err_no_memory(err, copy.name);
+    enum outcome outcome = executor_copy(db, &copy, err);
+    if (outcome == OUTCOME_RETRY)
+        return outcome;
+    *ret_issued = outcome == OUTCOME_OK;
+    if (!*ret_issued)
+        return executor_run(db, &undo, arena, &rows, err);
+    for (size_t i = 0; i < count; i++)
+        ret_results[i] = WRITE_CREATED;
+    return OUTCOME_OK;
 }
 
 /* --- revoke ------------------------------------------------------------------------------ */

@@ -143,6 +143,8 @@ static bool make(const struct record_spec *spec, struct arena *arena, struct rec
                                  " RETURNING id, (xmax = 0) AS inserted";
     sql.upsert = arena_printf(arena, upsert, sql.insert, sql.assignments);
     sql.upsert_keep = arena_printf(arena, upsert, sql.insert, sql.assignments_keep);
+    sql.copy =
+        arena_printf(arena, "COPY %s (%s) FROM STDIN (FORMAT binary)", spec->table, sql.columns);
     sql.select = arena_printf(arena, "SELECT %s FROM %s", sql.columns, spec->table);
 
     *ret_sql = sql;
@@ -151,7 +153,7 @@ static bool make(const struct record_spec *spec, struct arena *arena, struct rec
             return false;
     }
     return sql.unnest != NULL && sql.insert != NULL && sql.upsert != NULL &&
-           sql.upsert_keep != NULL && sql.select != NULL;
+           sql.upsert_keep != NULL && sql.copy != NULL && sql.select != NULL;
 }
 
 /* Written under the lock, read without it once made: entries never change. */
@@ -266,6 +268,60 @@ void record_sql_params(const struct record_spec *spec, const void *const *record
             params_array(params, &array);
         }
     }
+}
+
+static struct text_list list_or_empty(const struct field_spec *field, struct text_list list)
+{
+    static const struct text none[1];
+
+    if (list.items == NULL && field->absent == ABSENT_EMPTY)
+        return (struct text_list){none, 0};
+    return list;
+}
+
+static void copy_value(struct pg_copy *copy, const struct field_spec *field, const void *value)
+{
+    switch (field->kind) {
+    case FIELD_ID:
+    case FIELD_EMAIL:
+    case FIELD_NAME:
+    case FIELD_TEXT:
+    case FIELD_CHOICE:
+        pg_copy_text(copy, *(const struct text *)value);
+        break;
+    case FIELD_TIME:
+        pg_copy_time(copy, *(const int64_t *)value);
+        break;
+    case FIELD_COUNT:
+        pg_copy_int8(copy, *(const int64_t *)value);
+        break;
+    case FIELD_ID_LIST:
+        pg_copy_list(copy, list_or_empty(field, *(const struct text_list *)value));
+        break;
+    case FIELD_LABELS:
+    case FIELD_MAP:
+    case FIELD_OBJECT:
+        pg_copy_text(copy, document_json(field, ((const struct document *)value)->json));
+        break;
+    case FIELD_PARTY:
+        pg_copy_text(copy, ((const struct party *)value)->whole.json);
+        break;
+    case FIELD_REF:
+        pg_copy_text(copy, ((const struct ref *)value)->kind);
+        pg_copy_text(copy, ((const struct ref *)value)->id);
+        break;
+    }
+}
+
+void record_sql_copy(const struct record_spec *spec, const void *record, struct pg_copy *copy)
+{
+    size_t columns = 0;
+
+    for (size_t i = 0; i < spec->field_count; i++)
+        columns += column_count(&spec->fields[i]);
+    pg_copy_row(copy, (uint16_t)columns);
+    for (size_t i = 0; i < spec->field_count; i++)
+        copy_value(copy, &spec->fields[i], field_of_const(&spec->fields[i], record));
 }
 
 /* --- reading ----------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 
 #include "base/record.h"
 #include "repo/pg_binary.h"
+#include "repo/pg_copy.h"
 
 /* The SQL of a record, made from its declaration (base/record.h), so that a field is declared once.
  *
@@ -20,6 +21,7 @@
  *                   RETURNING id, (xmax = 0) AS inserted
  *   upsert_keep     the same with assignments_keep
  *   insert          INSERT INTO t (columns) SELECT values FROM unnest
+ *   copy            COPY t (columns) FROM STDIN (FORMAT binary)
  *   select          SELECT columns FROM t */
 struct record_sql {
     size_t param_count;
@@ -31,6 +33,7 @@ struct record_sql {
     const char *upsert;
     const char *upsert_keep;
     const char *insert;
+    const char *copy;
     const char *select;
 };
 
@@ -43,6 +46,9 @@ const struct record_sql *record_sql_of(const struct record_spec *spec);
  * does not hold are NULL: the caller has filled them in from its command before. */
 void record_sql_params(const struct record_spec *spec, const void *const *records, size_t count,
                        struct params *params);
+
+/* Appends a row of the same columns, for sql.copy. */
+void record_sql_copy(const struct record_spec *spec, const void *record, struct pg_copy *copy);
 
 /* Reads the next columns of the row, in the order of `columns`, into a record. Texts are copied
  * into the reader's arena. NULL reads as the field's `absent` says: {} and empty lists, else

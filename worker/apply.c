@@ -469,27 +469,86 @@ static bool group_run_init(struct group_run *run, const struct command *const *c
 
 enum { GROUPS_MAX = 2 * COMMAND_KIND_COUNT };
 
-static enum outcome run_wave(struct executor *db, struct group_run *runs, size_t run_count,
+/* Keys are new rows, unless somebody uses an id or a hash again. COPY stores them for the least,
+ * but all or none. Few are not worth its round trips; and after a refusal the next groups do not
+ * try, so that a stream full of duplicates costs a hundredth more, not twice as much. */
+enum { COPY_MIN = 32, CAREFUL_GROUPS = 100 };
+
+static bool may_copy(struct applier *applier, const struct group_run *run)
+{
+    if (run->kind != KEY_ISSUE_COMMAND || run->count < COPY_MIN)
+        return false;
+    if (applier->careful == 0)
+        return true;
+    applier->careful--;
+    return false;
+}
+
+static enum outcome copy_keys(struct applier *applier, struct group_run *run, bool *ret_stored,
+                              struct err *err)
+{
+    const void **keys = records_of(run);
+    if (keys == NULL)
+        return err_no_memory(err, "apply key issues");
+    enum outcome outcome = keys_issue_copy(applier->db, (const struct key *const *)keys, run->count,
+                                           run->arena, run->answers, ret_stored, err);
+    if (outcome == OUTCOME_OK && !*ret_stored)
+        applier->careful = CAREFUL_GROUPS;
+    return outcome;
+}
+
+/* Statements that go to the server together. */
+struct trip {
+    struct write writes[GROUPS_MAX];
+    size_t count;
+};
+
+static enum outcome trip_run(struct trip *trip, struct executor *db, struct arena *arena,
+                             struct err *err)
+{
+    size_t count = trip->count;
+
+    trip->count = 0;
+    return count > 0 ? write_run(db, trip->writes, count, arena, err) : OUTCOME_OK;
+}
+
+/* A copy stands by itself between the statements of the kinds before it and those behind it. */
+static enum outcome run_group(struct applier *applier, struct group_run *run, struct trip *trip,
+                              struct err *err)
+{
+    enum outcome outcome = OUTCOME_OK;
+    bool stored = false;
+
+    if (bindings[run->kind].prepare == NULL)
+        return OUTCOME_OK;
+    if (may_copy(applier, run)) {
+        outcome = trip_run(trip, applier->db, run->arena, err);
+        if (outcome == OUTCOME_OK)
+            outcome = copy_keys(applier, run, &stored, err);
+    }
+    if (outcome != OUTCOME_OK || stored)
+        return outcome;
+    outcome = bindings[run->kind].prepare(run, err);
+    trip->writes[trip->count++] = run->write;
+    return outcome;
+}
+
+static enum outcome run_wave(struct applier *applier, struct group_run *runs, size_t run_count,
                              struct arena *arena, struct err *err)
 {
-    struct write writes[GROUPS_MAX];
-    size_t write_count = 0;
+    struct trip trip = {.count = 0};
     enum outcome outcome = OUTCOME_OK;
 
-    for (size_t i = 0; i < run_count && outcome == OUTCOME_OK; i++) {
-        if (bindings[runs[i].kind].prepare == NULL)
-            continue;
-        outcome = bindings[runs[i].kind].prepare(&runs[i], err);
-        writes[write_count++] = runs[i].write;
-    }
-    if (outcome == OUTCOME_OK && write_count > 0)
-        outcome = write_run(db, writes, write_count, arena, err);
+    for (size_t i = 0; i < run_count && outcome == OUTCOME_OK; i++)
+        outcome = run_group(applier, &runs[i], &trip, err);
+    if (outcome == OUTCOME_OK)
+        outcome = trip_run(&trip, applier->db, arena, err);
     for (size_t i = 0; i < run_count && outcome == OUTCOME_OK; i++)
         outcome = bindings[runs[i].kind].finish(&runs[i], err);
     return outcome;
 }
 
-enum outcome apply_commands(struct executor *db, const struct command *const *commands,
+enum outcome apply_commands(struct applier *applier, const struct command *const *commands,
                             size_t count, struct arena *arena, struct command_result *ret_results,
                             struct err *err)
 {
@@ -499,7 +558,7 @@ enum outcome apply_commands(struct executor *db, const struct command *const *co
     struct placed *placed = ARENA_ARRAY(arena, struct placed, count);
     if (placed == NULL)
         return err_no_memory(err, "plan waves");
-    enum outcome outcome = plan(db, commands, count, arena, placed, err);
+    enum outcome outcome = plan(applier->db, commands, count, arena, placed, err);
 
     for (size_t from = 0; from < count && outcome == OUTCOME_OK;) {
         struct group_run runs[GROUPS_MAX];
@@ -515,7 +574,7 @@ enum outcome apply_commands(struct executor *db, const struct command *const *co
                 return err_no_memory(err, "plan waves");
             from = to;
         }
-        outcome = run_wave(db, runs, run_count, arena, err);
+        outcome = run_wave(applier, runs, run_count, arena, err);
     }
     return outcome;
 }

@@ -1,7 +1,5 @@
 #include "worker/store_repo.h"
 
-#include "worker/apply.h"
-
 static struct store_repo *self_of(struct store *port)
 {
     return (struct store_repo *)port;
@@ -20,7 +18,7 @@ static enum outcome find(struct store *port, const struct uuid *ids, size_t coun
     if (outcome != OUTCOME_OK)
         return outcome;
     self->in_transaction = true;
-    outcome = executor_run_all(self->db, statements, lookup + 1, arena, rows, err);
+    outcome = executor_run_all(self->applier.db, statements, lookup + 1, arena, rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     return audit_find_read(&rows[lookup], ids, count, arena, ret_events, err);
@@ -29,7 +27,7 @@ static enum outcome find(struct store *port, const struct uuid *ids, size_t coun
 static enum outcome apply(struct store *port, const struct command *const *commands, size_t count,
                           struct arena *arena, struct command_result *ret_results, struct err *err)
 {
-    return apply_commands(self_of(port)->db, commands, count, arena, ret_results, err);
+    return apply_commands(&self_of(port)->applier, commands, count, arena, ret_results, err);
 }
 
 static enum outcome record(struct store *port, const struct audit_event *const *events,
@@ -54,7 +52,7 @@ static enum outcome record(struct store *port, const struct audit_event *const *
     if (outcome != OUTCOME_OK)
         return outcome;
     statements[count++] = executor_commit;
-    outcome = executor_run_all(self->db, statements, count, arena, rows, err);
+    outcome = executor_run_all(self->applier.db, statements, count, arena, rows, err);
     if (outcome == OUTCOME_OK)
         self->in_transaction = false;
     return outcome;
@@ -63,7 +61,7 @@ static enum outcome record(struct store *port, const struct audit_event *const *
 static enum outcome recover(struct store *port, struct err *err)
 {
     struct store_repo *self = self_of(port);
-    enum outcome outcome = executor_recover(self->db, err);
+    enum outcome outcome = executor_recover(self->applier.db, err);
     if (outcome == OUTCOME_OK)
         self->in_transaction = false;
     return outcome;
@@ -72,13 +70,13 @@ static enum outcome recover(struct store *port, struct err *err)
 static enum outcome intern(struct store *port, const struct text *names, size_t count,
                            struct arena *arena, int32_t *ret_topic_ids, struct err *err)
 {
-    return topics_intern(self_of(port)->db, names, count, arena, ret_topic_ids, err);
+    return topics_intern(self_of(port)->applier.db, names, count, arena, ret_topic_ids, err);
 }
 
 static enum outcome load_published(struct store *port, struct published_offset *offsets,
                                    size_t count, struct arena *arena, struct err *err)
 {
-    return published_offsets_load(self_of(port)->db, offsets, count, arena, err);
+    return published_offsets_load(self_of(port)->applier.db, offsets, count, arena, err);
 }
 
 static const struct store_ops ops = {.find = find,
@@ -90,5 +88,5 @@ static const struct store_ops ops = {.find = find,
 
 void store_repo_init(struct store_repo *store, struct executor *db)
 {
-    *store = (struct store_repo){.port.ops = &ops, .db = db};
+    *store = (struct store_repo){.port.ops = &ops, .applier.db = db};
 }

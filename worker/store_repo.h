@@ -1,13 +1,13 @@
 #pragma once
 
-#include "repo/executor.h"
+#include "worker/apply.h"
 #include "worker/store.h"
 
 /* The store on the repositories: check, apply and record as three round trips of one transaction,
  * BEGIN and COMMIT riding along. Reconnecting is the executor's recover(). */
 struct store_repo {
     struct store port;
-    struct executor *db; /* borrowed */
+    struct applier applier;
     bool in_transaction;
 };
 

@@ -71,6 +71,12 @@ static enum outcome counted_run(struct executor *port, const struct statement *s
     return executor_run_all(executor_pq_port(self->inner), statements, count, arena, ret_rows, err);
 }
 
+static enum outcome counted_copy(struct executor *port, const struct copy *copy, struct err *err)
+{
+    struct counted_executor *self = (struct counted_executor *)port;
+    return executor_copy(executor_pq_port(self->inner), copy, err);
+}
+
 static enum outcome counted_recover(struct executor *port, struct err *err)
 {
     struct counted_executor *self = (struct counted_executor *)port;
@@ -81,7 +87,8 @@ static enum outcome counted_recover(struct executor *port, struct err *err)
     return outcome;
 }
 
-static const struct executor_ops counted_ops = {.run = counted_run, .recover = counted_recover};
+static const struct executor_ops counted_ops = {
+    .run = counted_run, .copy = counted_copy, .recover = counted_recover};
 
 /* What building got to; the rest is NULL. */
 static void parts_release(struct parts *parts)

@@ -88,6 +88,23 @@ static enum outcome run(struct executor *port, const struct statement *statement
     return OUTCOME_OK;
 }
 
+static enum outcome copy(struct executor *port, const struct copy *copy, struct err *err)
+{
+    struct recording_executor *self = (struct recording_executor *)port;
+    const struct param rows = {PG_BYTEA, copy->rows.data, copy->rows.length};
+    const struct statement statement = {copy->name, copy->sql, &rows, 1};
+
+    record(self, &statement);
+    self->trip_count += 2;
+    if (self->replies_used == self->reply_count)
+        fail_msg("unscripted copy %s", copy->name);
+    const struct scripted_reply *reply = &self->replies[self->replies_used++];
+    if (reply->outcome != OUTCOME_OK)
+        return err_set(err, reply->outcome, reply->code != NULL ? reply->code : "", "%s: scripted",
+                       copy->name);
+    return OUTCOME_OK;
+}
+
 static enum outcome recover(struct executor *port, struct err *err)
 {
     (void)err;
@@ -95,7 +112,7 @@ static enum outcome recover(struct executor *port, struct err *err)
     return OUTCOME_OK;
 }
 
-static const struct executor_ops ops = {.run = run, .recover = recover};
+static const struct executor_ops ops = {.run = run, .copy = copy, .recover = recover};
 
 void recording_executor_init(struct recording_executor *db, const struct scripted_reply *replies,
                              size_t reply_count)

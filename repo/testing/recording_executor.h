@@ -35,7 +35,8 @@ struct recording_executor {
 };
 
 /* `replies` are borrowed until the release. A round trip of n statements takes n replies, fewer
- * when one of them fails: the statements behind it are recorded and not answered. */
+ * when one of them fails: the statements behind it are recorded and not answered. A copy takes one,
+ * and is recorded as a statement whose only parameter, a bytea, is its rows. */
 void recording_executor_init(struct recording_executor *db, const struct scripted_reply *replies,
                              size_t reply_count);
 void recording_executor_release(struct recording_executor *db);

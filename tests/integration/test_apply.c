@@ -138,10 +138,9 @@ static struct header header_of(const char *name, const char *value)
     return (struct header){text_of(name), slice_of_text(text_of(value))};
 }
 
-static struct command *random_command(struct arena *arena, unsigned serial)
+static struct command *command_of(struct arena *arena, enum command_kind kind, const char *body,
+                                  unsigned serial)
 {
-    enum command_kind kind;
-    const char *body = random_body(arena, &kind);
     struct header *headers = ARENA_ARRAY(arena, struct header, 6);
     struct command *command = ARENA_NEW(arena, struct command);
     struct message *message = ARENA_NEW(arena, struct message);
@@ -161,6 +160,14 @@ static struct command *random_command(struct arena *arena, unsigned serial)
     if (command_decode(message, arena, command, &err) != OUTCOME_OK)
         fail_msg("%s: %s", body, err.text);
     return command;
+}
+
+static struct command *random_command(struct arena *arena, unsigned serial)
+{
+    enum command_kind kind;
+    const char *body = random_body(arena, &kind);
+
+    return command_of(arena, kind, body, serial);
 }
 
 /* The audit events of the results, one after the other: everything a result can tell. */
@@ -204,33 +211,30 @@ static void run(struct pg_fixture *fixture, const struct statement *statement)
         fail_msg("%s", err.text);
 }
 
-static void apply(struct pg_fixture *fixture, const struct command *const *commands, size_t count,
+static void apply(struct applier *applier, struct pg_fixture *fixture,
+                  const struct command *const *commands, size_t count,
                   struct command_result *results)
 {
     struct err err = {0};
 
-    if (apply_commands(fixture->db, commands, count, fixture->arena, results, &err) != OUTCOME_OK)
+    if (apply_commands(applier, commands, count, fixture->arena, results, &err) != OUTCOME_OK)
         fail_msg("%s", err.text);
 }
 
-static void check_batch(struct pg_fixture *fixture, unsigned batch)
+/* Applies them together and takes it back, then one by one, and compares. */
+static void check_commands(struct pg_fixture *fixture, struct applier *applier, const char *label,
+                           const struct command *const *commands, size_t count)
 {
-    const struct command *commands[BATCH_MAX];
-    struct command_result together[BATCH_MAX];
-    struct command_result alone[BATCH_MAX];
-    size_t count = 1 + below(BATCH_MAX);
-
-    arena_reset(fixture->arena);
-    for (size_t i = 0; i < count; i++)
-        commands[i] = random_command(fixture->arena, batch * BATCH_MAX + (unsigned)i);
+    struct command_result *together = ARENA_ARRAY(fixture->arena, struct command_result, count);
+    struct command_result *alone = ARENA_ARRAY(fixture->arena, struct command_result, count);
 
     run(fixture, &executor_begin);
-    apply(fixture, commands, count, together);
+    apply(applier, fixture, commands, count, together);
     const char *tables_together = tables_of(fixture);
     run(fixture, &executor_rollback);
     run(fixture, &executor_begin);
     for (size_t i = 0; i < count; i++)
-        apply(fixture, &commands[i], 1, &alone[i]);
+        apply(applier, fixture, &commands[i], 1, &alone[i]);
     const char *tables_alone = tables_of(fixture);
     run(fixture, &executor_commit);
 
@@ -240,7 +244,7 @@ static void check_batch(struct pg_fixture *fixture, unsigned batch)
         const char *a = together[i].rejection != NULL ? together[i].rejection : "applied";
         const char *b = alone[i].rejection != NULL ? alone[i].rejection : "applied";
         if (strcmp(a, b) != 0 || together[i].created != alone[i].created)
-            fail_msg("batch %u, command %zu, %s: together %s, alone %s", batch, i,
+            fail_msg("%s, command %zu, %s: together %s, alone %s", label, i,
                      commands[i]->type->name, a, b);
     }
     assert_string_equal(tables_together, tables_alone);
@@ -251,15 +255,101 @@ static void check_batch(struct pg_fixture *fixture, unsigned batch)
 static void test_apply_commands__does_what_the_commands_one_by_one_would_do(void **state)
 {
     struct pg_fixture *fixture = *state;
+    struct applier applier = {.db = fixture->db};
 
-    for (unsigned batch = 0; batch < BATCHES; batch++)
-        check_batch(fixture, batch);
+    for (unsigned batch = 0; batch < BATCHES; batch++) {
+        const struct command *commands[BATCH_MAX];
+        size_t count = 1 + below(BATCH_MAX);
+
+        arena_reset(fixture->arena);
+        const char *label = arena_printf(fixture->arena, "batch %u", batch);
+        for (size_t i = 0; i < count; i++)
+            commands[i] = random_command(fixture->arena, batch * BATCH_MAX + (unsigned)i);
+        check_commands(fixture, &applier, label, commands, count);
+    }
+}
+
+/* Enough keys for COPY. Numbers from `first`; every `again`th has the hash of the one before it, of
+ * which more than one wave is made. 0: none. */
+enum { ISSUES = 200 };
+
+static void issues(struct arena *arena, const struct command **commands, unsigned first,
+                   unsigned again)
+{
+    for (unsigned i = 0; i < ISSUES; i++) {
+        unsigned number = first + ISSUES - i;
+        bool repeats = again > 0 && i % again == again - 1;
+        const char *body = arena_printf(
+            arena,
+            "{\"id\":\"n%u\",\"hash\":\"nh%u\",\"owner\":{\"kind\":\"user\",\"id\":\"u\"},"
+            "\"scopes\":[\"a\",\"b\",\"a\"],\"labels\":{\"n\":%u}}",
+            number, repeats ? number + 1 : number, number);
+        commands[i] = command_of(arena, KEY_ISSUE_COMMAND, body, number);
+    }
+}
+
+static void test_apply_commands__many_keys_are_copied(void **state)
+{
+    struct pg_fixture *fixture = *state;
+    struct applier applier = {.db = fixture->db};
+    const struct command *commands[ISSUES];
+
+    issues(fixture->arena, commands, 1000, 0);
+    check_commands(fixture, &applier, "all new", commands, ISSUES);
+    issues(fixture->arena, commands, 2000, 10);
+    check_commands(fixture, &applier, "some hashes twice", commands, ISSUES);
+
+    assert_int_equal(applier.careful, 0);
+}
+
+static void test_apply_commands__after_a_duplicate_key_the_next_ones_are_not_copied(void **state)
+{
+    struct pg_fixture *fixture = *state;
+    struct applier applier = {.db = fixture->db};
+    const struct command *commands[ISSUES];
+
+    issues(fixture->arena, commands, 1000, 0);
+    check_commands(fixture, &applier, "all new", commands, ISSUES);
+    issues(fixture->arena, commands, 1000 + ISSUES - 1, 0);
+    check_commands(fixture, &applier, "one is there", commands, ISSUES);
+    assert_int_equal(applier.careful, 100);
+    issues(fixture->arena, commands, 2000, 0);
+    check_commands(fixture, &applier, "all new again", commands, ISSUES);
+    assert_int_equal(applier.careful, 99);
+
+    applier.careful = 0;
+    issues(fixture->arena, commands, 1000, 0);
+    check_commands(fixture, &applier, "all are there", commands, ISSUES);
+    assert_int_equal(applier.careful, 100);
+}
+
+/* Kinds before and behind the keys go in trips of their own. */
+static void test_apply_commands__a_copy_stands_between_other_kinds(void **state)
+{
+    struct pg_fixture *fixture = *state;
+    struct applier applier = {.db = fixture->db};
+    const struct command *commands[3 * ISSUES];
+
+    for (unsigned round = 0; round < 3; round++) {
+        arena_reset(fixture->arena);
+        issues(fixture->arena, commands, 1000 * (round / 2), 0);
+        for (unsigned i = ISSUES; i < 3 * ISSUES; i++)
+            commands[i] = random_command(fixture->arena, round * 3 * ISSUES + i);
+        check_commands(fixture, &applier, "mixed", commands, 3 * (size_t)ISSUES);
+        assert_int_equal(applier.careful, round == 1 ? 100 : round == 2 ? 99 : 0);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_apply_commands__does_what_the_commands_one_by_one_would_do,
+                               pg_fixture_clean),
+        cmocka_unit_test_setup(test_apply_commands__many_keys_are_copied, pg_fixture_clean),
+        cmocka_unit_test_setup(
+            test_apply_commands__after_a_duplicate_key_the_next_ones_are_not_copied,
+            pg_fixture_clean),
+        cmocka_unit_test_setup(test_apply_commands__a_copy_stands_between_other_kinds,
                                pg_fixture_clean),
     };
 

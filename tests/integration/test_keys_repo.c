@@ -127,6 +127,112 @@ static void test_keys_issue__rivals_in_other_orders_do_not_deadlock(void **state
     assert_int_equal(pg_fixture_int(t, "SELECT count(*) FROM auth_keys"), MANY);
 }
 
+/* --- issue by COPY --- */
+
+static void test_keys_issue_copy__stores_what_the_statement_stores(void **state)
+{
+    struct pg_fixture *t = *state;
+    struct err err;
+    struct key copied = fixture_key("copied");
+    struct key bare = {.id = TEXT("bare"),
+                       .hash = TEXT("h"),
+                       .owner = {TEXT("org"), TEXT("o")},
+                       .created_at_us = FIXTURE_TIME_US,
+                       .updated_at_us = FIXTURE_TIME_US,
+                       .expires_at_us = TIMESTAMP_ABSENT};
+    const struct text scopes[] = {TEXT("b"), TEXT("a"), TEXT("b"), TEXT("c\"{,}"), TEXT("")};
+    const struct key *keys[] = {&copied, &bare};
+    enum write_result results[2];
+    bool issued = false;
+    copied.scopes = (struct text_list){scopes, 5};
+    begin(t);
+    ASSERT_OK(keys_issue(t->db, keys, 2, t->arena, results, &err));
+    const char *stated =
+        pg_fixture_text(t, "SELECT json_agg(k ORDER BY id)::text FROM auth_keys AS k");
+    pg_fixture_sql(t, "DELETE FROM auth_keys");
+
+    ASSERT_OK(keys_issue_copy(t->db, keys, 2, t->arena, results, &issued, &err));
+    commit(t);
+
+    assert_true(issued);
+    assert_int_equal(results[0], WRITE_CREATED);
+    assert_int_equal(results[1], WRITE_CREATED);
+    assert_string_equal(
+        pg_fixture_text(t, "SELECT json_agg(k ORDER BY id)::text FROM auth_keys AS k"), stated);
+}
+
+static void test_keys_issue_copy__a_duplicate_refuses_all_and_the_transaction_goes_on(void **state)
+{
+    struct pg_fixture *t = *state;
+    struct err err;
+    struct key old = fixture_key("old");
+    struct key same_hash = fixture_key("new");
+    struct key fine = fixture_key("fine");
+    const struct key *keys[] = {&fine, &same_hash};
+    enum write_result results[2];
+    bool issued = true;
+    same_hash.hash = old.hash;
+    begin(t);
+    issue(t, (const struct key *const[]){&old}, 1);
+
+    ASSERT_OK(keys_issue_copy(t->db, keys, 2, t->arena, results, &issued, &err));
+
+    assert_false(issued);
+    assert_int_equal(pg_fixture_int(t, "SELECT count(*) FROM auth_keys"), 1);
+    ASSERT_OK(keys_issue(t->db, keys, 2, t->arena, results, &err));
+    commit(t);
+    assert_int_equal(results[0], WRITE_CREATED);
+    assert_int_equal(results[1], WRITE_DUPLICATE_HASH);
+    assert_int_equal(pg_fixture_int(t, "SELECT count(*) FROM auth_keys"), 2);
+}
+
+static enum outcome copy_in_own_order(struct executor *db, size_t rival, void *context,
+                                      struct arena *arena, struct err *err)
+{
+    const struct key *keys = context;
+    const struct key *pointers[MANY];
+    enum write_result results[MANY];
+    bool issued;
+
+    for (size_t i = 0; i < MANY; i++)
+        pointers[i] = &keys[rival == 0 ? i : MANY - 1 - i];
+    return keys_issue_copy(db, pointers, MANY, arena, results, &issued, err);
+}
+
+static void test_keys_issue_copy__rivals_in_other_orders_do_not_deadlock(void **state)
+{
+    struct pg_fixture *t = *state;
+    struct key *keys = ARENA_ARRAY(t->arena, struct key, MANY);
+    for (size_t i = 0; i < MANY; i++)
+        keys[i] = fixture_key(numbered(t, "k", i));
+
+    rivals_run(t, 1, copy_in_own_order, keys);
+
+    assert_int_equal(pg_fixture_int(t, "SELECT count(*) FROM auth_keys"), MANY);
+}
+
+/* Row level security, which COPY does not support. */
+static void test_keys_issue_copy__a_table_that_takes_no_copy_refuses(void **state)
+{
+    struct pg_fixture *t = *state;
+    struct err err;
+    struct key key = fixture_key("k");
+    const struct key *keys[] = {&key};
+    enum write_result results[1];
+    bool issued = true;
+    begin(t);
+    pg_fixture_sql(t, "ALTER TABLE auth_keys ENABLE ROW LEVEL SECURITY");
+    pg_fixture_sql(t, "ALTER TABLE auth_keys FORCE ROW LEVEL SECURITY");
+    pg_fixture_sql(t, "CREATE POLICY everything ON auth_keys USING (true)");
+
+    ASSERT_OK(keys_issue_copy(t->db, keys, 1, t->arena, results, &issued, &err));
+
+    assert_false(issued);
+    ASSERT_OK(keys_issue(t->db, keys, 1, t->arena, results, &err));
+    assert_int_equal(results[0], WRITE_CREATED);
+    ASSERT_OK(executor_recover(t->db, &err));
+}
+
 /* --- usage --- */
 
 static void test_keys_record_usage__counts_and_keeps_the_last(void **state)
@@ -526,6 +632,10 @@ int main(void)
         PG_TEST(test_keys_issue__says_what_collided),
         PG_TEST(test_keys_issue__many_rows_twice),
         PG_TEST(test_keys_issue__rivals_in_other_orders_do_not_deadlock),
+        PG_TEST(test_keys_issue_copy__stores_what_the_statement_stores),
+        PG_TEST(test_keys_issue_copy__a_duplicate_refuses_all_and_the_transaction_goes_on),
+        PG_TEST(test_keys_issue_copy__rivals_in_other_orders_do_not_deadlock),
+        PG_TEST(test_keys_issue_copy__a_table_that_takes_no_copy_refuses),
         PG_TEST(test_keys_record_usage__counts_and_keeps_the_last),
         PG_TEST(test_keys_record_usage__judges_each_usage_at_its_own_time),
         PG_TEST(test_keys_record_usage__revoked_comes_before_expired),

@@ -45,6 +45,25 @@ static void test_data_source_bind__passes_repositories_through(void **state)
     ASSERT_NAMES(t, "users.get");
 }
 
+static void test_data_source_db__copies_and_a_failed_copy_fails_the_transaction(void **state)
+{
+    struct recording *t = *state;
+    CLEANUP(data_source_closep) struct data_source *source = bind(t);
+    const struct copy copy = {.name = "copy", .sql = "COPY t FROM STDIN"};
+    script(t, scripted_affected(0));
+    script(t, scripted_affected(1));
+    script_failure(t);
+    assert_int_equal(data_source_begin(source, &t->err), OUTCOME_OK);
+    assert_int_equal(executor_copy(data_source_db(source), &copy, &t->err), OUTCOME_OK);
+
+    assert_failure_passed(t, executor_copy(data_source_db(source), &copy, &t->err));
+
+    assert_int_equal(executor_copy(data_source_db(source), &copy, &t->err), OUTCOME_FATAL);
+    assert_string_equal(t->err.code, "25P02");
+    data_source_rollback(source);
+    ASSERT_NAMES(t, "begin", "copy", "copy");
+}
+
 static void test_data_source_db__recovers_after_a_failure(void **state)
 {
     struct recording *t = *state;
@@ -269,6 +288,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RECORDING_TEST(test_data_source_bind__passes_repositories_through),
+        RECORDING_TEST(test_data_source_db__copies_and_a_failed_copy_fails_the_transaction),
         RECORDING_TEST(test_data_source_db__recovers_after_a_failure),
         RECORDING_TEST(test_data_source_begin__commit),
         RECORDING_TEST(test_data_source_begin__rollback),

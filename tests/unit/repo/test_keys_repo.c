@@ -1,6 +1,7 @@
 #include "recording.h"
 
 #include "repo/keys_repo.h"
+#include "repo/record_sql.h"
 
 #define COLUMNS                                                                                    \
     "id, hash, owner_kind, owner_id, name, description, created_by_kind, created_by_id,"           \
@@ -122,6 +123,114 @@ static void test_keys_issue__a_failure_of_the_question_passes_through(void **sta
 
     assert_failure_passed(t, outcome);
     assert_recording_done(&t->db, 2, 2);
+}
+
+/* --- issue by COPY --- */
+
+static void test_keys_issue_copy__copies_new_keys_sorted_by_id(void **state)
+{
+    struct recording *t = *state;
+    struct key b = fixture_key("b");
+    struct key a = fixture_key("a");
+    struct key as_new = a;
+    const struct text repeated[] = {TEXT("read"), TEXT("write"), TEXT("read")};
+    const struct key *keys[] = {&b, &a};
+    enum write_result results[2] = {WRITE_OPEN, WRITE_OPEN};
+    bool issued = false;
+    struct pg_copy expected;
+    struct slice rows;
+    a.scopes = (struct text_list){repeated, 3};
+    as_new.scopes = (struct text_list){repeated, 2};
+    /* a past that a new key cannot have */
+    a.status = TEXT("revoked");
+    a.usage_count = 7;
+    a.last_used_at_us = FIXTURE_TIME_US;
+    a.revoked_at_us = FIXTURE_TIME_US;
+    a.revoked_by = (struct ref){TEXT("user"), TEXT("u")};
+    a.revocation_reason = TEXT("because");
+    script(t, scripted_affected(2));
+
+    enum outcome outcome =
+        keys_issue_copy(&t->db.port, keys, 2, t->arena, results, &issued, &t->err);
+
+    assert_int_equal(outcome, OUTCOME_OK);
+    assert_true(issued);
+    assert_int_equal(results[0], WRITE_CREATED);
+    assert_int_equal(results[1], WRITE_CREATED);
+    assert_recorded_name(&t->db, 0, "keys.issue_copy");
+    assert_sql(t, 0,
+               "SAVEPOINT keys_issue; COPY auth_keys (" COLUMNS ") FROM STDIN (FORMAT binary);"
+               " RELEASE SAVEPOINT keys_issue");
+    pg_copy_init(&expected, t->arena, 0);
+    record_sql_copy(&key_spec, &as_new, &expected);
+    record_sql_copy(&key_spec, &b, &expected);
+    assert_true(pg_copy_done(&expected, &rows));
+    assert_int_equal(t->db.statements[0].params[0].length, rows.length);
+    assert_memory_equal(t->db.statements[0].params[0].data, rows.data, rows.length);
+    assert_recording_done(&t->db, 1, 2);
+}
+
+static void refused_copy(struct recording *t, enum outcome refusal)
+{
+    struct key key = fixture_key("a");
+    const struct key *keys[] = {&key};
+    enum write_result results[] = {WRITE_EXPIRED};
+    bool issued = true;
+    script(t, scripted_failure(refusal, ""));
+    script(t, scripted_affected(0));
+
+    enum outcome outcome =
+        keys_issue_copy(&t->db.port, keys, 1, t->arena, results, &issued, &t->err);
+
+    assert_int_equal(outcome, OUTCOME_OK);
+    assert_false(issued);
+    assert_int_equal(results[0], WRITE_EXPIRED);
+    assert_recorded_name(&t->db, 1, "keys.issue_undo");
+    assert_sql(t, 1, "ROLLBACK TO SAVEPOINT keys_issue");
+    assert_recording_done(&t->db, 2, 3);
+}
+
+static void test_keys_issue_copy__a_refused_row_undoes_all(void **state)
+{
+    refused_copy(*state, OUTCOME_REJECT);
+}
+
+static void test_keys_issue_copy__so_does_a_table_that_takes_no_copy(void **state)
+{
+    refused_copy(*state, OUTCOME_FATAL);
+}
+
+static void test_keys_issue_copy__a_failure_leaves_results_alone(void **state)
+{
+    struct recording *t = *state;
+    struct key key = fixture_key("a");
+    const struct key *keys[] = {&key};
+    enum write_result results[] = {WRITE_EXPIRED};
+    bool issued = false;
+    script_failure(t);
+
+    enum outcome outcome =
+        keys_issue_copy(&t->db.port, keys, 1, t->arena, results, &issued, &t->err);
+
+    assert_failure_passed(t, outcome);
+    assert_int_equal(results[0], WRITE_EXPIRED);
+    assert_recording_done(&t->db, 1, 2);
+}
+
+static void test_keys_issue_copy__a_failure_to_undo_passes_through(void **state)
+{
+    struct recording *t = *state;
+    struct key key = fixture_key("a");
+    const struct key *keys[] = {&key};
+    enum write_result results[1];
+    bool issued = false;
+    script(t, scripted_failure(OUTCOME_REJECT, "23505"));
+    script_failure(t);
+
+    enum outcome outcome =
+        keys_issue_copy(&t->db.port, keys, 1, t->arena, results, &issued, &t->err);
+
+    assert_failure_passed(t, outcome);
 }
 
 /* --- usage --- */
@@ -545,6 +654,11 @@ int main(void)
         RECORDING_TEST(test_keys_issue__asks_what_collided),
         RECORDING_TEST(test_keys_issue__a_failure_leaves_results_alone),
         RECORDING_TEST(test_keys_issue__a_failure_of_the_question_passes_through),
+        RECORDING_TEST(test_keys_issue_copy__copies_new_keys_sorted_by_id),
+        RECORDING_TEST(test_keys_issue_copy__a_refused_row_undoes_all),
+        RECORDING_TEST(test_keys_issue_copy__so_does_a_table_that_takes_no_copy),
+        RECORDING_TEST(test_keys_issue_copy__a_failure_leaves_results_alone),
+        RECORDING_TEST(test_keys_issue_copy__a_failure_to_undo_passes_through),
         RECORDING_TEST(test_keys_record_usage__merges_the_usages_of_a_key),
         RECORDING_TEST(test_keys_record_usage__judges_what_is_open_one_by_one),
         RECORDING_TEST(test_keys_record_usage__a_failure_leaves_results_alone),

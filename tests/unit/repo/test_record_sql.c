@@ -46,6 +46,8 @@ static void test_record_sql_of__makes_every_piece_of_a_group(void **state)
                         "org_id = excluded.org_id, slug = excluded.slug, name = excluded.name,"
                         " description = excluded.description,"
                         " parent_group_id = excluded.parent_group_id, labels = excluded.labels");
+    assert_string_equal(sql->copy, "COPY auth_groups (id, org_id, slug, name, description,"
+                                   " parent_group_id, labels) FROM STDIN (FORMAT binary)");
     assert_string_equal(sql->select, "SELECT id, org_id, slug, name, description, parent_group_id,"
                                      " labels FROM auth_groups");
 }
@@ -90,6 +92,77 @@ static void test_record_sql_of__is_made_once(void **state)
 {
     (void)state;
     assert_ptr_equal(record_sql_of(&org_spec), record_sql_of(&org_spec));
+}
+
+/* --- copy ----------------------------------------------------------------------------------- */
+
+static void test_record_sql_copy__one_field_per_column(void **state)
+{
+    struct recording *recording = *state;
+    struct pg_copy copy;
+    struct pg_copy expected;
+    struct slice rows;
+    struct slice expected_rows;
+
+    pg_copy_init(&copy, recording->arena, 0);
+    record_sql_copy(&key_spec, &a_key, &copy);
+
+    pg_copy_init(&expected, recording->arena, 0);
+    pg_copy_row(&expected, 21);
+    pg_copy_text(&expected, TEXT("k-1"));
+    pg_copy_text(&expected, TEXT("h-1"));
+    pg_copy_text(&expected, TEXT("user"));
+    pg_copy_text(&expected, TEXT("u-1"));
+    for (size_t i = 0; i < 4; i++)
+        pg_copy_null(&expected); /* name to created_by_id */
+    pg_copy_time(&expected, 1 * SECOND_US);
+    pg_copy_time(&expected, 2 * SECOND_US);
+    pg_copy_null(&expected);
+    pg_copy_null(&expected);
+    pg_copy_int8(&expected, 7);
+    pg_copy_text(&expected, TEXT("active"));
+    pg_copy_list(&expected, a_key.scopes);
+    pg_copy_text(&expected, TEXT("{\"n\":1}"));
+    for (size_t i = 0; i < 5; i++)
+        pg_copy_null(&expected); /* metadata to revocation_reason */
+    assert_true(pg_copy_done(&copy, &rows));
+    assert_true(pg_copy_done(&expected, &expected_rows));
+    assert_int_equal(rows.length, expected_rows.length);
+    assert_memory_equal(rows.data, expected_rows.data, rows.length);
+}
+
+static void test_record_sql_copy__absent_documents_and_lists_as_declared(void **state)
+{
+    struct recording *recording = *state;
+    const struct membership given = {.id = TEXT("m"),
+                                     .user_id = TEXT("u"),
+                                     .org_id = TEXT("o"),
+                                     .role = TEXT("r"),
+                                     .created_at_us = 1,
+                                     .updated_at_us = 2};
+    const struct text none[1] = {TEXT_ABSENT};
+    struct pg_copy copy;
+    struct pg_copy expected;
+    struct slice rows;
+    struct slice expected_rows;
+
+    pg_copy_init(&copy, recording->arena, 0);
+    record_sql_copy(&membership_spec, &given, &copy);
+
+    pg_copy_init(&expected, recording->arena, 0);
+    pg_copy_row(&expected, 8);
+    pg_copy_text(&expected, TEXT("m"));
+    pg_copy_text(&expected, TEXT("u"));
+    pg_copy_text(&expected, TEXT("o"));
+    pg_copy_text(&expected, TEXT("r"));
+    pg_copy_list(&expected, (struct text_list){none, 0});
+    pg_copy_text(&expected, TEXT("{}"));
+    pg_copy_time(&expected, 1);
+    pg_copy_time(&expected, 2);
+    assert_true(pg_copy_done(&copy, &rows));
+    assert_true(pg_copy_done(&expected, &expected_rows));
+    assert_int_equal(rows.length, expected_rows.length);
+    assert_memory_equal(rows.data, expected_rows.data, rows.length);
 }
 
 /* --- parameters ----------------------------------------------------------------------------- */
@@ -333,6 +406,8 @@ int main(void)
         TEST(test_record_sql_of__keep_leaves_created_at_alone),
         TEST(test_record_sql_of__a_reference_is_two_columns_and_a_list_is_cast),
         TEST(test_record_sql_of__is_made_once),
+        TEST(test_record_sql_copy__one_field_per_column),
+        TEST(test_record_sql_copy__absent_documents_and_lists_as_declared),
         TEST(test_record_sql_params__one_array_per_column_one_element_per_record),
         TEST(test_record_sql_read__fills_the_record_from_a_row),
         TEST(test_record_sql_read__null_list_and_metadata_read_as_declared),

@@ -41,6 +41,14 @@ static void leaves_a_reply(void **state)
     assert_recording_done(&recording->db, 0, 0);
 }
 
+static void copies_unscripted(void **state)
+{
+    struct recording *recording = *state;
+    const struct copy copy = {.name = "copy", .sql = "COPY t FROM STDIN"};
+
+    (void)executor_copy(&recording->db.port, &copy, &recording->err);
+}
+
 static void expects_another_parameter(void **state)
 {
     struct recording *recording = *state;
@@ -70,6 +78,7 @@ static void test_recording__fails_the_test_that_does_not_fit_its_script(void **s
 {
     (void)state;
     assert_true(fails(runs_unscripted));
+    assert_true(fails(copies_unscripted));
     assert_true(fails(leaves_a_reply));
     assert_true(fails(expects_another_parameter));
     assert_true(fails(expects_fragments_in_another_order));
@@ -138,6 +147,23 @@ static void test_recording__a_failure_ends_the_round_trip_and_leaves_the_rows(vo
     assert_recording_done(&recording->db, 2, 1);
 }
 
+static void test_recording__a_copy_is_a_statement_with_its_rows(void **state)
+{
+    struct recording *recording = *state;
+    const struct copy copy = {
+        .name = "copy", .sql = "COPY t FROM STDIN", .rows = slice_of_text(TEXT("rows"))};
+    script(recording, scripted_affected(1));
+    script(recording, scripted_failure(OUTCOME_REJECT, "23505"));
+
+    assert_int_equal(executor_copy(&recording->db.port, &copy, &recording->err), OUTCOME_OK);
+    assert_int_equal(executor_copy(&recording->db.port, &copy, &recording->err), OUTCOME_REJECT);
+
+    assert_string_equal(recording->err.code, "23505");
+    assert_recorded_name(&recording->db, 0, "copy");
+    ASSERT_RECORDED_PARAMS(&recording->db, 0, "rows");
+    assert_recording_done(&recording->db, 2, 4);
+}
+
 static void test_recording__counts_recoveries(void **state)
 {
     struct recording *recording = *state;
@@ -156,6 +182,7 @@ int main(void)
         TEST(test_recording__answers_in_order_with_copies),
         TEST(test_recording__keeps_copies_of_parameters),
         TEST(test_recording__a_failure_ends_the_round_trip_and_leaves_the_rows),
+        TEST(test_recording__a_copy_is_a_statement_with_its_rows),
         TEST(test_recording__counts_recoveries),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,31 @@
+#pragma once
+
+#include "base/buffer.h"
+#include "base/timestamp.h"
+#include "base/uuid.h"
+
+/* Rows in the binary format of PostgreSQL's COPY: per row the number of fields (int16), per field
+ * its length (int32, -1: NULL) and its bytes as the type's send function writes them. A field must
+ * have exactly the type of its column: nothing is cast.
+ * Source: PostgreSQL manual, COPY, "Binary Format". */
+struct pg_copy {
+    struct buffer bytes;
+};
+
+/* expected_bytes  room to begin with; more is taken as needed */
+void pg_copy_init(struct pg_copy *copy, struct arena *arena, size_t expected_bytes);
+
+/* Begins a row of `fields` fields; as many calls of the functions below follow. */
+void pg_copy_row(struct pg_copy *copy, uint16_t fields);
+
+void pg_copy_null(struct pg_copy *copy);
+void pg_copy_text(struct pg_copy *copy, struct text value);     /* also json; absent: NULL */
+void pg_copy_list(struct pg_copy *copy, struct text_list list); /* text[]; absent: NULL */
+void pg_copy_time(struct pg_copy *copy, int64_t us);            /* TIMESTAMP_ABSENT: NULL */
+void pg_copy_uuid(struct pg_copy *copy, const struct uuid *value);
+void pg_copy_int8(struct pg_copy *copy, int64_t value);
+void pg_copy_int4(struct pg_copy *copy, int32_t value);
+void pg_copy_int2(struct pg_copy *copy, int16_t value);
+
+/* The whole, in the arena. false: the arena is full. */
+bool pg_copy_done(struct pg_copy *copy, struct slice *ret_rows);
