@@ -5,11 +5,16 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "worker/confirm.h"
 #include "worker/publish.h"
 #include "worker/settle.h"
 
 /* How long a stop request may go unnoticed on an idle topic. */
 enum { POLL_MS = 100 };
+
+/* Before what the lane knows of its partitions goes; each may take the source's time-out of some
+ * seconds when Kafka is away. */
+enum { LAST_CONFIRM_ATTEMPTS = 3 };
 
 /* An id that another lane takes while ours is under way: it is there at the next attempt. More than
  * this many in a row are something else, and the batch is bisected. */
@@ -32,6 +37,7 @@ struct lane {
 
     struct arena *arena; /* of the batch */
     struct progress progress;
+    struct confirming confirming;
     uint64_t progress_generation;
     int32_t *topic_ids;
     struct wait wait;
@@ -78,6 +84,13 @@ enum outcome lane_new(const struct lane_options *options, struct source *source,
                                .stopping = &lane->stopping,
                                .lane = options->index,
                                .random = (uint64_t)clock_monotonic_us() | 1};
+    lane->confirming = (struct confirming){.progress = &lane->progress,
+                                           .source = source,
+                                           .metrics = metrics,
+                                           .lane = options->index,
+                                           .topics = options->command_topics,
+                                           .topic_ids = lane->topic_ids,
+                                           .topic_count = options->command_topic_count};
     lane->limits = (struct dead_letter_limits){.suffix = options->dlq_suffix,
                                                .connector_name = options->group_id};
     *ret_lane = lane;
@@ -249,7 +262,8 @@ static enum outcome publish(struct lane *lane, struct batch *batch, struct err *
                                           .sink = lane->sink,
                                           .metrics = lane->metrics,
                                           .wait = &lane->wait,
-                                          .limits = &lane->limits};
+                                          .limits = &lane->limits,
+                                          .confirming = &lane->confirming};
 
     enum outcome outcome = publish_batch(&publishing, err);
     if (outcome != OUTCOME_OK)
@@ -347,6 +361,23 @@ static bool save_once(struct lane *lane, struct err *err)
     return true;
 }
 
+/* Nothing is in hand: what was published is confirmed, so that the store can know it. Another lane
+ * may hold the offsets of a partition that has just gone to it back for a moment, hence attempts.
+ */
+static void confirm_progress(struct lane *lane, int attempts)
+{
+    struct err err;
+
+    for (int i = 0; i < attempts && !progress_is_confirmed(&lane->progress); i++) {
+        arena_reset(lane->arena);
+        if (confirm_published(&lane->confirming, lane->arena, &err) != OUTCOME_RETRY)
+            return;
+        log_line(LOG_DEBUG, "published offsets not confirmed yet",
+                 LOG_INT("lane", lane->options.index), LOG_STR("code", err.code),
+                 LOG_STR("error", err.text));
+    }
+}
+
 /* Two attempts, the second on a recovered connection. What is not saved then is published a second
  * time at worst, and only after an operator resets the group's offsets. */
 static void save_progress(struct lane *lane)
@@ -397,6 +428,7 @@ static bool follow_assignment(struct lane *lane, struct err *err)
     enum dependency away;
 
     if (generation != lane->progress_generation) {
+        confirm_progress(lane, LAST_CONFIRM_ATTEMPTS);
         save_progress(lane);
         progress_forget(&lane->progress);
         lane->progress_generation = generation;
@@ -433,6 +465,7 @@ static enum outcome turn(struct lane *lane, struct err *err)
         return OUTCOME_OK;
     }
     if (count == 0) {
+        confirm_progress(lane, 1);
         save_progress(lane);
         return OUTCOME_OK;
     }
@@ -495,6 +528,7 @@ enum outcome lane_run(struct lane *lane, struct err *err)
     if (open_ports(lane, err)) {
         while (outcome == OUTCOME_OK && !atomic_load(&lane->stopping))
             outcome = turn(lane, err);
+        confirm_progress(lane, LAST_CONFIRM_ATTEMPTS);
         save_progress(lane);
     }
     lane->source->ops->close(lane->source);

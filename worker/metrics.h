@@ -45,6 +45,7 @@ struct lane_metrics {
     _Atomic uint64_t
         transaction_retries; /* PostgreSQL: deadlock, race for an id, lost connection */
     _Atomic uint64_t transactions_aborted; /* Kafka */
+    _Atomic uint64_t transactions_lost; /* partitions that fell back behind an acknowledged one */
     _Atomic uint64_t producers_reopened;
     _Atomic uint64_t database_connects;
     struct histogram batch_messages;

@@ -5,11 +5,12 @@
 struct partition_progress {
     int32_t topic_id;
     int32_t partition;
-    int64_t published;
-    int64_t
-        before_lowering; /* what it was before a new command lowered it; 0: it was not lowered */
-    bool unsaved;
-    bool reset; /* lowered since it was last saved */
+    int64_t published;       /* as the broker acknowledged */
+    int64_t confirmed;       /* at most that, and certain: what the store may know */
+    int64_t acknowledged;    /* end of the newest batch published under this assignment; 0: none */
+    int64_t before_lowering; /* `published` before a new command lowered it; 0: it was not */
+    bool unsaved;            /* the store knows less than `confirmed` */
+    bool reset;              /* lowered since it was last saved */
 };
 
 void progress_release(struct progress *progress)
@@ -64,6 +65,7 @@ static void assign(struct progress *progress, const struct published_offset *flo
                                         .unsaved = floor->offset > stored};
     if (item->unsaved)
         item->published = floor->offset;
+    item->confirmed = item->published;
 }
 
 enum outcome progress_assigned(struct progress *progress, const struct published_offset *floors,
@@ -87,6 +89,16 @@ bool progress_is_published(const struct progress *progress, const struct entry *
     return item != NULL && entry->message->offset < item->published;
 }
 
+static void lower(struct partition_progress *item, int64_t offset)
+{
+    item->published = offset;
+    item->reset = item->reset || item->confirmed > offset;
+    if (item->confirmed > offset) {
+        item->confirmed = offset;
+        item->unsaved = true;
+    }
+}
+
 void progress_saw_new(struct progress *progress, const struct entry *entry)
 {
     struct partition_progress *item = of_entry(progress, entry);
@@ -95,30 +107,38 @@ void progress_saw_new(struct progress *progress, const struct entry *entry)
         return;
     if (item->published > item->before_lowering)
         item->before_lowering = item->published;
-    item->published = entry->message->offset;
-    item->unsaved = true;
-    item->reset = true;
+    lower(item, entry->message->offset);
 }
 
 /* What lay above the new command is as published as it was before. */
 static void restore(struct partition_progress *item)
 {
-    if (item->before_lowering > item->published) {
+    if (item->before_lowering > item->published)
         item->published = item->before_lowering;
+    item->before_lowering = 0;
+}
+
+static void confirm(struct partition_progress *item)
+{
+    if (item->confirmed < item->published) {
+        item->confirmed = item->published;
         item->unsaved = true;
     }
-    item->before_lowering = 0;
 }
 
 void progress_published(struct progress *progress, const struct batch *batch)
 {
+    for (size_t i = 0; i < progress->count; i++)
+        confirm(&progress->items[i]);
     for (size_t i = 0; i < batch->count; i++) {
         const struct entry *entry = &batch->entries[i];
         struct partition_progress *item = of_entry(progress, entry);
-        if (item == NULL || entry->message->offset < item->published)
+        if (item == NULL)
             continue;
-        item->published = entry->message->offset + 1;
-        item->unsaved = true;
+        if (entry->message->offset >= item->acknowledged)
+            item->acknowledged = entry->message->offset + 1;
+        if (entry->message->offset >= item->published)
+            item->published = entry->message->offset + 1;
     }
     for (size_t i = 0; i < progress->count; i++)
         restore(&progress->items[i]);
@@ -141,7 +161,7 @@ struct published_offset *progress_unsaved(const struct progress *progress, struc
         if (item->unsaved)
             offsets[at++] = (struct published_offset){.topic_id = item->topic_id,
                                                       .partition = item->partition,
-                                                      .offset = item->published,
+                                                      .offset = item->confirmed,
                                                       .reset = item->reset};
     }
     return offsets;
@@ -151,9 +171,52 @@ void progress_saved(struct progress *progress, const struct published_offset *of
 {
     for (size_t i = 0; i < count; i++) {
         struct partition_progress *item = find(progress, offsets[i].topic_id, offsets[i].partition);
-        if (item != NULL && item->published == offsets[i].offset) {
+        if (item != NULL && item->confirmed == offsets[i].offset) {
             item->unsaved = false;
             item->reset = false;
         }
     }
+}
+
+struct published_offset *progress_acknowledged(const struct progress *progress, struct arena *arena,
+                                               size_t *ret_count)
+{
+    struct published_offset *offsets = ARENA_ARRAY(arena, struct published_offset, progress->count);
+
+    *ret_count = 0;
+    for (size_t i = 0; offsets != NULL && i < progress->count; i++) {
+        const struct partition_progress *item = &progress->items[i];
+        if (item->acknowledged > 0)
+            offsets[(*ret_count)++] = (struct published_offset){.topic_id = item->topic_id,
+                                                                .partition = item->partition,
+                                                                .offset = item->acknowledged};
+    }
+    return offsets;
+}
+
+bool progress_is_confirmed(const struct progress *progress)
+{
+    for (size_t i = 0; i < progress->count; i++) {
+        if (progress->items[i].confirmed < progress->items[i].published)
+            return false;
+    }
+    return true;
+}
+
+bool progress_committed(struct progress *progress, int32_t topic_id, int32_t partition,
+                        int64_t committed)
+{
+    struct partition_progress *item = find(progress, topic_id, partition);
+
+    if (item == NULL)
+        return true;
+    if (committed >= item->acknowledged) {
+        confirm(item);
+        return true;
+    }
+    /* Behind a published offset that an earlier assignment left, nothing was published now. */
+    if (item->published == item->acknowledged)
+        lower(item, committed > 0 ? committed : 0);
+    item->acknowledged = 0;
+    return false;
 }

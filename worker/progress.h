@@ -11,8 +11,14 @@
  * nothing. At or above it the Kafka transaction that would have moved the offset never committed:
  * publish the stored event.
  *
- * The offsets are recorded by the next batch's transaction, so the stored ones may trail by one
- * batch. A command that is new below the published offset tells that the topic was made anew: the
+ * The offsets are recorded by the next batches' transactions. The store is told only what is
+ * certain: a commit that the broker acknowledged is, once a later one of the same producer was
+ * acknowledged too, or the group's committed offset was seen there. (Brokers have lost acknowledged
+ * transactions in which a partition had no leader, KAFKA-20734. The offset then falls back; with
+ * its end in the store, the redelivered batch would be taken for published, and be lost.) So the
+ * stored offsets may trail by two batches.
+ *
+ * A command that is new below the published offset tells that the topic was made anew: the
  * offset is then lowered. */
 struct progress {
     struct partition_progress *items;
@@ -48,3 +54,17 @@ struct published_offset *progress_unsaved(const struct progress *progress, struc
 /* The unsaved ones, as they were given out, are stored now. */
 void progress_saved(struct progress *progress, const struct published_offset *offsets,
                     size_t count);
+
+/* The ends of the newest batches that were acknowledged under this assignment, by partition, in
+ * `arena`; NULL: the arena is full. */
+struct published_offset *progress_acknowledged(const struct progress *progress, struct arena *arena,
+                                               size_t *ret_count);
+
+/* All that was acknowledged is certain. */
+bool progress_is_confirmed(const struct progress *progress);
+
+/* The group's committed offset of a partition was read, with no transaction of the lane open.
+ * false: it lies before what was acknowledged under this assignment; what is from there on counts
+ * as unpublished. */
+bool progress_committed(struct progress *progress, int32_t topic_id, int32_t partition,
+                        int64_t committed);

@@ -166,12 +166,25 @@ static void shrink(const struct publishing *with, const struct err *err)
         with->limits->max_record_bytes /= 2;
 }
 
+/* Whether the batch may go out again. */
+static enum outcome confirm_earlier(const struct publishing *with, struct err *err)
+{
+    enum outcome outcome;
+
+    while ((outcome = confirm_published(with->confirming, with->batch->arena, err)) ==
+           OUTCOME_RETRY) {
+        if (!wait_for_kafka(with, err))
+            return OUTCOME_REJECT;
+    }
+    return outcome;
+}
+
 enum outcome publish_batch(const struct publishing *publishing, struct err *err)
 {
     int64_t since_us = clock_monotonic_us();
     enum outcome outcome;
 
-    do {
+    for (;;) {
         outcome = transact(publishing, err);
         if (outcome == OUTCOME_FATAL && strcmp(err->code, ERR_NO_MEMORY) == 0) {
             struct err abort_err;
@@ -183,9 +196,14 @@ enum outcome publish_batch(const struct publishing *publishing, struct err *err)
             outcome = replace_producer(publishing, err);
         else if (outcome == OUTCOME_REJECT)
             outcome = roll_back(publishing, err);
-        if (outcome != OUTCOME_OK && !wait_for_kafka(publishing, err))
+        if (outcome == OUTCOME_OK)
+            break;
+        if (!wait_for_kafka(publishing, err))
             return OUTCOME_REJECT;
-    } while (outcome != OUTCOME_OK);
+        outcome = confirm_earlier(publishing, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+    }
 
     wait_done(publishing->wait);
     histogram_observe(&publishing->metrics->steps[STEP_PUBLISH],

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "worker/batch.h"
+#include "worker/confirm.h"
 #include "worker/metrics.h"
 #include "worker/sink.h"
 #include "worker/source.h"
@@ -12,11 +13,13 @@
  *
  * After an ambiguous commit (the producer broke while it was under way) the group's committed
  * offsets tell whether it happened: at or past the batch's end, it did. Otherwise the same bytes go
- * out again; nothing is rewound.
+ * out again. After any transaction that did not commit, what was published before is confirmed too.
  *
  * OK      committed
- * REJECT  dropped: the partitions were revoked, or the lane stops. The store has everything;
- * whoever gets the partitions publishes from there FATAL   the arena is full */
+ * REJECT  dropped: the partitions were revoked, the lane stops, or an earlier transaction is lost
+ *         and the source begins again before it. The store has everything; whoever gets the
+ *         partitions publishes from there
+ * FATAL   the arena is full */
 struct publishing {
     struct batch *batch;
     struct source *source;
@@ -24,6 +27,7 @@ struct publishing {
     struct lane_metrics *metrics;
     struct wait *wait;
     struct dead_letter_limits *limits; /* max_record_bytes shrinks when the broker refuses a size */
+    const struct confirming *confirming;
 };
 
 enum outcome publish_batch(const struct publishing *publishing, struct err *err);

@@ -69,6 +69,9 @@ struct source_ops {
 
     /* Leaves the group. */
     void (*close)(struct source *self);
+
+    /* With the next poll() every partition begins again at its committed offset. */
+    void (*rewind)(struct source *self);
 };
 
 static inline enum outcome source_poll(struct source *source, int timeout_ms,
@@ -105,4 +108,9 @@ static inline enum outcome source_committed(struct source *source, struct positi
                                             size_t count, struct err *err)
 {
     return source->ops->committed(source, positions, count, err);
+}
+
+static inline void source_rewind(struct source *source)
+{
+    source->ops->rewind(source);
 }

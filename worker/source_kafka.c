@@ -590,6 +590,11 @@ static void close_source(struct source *port)
     self->closed = true;
 }
 
+static void rewind_all(struct source *port)
+{
+    ((struct source_kafka *)port)->rewind = true;
+}
+
 /* --- making ------------------------------------------------------------------------------------
  */
 
@@ -603,6 +608,7 @@ static const struct source_ops ops = {
     .lag = lag,
     .connected = connected,
     .close = close_source,
+    .rewind = rewind_all,
 };
 
 static enum outcome subscribe(struct source_kafka *self, const struct config *config,

@@ -76,6 +76,7 @@ struct sim_lane {
     int64_t next[SIM_PARTITIONS];
     int64_t began[SIM_PARTITIONS]; /* committed when it was assigned */
     bool told[SIM_PARTITIONS];     /* by take_assigned() */
+    bool rewind;                   /* the next poll begins at the committed offsets */
     struct position fresh[SIM_PARTITIONS];
     struct message polled[SIM_PARTITIONS * SIM_MESSAGES_MAX];
 
@@ -111,6 +112,8 @@ struct sim {
     uint64_t producer_epoch[SIM_LANES];
     bool transaction_open[SIM_LANES];
     bool transaction_committed[SIM_LANES]; /* the outcome of the last commit that was asked for */
+    bool hanging[SIM_LANES]; /* acknowledged, and its markers never written (KAFKA-20734): the end
+                                of the producer's next transaction decides */
     int64_t pending[SIM_LANES][SIM_PARTITIONS]; /* offsets sent in the open transaction; -1 */
     struct sim_record records[SIM_RECORDS_MAX];
     size_t record_count;
@@ -121,7 +124,7 @@ struct sim {
     int64_t published[SIM_PARTITIONS];
 
     /* counters, for the report */
-    unsigned long steps, crashes, stalls, rebalances, lost_answers, aborts, fenced;
+    unsigned long steps, crashes, stalls, rebalances, lost_answers, aborts, fenced, hung;
 };
 
 extern struct sim sim; /* the world that is running */

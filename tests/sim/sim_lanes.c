@@ -188,6 +188,14 @@ static bool settle_down(char *ret_what)
     int steps = 0;
 
     sim.faults = false;
+    for (int i = 0; i < SIM_LANES; i++) {
+        if (!sim.hanging[i])
+            continue;
+        /* an operator ends what hangs, with its producer out of the way */
+        if (sim.lanes[i].alive)
+            lane_crash(&sim.lanes[i]);
+        sim_transaction_end(i, false);
+    }
     all_start();
     while ((steps < QUIET_STEPS || !caught_up()) && steps++ < QUIET_STEPS_MAX)
         step();
@@ -233,6 +241,7 @@ static void world_clear(uint64_t seed, enum sim_mistake mistake)
         sim.in_group[i] = false;
         sim.producer_epoch[i] = 0;
         sim.transaction_open[i] = false;
+        sim.hanging[i] = false;
         for (int p = 0; p < SIM_PARTITIONS; p++)
             sim.pending[i][p] = -1;
     }
@@ -321,9 +330,9 @@ int main(int argc, char **argv)
         ran++;
     }
     printf("%lu schedules from seed %lu in %.1f s: %lu crashes, %lu stalls, %lu rebalances, "
-           "%lu lost answers, %lu aborted and %lu fenced transactions\n",
+           "%lu lost answers, %lu aborted, %lu fenced and %lu hanging transactions\n",
            ran, (unsigned long)arguments.seed, now_s() - start, sim.crashes, sim.stalls,
-           sim.rebalances, sim.lost_answers, sim.aborts, sim.fenced);
+           sim.rebalances, sim.lost_answers, sim.aborts, sim.fenced, sim.hung);
     if (!held)
         printf("seed %lu: %s\n", (unsigned long)(arguments.seed + ran - 1), what);
     return held == (arguments.mistake == SIM_MISTAKE_NONE) ? 0 : 1;

@@ -35,7 +35,7 @@ void sim_rebalance(void)
 static bool unstable(int partition)
 {
     for (int i = 0; i < SIM_LANES; i++) {
-        if (sim.transaction_open[i] && sim.pending[i][partition] >= 0)
+        if ((sim.transaction_open[i] || sim.hanging[i]) && sim.pending[i][partition] >= 0)
             return sim.mistake != SIM_MISTAKE_UNSTABLE_OFFSETS;
     }
     return false;
@@ -82,6 +82,9 @@ static enum outcome poll(struct source *port, int timeout_ms, const struct batch
     if (sim_chance(2))
         return err_set(err, OUTCOME_RETRY, "_ALL_BROKERS_DOWN", "poll: simulated");
     serve_group(lane);
+    for (int p = 0; lane->rewind && p < SIM_PARTITIONS; p++)
+        lane->next[p] = sim.committed[p];
+    lane->rewind = false;
     size_t most = 1 + (size_t)sim_random(limits->messages);
     for (int turn = 0; turn < SIM_PARTITIONS; turn++) {
         int p = (turn + (int)(sim.steps % SIM_PARTITIONS)) % SIM_PARTITIONS;
@@ -166,11 +169,16 @@ static void source_close(struct source *port)
     lane->member = false;
 }
 
+static void rewind_all(struct source *port)
+{
+    lane_of_source(port)->rewind = true;
+}
+
 void sim_source_init(struct sim_lane *lane)
 {
-    static const struct source_ops ops = {poll,       release,       keep_alive,
-                                          generation, take_assigned, committed,
-                                          lag,        connected,     source_close};
+    static const struct source_ops ops = {poll,          release,   keep_alive, generation,
+                                          take_assigned, committed, lag,        connected,
+                                          source_close,  rewind_all};
 
     lane->source.ops = &ops;
     lane->member = false;
@@ -182,8 +190,9 @@ void sim_source_init(struct sim_lane *lane)
 
 void sim_transaction_end(int index, bool commit)
 {
-    if (!sim.transaction_open[index])
+    if (!sim.transaction_open[index] && !sim.hanging[index])
         return;
+    sim.hanging[index] = false;
     for (size_t i = 0; i < sim.record_count; i++) {
         struct sim_record *record = &sim.records[i];
         if (record->lane == index && record->state == RECORD_OPEN)
@@ -221,7 +230,7 @@ static enum outcome begin(struct sink *port, struct err *err)
         return fenced(err);
     lane->in_transaction = true;
     sim.transaction_open[lane->index] = true;
-    for (int p = 0; p < SIM_PARTITIONS; p++)
+    for (int p = 0; !sim.hanging[lane->index] && p < SIM_PARTITIONS; p++)
         sim.pending[lane->index][p] = -1;
     return OUTCOME_OK;
 }
@@ -310,6 +319,15 @@ static enum outcome commit(struct sink *port, struct err *err)
         return err_set(err, OUTCOME_REJECT, "_PURGE_QUEUE", "delivery failed: simulated");
     if (sim_chance(4)) /* broken before it was asked for: aborted when the producer is replaced */
         return err_set(err, OUTCOME_FATAL, "_FATAL", "simulated");
+    /* Never two in a row: the lane takes the second acknowledgement for the proof of the first. */
+    if (!sim.hanging[lane->index] && sim_chance(2)) {
+        sim.hung++;
+        sim.hanging[lane->index] = true;
+        sim.transaction_open[lane->index] = false;
+        sim.transaction_committed[lane->index] = true;
+        lane->in_transaction = false;
+        return OUTCOME_OK;
+    }
     sim_transaction_end(lane->index, true);
     sim_yield(); /* committed, nobody told yet: a crash here is the ambiguous commit */
     if (sim_chance(4)) {

@@ -189,6 +189,24 @@ static void test_keep_alive__leaves_the_batch_in_hand_valid(void **state)
     rig_teardown(&rig);
 }
 
+static void test_rewind__the_next_poll_begins_at_the_committed_offsets(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 2, NULL);
+    for (int i = 0; i < 2; i++)
+        rig_fill(&rig, rig.commands, i, "", 50);
+    struct source_kafka *kafka = open_source(&rig.config, 0);
+    struct source *source = source_kafka_port(kafka);
+    assert_drains(source, 2, 50, 0);
+
+    source_rewind(source);
+
+    assert_drains(source, 2, 50, 0);
+    source_kafka_free(kafka);
+    rig_teardown(&rig);
+}
+
 static const char *const SHORT_POLLS[] = {"session.timeout.ms=2000", "max.poll.interval.ms=2500",
                                           "transaction.timeout.ms=1500",
                                           "heartbeat.interval.ms=200", NULL};
@@ -473,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_poll__gives_records_as_they_are),
         cmocka_unit_test(test_keep_alive__loses_nothing_of_partitions_not_taken_from_yet),
         cmocka_unit_test(test_keep_alive__leaves_the_batch_in_hand_valid),
+        cmocka_unit_test(test_rewind__the_next_poll_begins_at_the_committed_offsets),
         cmocka_unit_test(test_keep_alive__keeps_the_membership),
         cmocka_unit_test(test_generation__moves_when_a_lane_stalls_past_the_poll_interval),
         cmocka_unit_test(test_keep_alive__partitions_lost_meanwhile_are_read_again),

@@ -225,6 +225,7 @@ static void test_metrics_render__sums_the_counters_of_all_lanes(void **state)
     metric_add(&lanes[1].redeliveries, 8);
     metric_add(&lanes[1].conflicts, 9);
     metric_add(&lanes[0].transactions_aborted, 10);
+    metric_add(&lanes[1].transactions_lost, 1);
     metric_add(&lanes[0].database_connects, 1);
     metric_add(&lanes[1].database_connects, 1);
 
@@ -239,6 +240,7 @@ static void test_metrics_render__sums_the_counters_of_all_lanes(void **state)
     assert_value("catalyst_redeliveries_total", "", 8);
     assert_value("catalyst_id_conflicts_total", "", 9);
     assert_value("catalyst_kafka_transactions_aborted_total", "", 10);
+    assert_value("catalyst_kafka_transactions_lost_total", "", 1);
     assert_value("catalyst_database_connects_total", "", 2);
 }
 

@@ -128,12 +128,95 @@ static void test_progress_published__moves_behind_the_batch_until_it_is_saved(vo
 
     assign(fixture, 0, 0);
     progress_published(&fixture->progress, &batch);
+    assert_true(published_at(fixture, 10));
+    assert_true(progress_committed(&fixture->progress, 1, 3, 11));
 
     const struct published_offset *offsets = unsaved(fixture, 1);
     assert_int_equal(offsets->offset, 11);
     assert_false(offsets->reset);
     progress_saved(&fixture->progress, offsets, 1);
     unsaved(fixture, 0);
+}
+
+static void test_progress_published__the_store_learns_it_with_the_next_commit(void **state)
+{
+    struct fixture *fixture = *state;
+    struct batch batch = {.entries = &fixture->entry, .count = 1};
+
+    assign(fixture, 0, 0);
+    progress_published(&fixture->progress, &batch);
+    unsaved(fixture, 0);
+    assert_false(progress_is_confirmed(&fixture->progress));
+
+    fixture->message.offset = 11;
+    progress_published(&fixture->progress, &batch);
+    assert_int_equal(unsaved(fixture, 1)->offset, 11);
+}
+
+static void test_progress_committed__a_lost_batch_counts_as_unpublished(void **state)
+{
+    struct fixture *fixture = *state;
+    struct batch batch = {.entries = &fixture->entry, .count = 1};
+
+    assign(fixture, 10, 10);
+    progress_published(&fixture->progress, &batch);
+    assert_false(progress_committed(&fixture->progress, 1, 3, 10));
+
+    assert_false(published_at(fixture, 10));
+    assert_true(published_at(fixture, 9));
+    unsaved(fixture, 0);
+    assert_true(progress_committed(&fixture->progress, 1, 3, 10));
+}
+
+static void test_progress_committed__what_the_store_knew_too_early_is_taken_back(void **state)
+{
+    struct fixture *fixture = *state;
+    struct batch batch = {.entries = &fixture->entry, .count = 1};
+
+    assign(fixture, 10, 10);
+    progress_published(&fixture->progress, &batch);
+    fixture->message.offset = 11;
+    progress_published(&fixture->progress, &batch);
+    progress_saved(&fixture->progress, unsaved(fixture, 1), 1);
+    assert_false(progress_committed(&fixture->progress, 1, 3, 10));
+
+    const struct published_offset *offsets = unsaved(fixture, 1);
+    assert_int_equal(offsets->offset, 10);
+    assert_true(offsets->reset);
+}
+
+static void test_progress_committed__behind_what_was_published_before_a_reset_is_no_loss(
+    void **state)
+{
+    struct fixture *fixture = *state;
+    struct batch batch = {.entries = &fixture->entry, .count = 1};
+
+    assign(fixture, 0, 100);
+    fixture->message.offset = 10;
+    progress_published(&fixture->progress, &batch);
+
+    assert_true(progress_committed(&fixture->progress, 1, 3, 11));
+    assert_true(published_at(fixture, 99));
+    unsaved(fixture, 0);
+}
+
+static void test_progress_acknowledged__tells_what_was_published_under_this_assignment(void **state)
+{
+    struct fixture *fixture = *state;
+    struct batch batch = {.entries = &fixture->entry, .count = 1};
+    size_t count;
+
+    assign(fixture, 10, 10);
+    progress_acknowledged(&fixture->progress, fixture->arena, &count);
+    assert_int_equal(count, 0);
+    progress_published(&fixture->progress, &batch);
+
+    const struct published_offset *offsets =
+        progress_acknowledged(&fixture->progress, fixture->arena, &count);
+    assert_int_equal(count, 1);
+    assert_int_equal(offsets->topic_id, 1);
+    assert_int_equal(offsets->partition, 3);
+    assert_int_equal(offsets->offset, 11);
 }
 
 static void test_progress_saved__what_moved_meanwhile_stays_unsaved(void **state)
@@ -143,9 +226,11 @@ static void test_progress_saved__what_moved_meanwhile_stays_unsaved(void **state
 
     assign(fixture, 0, 0);
     progress_published(&fixture->progress, &batch);
+    assert_true(progress_committed(&fixture->progress, 1, 3, 11));
     const struct published_offset *offsets = unsaved(fixture, 1);
     fixture->message.offset = 11;
     progress_published(&fixture->progress, &batch);
+    assert_true(progress_committed(&fixture->progress, 1, 3, 12));
     progress_saved(&fixture->progress, offsets, 1);
 
     assert_int_equal(unsaved(fixture, 1)->offset, 12);
@@ -189,6 +274,7 @@ static void test_progress_published__what_lay_above_a_new_command_stays_publishe
 
     assert_true(published_at(fixture, 99));
     assert_false(published_at(fixture, 100));
+    assert_true(progress_committed(&fixture->progress, 1, 3, 11));
     assert_int_equal(unsaved(fixture, 1)->offset, 100);
 }
 
@@ -210,6 +296,11 @@ int main(void)
         TEST(test_progress_assigned__what_the_group_committed_is_published_and_unsaved),
         TEST(test_progress_assigned__a_store_that_is_away_is_told),
         TEST(test_progress_published__moves_behind_the_batch_until_it_is_saved),
+        TEST(test_progress_published__the_store_learns_it_with_the_next_commit),
+        TEST(test_progress_committed__a_lost_batch_counts_as_unpublished),
+        TEST(test_progress_committed__what_the_store_knew_too_early_is_taken_back),
+        TEST(test_progress_committed__behind_what_was_published_before_a_reset_is_no_loss),
+        TEST(test_progress_acknowledged__tells_what_was_published_under_this_assignment),
         TEST(test_progress_saved__what_moved_meanwhile_stays_unsaved),
         TEST(test_progress_saw_new__below_the_published_offset_lowers_it),
         TEST(test_progress_saw_new__at_the_published_offset_changes_nothing),
