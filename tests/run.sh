@@ -153,6 +153,12 @@ start_stack() {
 
 # --- suites --------------------------------------------------------------------------------------
 
+# what_failed LOG: the line of each failure that says what it is, in the words of pytest, cmocka, ctest.
+what_failed() {
+    grep -aE '^(FAILED|ERROR) |^E   |\[  FAILED  \]|\[  ERROR   \]|\(Failed\)|: error:|FAILED:' "$1" |
+        cut -c1-300 | awk '!seen[$0]++' | head -n 40
+}
+
 # tally NAME PASSED FAILED SINCE: one line, and the end of the log when something failed.
 tally() {
     passed=$((passed + $2))
@@ -162,7 +168,7 @@ tally() {
         return 0
     fi
     say "$1" "$2 passed, $3 FAILED ($((SECONDS - $4)) s); the end of build/test-logs/$1.log:"
-    tail -n 40 "$logs/$1.log" | sed 's/^/    /'
+    { what_failed "$logs/$1.log" || true; echo ...; tail -n 25 "$logs/$1.log"; } | cut -c1-300 | sed 's/^/    /'
 }
 
 # count NAME STATUS SINCE: from a last line "N passed, N failed", else one test by exit status.
