@@ -20,6 +20,10 @@ enum outcome audit_find_read(const struct rows *rows, const struct uuid *ids, si
 enum outcome audit_record_prepare(const struct audit_event *const *events, size_t count,
                                   struct arena *arena, struct statement *ret_statement,
                                   struct err *err);
+/* The same at once, by COPY, inside BEGIN ... COMMIT: less of the server's time, two round trips.
+ * FATAL also when the table takes no COPY (row level security). */
+enum outcome audit_record_copy(struct executor *db, const struct audit_event *const *events,
+                               size_t count, struct arena *arena, struct err *err);
 
 /* Appends an event of a program's own, once: a second one with the same id changes nothing.
  * ret_appended  false: it was there

@@ -30,6 +30,27 @@ static enum outcome apply(struct store *port, const struct command *const *comma
     return apply_commands(&self_of(port)->applier, commands, count, arena, ret_results, err);
 }
 
+/* Below this many events COPY costs more than it saves. */
+enum { COPY_MIN = 32 };
+
+/* What the events leave for the last round trip: a statement, or nothing. */
+static enum outcome record_events(struct store_repo *self, const struct audit_event *const *events,
+                                  size_t count, struct arena *arena,
+                                  struct statement *ret_statement, size_t *ret_count,
+                                  struct err *err)
+{
+    *ret_count = 0;
+    if (count == 0)
+        return OUTCOME_OK;
+    if (self->in_transaction && count >= COPY_MIN && !self->no_copy) {
+        enum outcome outcome = audit_record_copy(self->applier.db, events, count, arena, err);
+        self->no_copy = outcome == OUTCOME_FATAL;
+        return outcome;
+    }
+    *ret_count = 1;
+    return audit_record_prepare(events, count, arena, ret_statement, err);
+}
+
 static enum outcome record(struct store *port, const struct audit_event *const *events,
                            size_t event_count, const struct published_offset *offsets,
                            size_t offset_count, struct arena *arena, struct err *err)
@@ -38,14 +59,15 @@ static enum outcome record(struct store *port, const struct audit_event *const *
     struct statement statements[4];
     struct rows rows[4];
     size_t count = 0;
-    enum outcome outcome = OUTCOME_OK;
+    size_t recording;
 
     if (!self->in_transaction && event_count + offset_count == 0)
         return OUTCOME_OK;
     if (!self->in_transaction)
         statements[count++] = executor_begin;
-    if (event_count > 0)
-        outcome = audit_record_prepare(events, event_count, arena, &statements[count++], err);
+    enum outcome outcome =
+        record_events(self, events, event_count, arena, &statements[count], &recording, err);
+    count += recording;
     if (outcome == OUTCOME_OK && offset_count > 0)
         outcome =
             published_offsets_save_prepare(offsets, offset_count, arena, &statements[count++], err);
@@ -55,6 +77,8 @@ static enum outcome record(struct store *port, const struct audit_event *const *
     outcome = executor_run_all(self->applier.db, statements, count, arena, rows, err);
     if (outcome == OUTCOME_OK)
         self->in_transaction = false;
+    else if (outcome == OUTCOME_FATAL)
+        self->no_copy = false;
     return outcome;
 }
 

@@ -160,6 +160,55 @@ static void test_audit_record__a_known_id_is_a_unique_violation(void **state)
     assert_int_equal(pg_fixture_int(fixture, "SELECT count(*) FROM auth_audit_events"), 1);
 }
 
+static enum outcome copy_in_transaction(struct pg_fixture *fixture,
+                                        const struct audit_event *const *events, size_t count,
+                                        struct err *err)
+{
+    struct rows rows;
+    enum outcome outcome = executor_run(fixture->db, &executor_begin, fixture->arena, &rows, err);
+
+    if (outcome == OUTCOME_OK)
+        outcome = audit_record_copy(fixture->db, events, count, fixture->arena, err);
+    if (outcome == OUTCOME_OK)
+        outcome = executor_run(fixture->db, &executor_commit, fixture->arena, &rows, err);
+    return outcome;
+}
+
+static void test_audit_record_copy__is_found_again_as_it_was(void **state)
+{
+    struct pg_fixture *fixture = *state;
+    const struct audit_event command = command_event(2);
+    const struct audit_event plain = plain_event(1);
+    const struct audit_event *const events[] = {&command, &plain};
+    const struct uuid ids[] = {command.id, plain.id};
+    const struct audit_event *found[2] = {NULL};
+    struct err err;
+
+    if (copy_in_transaction(fixture, events, 2, &err) != OUTCOME_OK)
+        fail_msg("%s", err.text);
+    find(fixture, ids, 2, found);
+
+    assert_event(found[0], &command);
+    assert_event(found[1], &plain);
+}
+
+static void test_audit_record_copy__a_known_id_is_a_unique_violation(void **state)
+{
+    struct pg_fixture *fixture = *state;
+    const struct audit_event first = command_event(1);
+    const struct audit_event second = command_event(2);
+    const struct audit_event *const one[] = {&first};
+    const struct audit_event *const both[] = {&second, &first};
+    struct err err;
+
+    must_record(fixture, one, 1);
+    assert_int_equal(copy_in_transaction(fixture, both, 2, &err), OUTCOME_REJECT);
+
+    assert_string_equal(err.code, "23505");
+    assert_int_equal(executor_recover(fixture->db, &err), OUTCOME_OK);
+    assert_int_equal(pg_fixture_int(fixture, "SELECT count(*) FROM auth_audit_events"), 1);
+}
+
 static void test_audit_find__of_nothing_is_nothing(void **state)
 {
     find(*state, NULL, 0, NULL);
@@ -476,6 +525,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLEAN(test_audit_record__is_found_again_as_it_was),
         CLEAN(test_audit_record__a_known_id_is_a_unique_violation),
+        CLEAN(test_audit_record_copy__is_found_again_as_it_was),
+        CLEAN(test_audit_record_copy__a_known_id_is_a_unique_violation),
         CLEAN(test_audit_find__of_nothing_is_nothing),
         CLEAN(test_audit_queries__use_their_indexes_on_empty_tables_too),
         CLEAN(test_audit_append__appends_once),

@@ -2,6 +2,7 @@
 
 #include "base/timestamp.h"
 #include "repo/audit_repo.h"
+#include "repo/pg_copy.h"
 
 enum { COLUMNS = 23 };
 
@@ -123,6 +124,71 @@ static void test_audit_record__a_full_arena_is_fatal(void **state)
     assert_int_equal(audit_record_prepare(events, 1, none, &statement, &recording->err),
                      OUTCOME_FATAL);
     assert_string_equal(recording->err.code, ERR_NO_MEMORY);
+}
+
+/* --- record by COPY ------------------------------------------------------------------------ */
+
+static void test_audit_record_copy__sends_every_column_sorted_by_id(void **state)
+{
+    struct recording *recording = *state;
+    const struct audit_event *const events[] = {&a_command_event, &a_plain_event};
+    struct pg_copy expected;
+    struct slice rows;
+    script(recording, scripted_affected(2));
+
+    assert_int_equal(
+        audit_record_copy(&recording->db.port, events, 2, recording->arena, &recording->err),
+        OUTCOME_OK);
+
+    assert_recorded_name(&recording->db, 0, "audit.record_copy");
+    assert_sql(recording, 0,
+               "COPY auth_audit_events (id, occurred_at, category, action, outcome, actor, subject,"
+               " resource, metadata, correlation_id, error, entity, command_source, command_id,"
+               " command_type, command_digest, topic_id, \"partition\", \"offset\", traceparent,"
+               " tracestate, carried_correlation_id, legacy_id) FROM STDIN (FORMAT binary)");
+    pg_copy_init(&expected, recording->arena, 0);
+    pg_copy_row(&expected, COLUMNS);
+    pg_copy_uuid(&expected, &a_plain_event.id);
+    pg_copy_time(&expected, 2 * SECOND_US);
+    pg_copy_text(&expected, TEXT("auth"));
+    pg_copy_text(&expected, TEXT("login"));
+    for (size_t i = 4; i < COLUMNS; i++)
+        pg_copy_null(&expected);
+    pg_copy_row(&expected, COLUMNS);
+    pg_copy_uuid(&expected, &a_command_event.id);
+    pg_copy_time(&expected, SECOND_US);
+    static const char *const texts[] = {
+        "key",  "key.used",  "applied", "{\"a\":1}", "{\"b\":1}", "{\"c\":1}", "{\"d\":1}",
+        "corr", "{\"e\":1}", "k-1",     "src",       "c-1",       "type"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        pg_copy_text(&expected, text_of(texts[i]));
+    pg_copy_uuid(&expected, &a_command_event.command_digest);
+    pg_copy_int2(&expected, 3);
+    pg_copy_int4(&expected, 0);
+    pg_copy_int8(&expected, 41);
+    pg_copy_text(&expected, TEXT("tp"));
+    pg_copy_text(&expected, TEXT("ts"));
+    pg_copy_text(&expected, TEXT("ccid"));
+    pg_copy_null(&expected);
+    assert_true(pg_copy_done(&expected, &rows));
+    assert_int_equal(recording->db.statements[0].params[0].length, rows.length);
+    assert_memory_equal(recording->db.statements[0].params[0].data, rows.data, rows.length);
+}
+
+static void test_audit_record_copy__failures_pass_through(void **state)
+{
+    struct recording *recording = *state;
+    CLEANUP(arena_freep) struct arena *none = arena_new(0);
+    const struct audit_event *const events[] = {&a_plain_event};
+    script_failure(recording);
+
+    assert_failure_passed(recording, audit_record_copy(&recording->db.port, events, 1,
+                                                       recording->arena, &recording->err));
+
+    assert_int_equal(audit_record_copy(&recording->db.port, events, 1, none, &recording->err),
+                     OUTCOME_FATAL);
+    assert_string_equal(recording->err.code, ERR_NO_MEMORY);
+    assert_recording_done(&recording->db, 1, 2);
 }
 
 /* --- append --------------------------------------------------------------------------------- */
@@ -434,6 +500,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_audit_record__sends_every_column_sorted_by_id),
         TEST(test_audit_record__a_full_arena_is_fatal),
+        TEST(test_audit_record_copy__sends_every_column_sorted_by_id),
+        TEST(test_audit_record_copy__failures_pass_through),
         TEST(test_audit_append__tells_whether_it_was_new),
         TEST(test_audit_append__blank_category_and_action_are_rejected_unasked),
         TEST(test_audit_find__answers_in_the_order_of_the_ids),
