@@ -1,4 +1,4 @@
-"""Three Kafka brokers on loopback, each a controller too (KRaft): what a small production cluster is."""
+"""Three Kafka brokers on loopback, each a controller too (KRaft): a small production cluster."""
 
 import base64
 import shutil
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
@@ -125,11 +125,13 @@ class Broker:
             timeout=START_S,
             check=False,
         )
-        assert formatted.returncode == 0, f"StorageTool format: {formatted.stdout}{formatted.stderr}"
+        said = formatted.stdout + formatted.stderr
+        assert formatted.returncode == 0, f"StorageTool format: {said}"
 
     def start(self) -> None:
         for port in (self.direct_port, self.listen_port, self.controller_port):
             wait_port_free(port)
+        self.paused = False
         self._log_offset = self.process.log_size()
         self.process.start(
             [
@@ -161,7 +163,11 @@ class Cluster:
         self._admin: AdminClient | None = None
 
     def __enter__(self) -> "Cluster":
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.destroy()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -188,9 +194,9 @@ class Cluster:
     # --- life ----------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Makes the nodes the first time; returns when the cluster is healthy and both coordinators'
-        topics are there."""
-        assert list(JARS.glob("kafka_2.13-*.jar")), f"no Kafka in {JARS}: run deploy/local/install.sh"
+        """Makes the nodes the first time; returns when the cluster is healthy and both
+        coordinators have their topics."""
+        assert list(JARS.glob("kafka_2.13-*.jar")), f"no jars in {JARS}: run install.sh"
         made = [broker for broker in self.brokers.values() if not broker.home.exists()]
         if made:
             for broker in made:
@@ -289,11 +295,13 @@ class Cluster:
 
     def leader(self, topic: str, partition: int) -> int:
         """Waits until it is one that is up."""
-        return wait_until(
+        found = wait_until(
             f"{topic}-{partition} has a leader that is up",
             lambda: self._leader(topic, partition),
             interval_s=0.1,
         )
+        assert found is not None
+        return found
 
     def group_coordinator(self, group: str) -> int:
         return self._coordinator(group, kafka_requests.GROUP)
@@ -333,7 +341,8 @@ class Cluster:
 
         def elected(ports: list[int]) -> bool:
             partitions = kafka_requests.metadata(ports).partitions
-            kafka_requests.elect_preferred(ports, [(each.topic, each.number) for each in partitions])
+            wanted = [(each.topic, each.number) for each in partitions]
+            kafka_requests.elect_preferred(ports, wanted)
             return True
 
         self._patiently("preferred leaders", elected)

@@ -1,4 +1,4 @@
-"""Faults of PostgreSQL that come from other sessions, and one that takes server and network together."""
+"""Faults of PostgreSQL that come from other sessions, and one of server and network together."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -16,8 +16,8 @@ WORKER = "catalyst-worker"
 
 @contextlib.contextmanager
 def crowd(pair: PostgresPair) -> Iterator[int]:
-    """Sessions of others have every connection that max_connections allows (53300 for whoever comes);
-    those that there are go on. Gives how many it took."""
+    """Sessions of others have every connection that max_connections allows: 53300 for whoever
+    comes, while those that there are go on. Gives how many it took."""
     sessions: list[psycopg.Connection[Any]] = []
     try:
         while True:
@@ -54,9 +54,9 @@ def deadlock(
     pair: PostgresPair, schema: str, table: str, ids: Sequence[str], deadline_s: float = 30
 ) -> bool:
     """Holds the rows named until somebody waits for one, and then asks for the whole table: if that
-    somebody has changed any row of it, each waits for the other, and it is the other whom the server
-    ends (40P01), since our session looks for deadlocks only after an hour. False: nobody came, or
-    came with nothing that we could wait for."""
+    somebody has changed any row of it, each waits for the other, and it is the other whom the
+    server ends (40P01), since our session looks for deadlocks only after an hour. False: nobody
+    came, or came with nothing that we could wait for."""
     before = deadlocks(pair)
     with pair.primary.connect(DATABASE) as rival:
         rival.execute("SET deadlock_timeout = '1h'")
@@ -93,9 +93,9 @@ def failing(
     share: float = 1.0,
     at_commit: bool = False,
 ) -> Iterator[None]:
-    """The server itself raises this SQLSTATE when role catalyst inserts or updates rows of the table,
-    in that share of the statements; at_commit: in that share of the rows, and only at COMMIT. For
-    what cannot be brought about at will: 40001 under READ COMMITTED, 58030, 53200, XX000."""
+    """The server itself raises this SQLSTATE when role catalyst inserts or updates rows of the
+    table, in that share of the statements; at_commit: in that share of the rows, and only at COMMIT.
+    For what cannot be brought about at will: 40001 under READ COMMITTED, 58030, 53200, XX000."""
     where = sql.Identifier(schema, table)
     with pair.primary.connect(DATABASE) as db:
         db.execute("CREATE SCHEMA IF NOT EXISTS campaign_faults")
@@ -135,9 +135,9 @@ def failing(
 def lose_commit_answers(
     pair: PostgresPair, application_name_prefix: str = WORKER, deadline_s: float = 60
 ) -> int:
-    """COMMITs that are carried out and never answered, for certain: while the standby hangs they wait
-    for it on the primary's disk; then their connections end; then the standby goes on. Answers with
-    how many there were. It takes a network and load."""
+    """COMMITs that are carried out and never answered, for certain: while the standby hangs they
+    wait for it on the primary's disk; then their connections end; then the standby goes on. Answers
+    with how many there were. It takes a network and load."""
     assert pair.network is not None, "connections are ended by the network"
     pair.wait_synchronous()
     pair.pause_standby()

@@ -1,5 +1,6 @@
-"""A file system of its own size for a database cluster, which can become full and be freed again."""
+"""A file system of its own for a database cluster, which can become full and be freed again."""
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -23,6 +24,8 @@ class Disk:
         self.path.mkdir(parents=True)
         mount = ["mount", "-t", "tmpfs", "-o", f"size={self.size_mb}m,mode=0755"]
         self.limited = os.geteuid() == 0 and _run([*mount, "catalyst-faults", str(self.path)]) == ""
+        if self.limited:
+            atexit.register(self._unmount)
 
     def used_bytes(self) -> int:
         state = os.statvfs(self.path)
@@ -45,9 +48,13 @@ class Disk:
             assert refused == "", f"the file system cannot be made larger: {refused}"
 
     def destroy(self) -> None:
+        self._unmount()
+        atexit.unregister(self._unmount)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _unmount(self) -> None:
         if self.limited and os.path.ismount(self.path):
             _run(["umount", "-l", str(self.path)])
-        shutil.rmtree(self.path, ignore_errors=True)
 
     def _resize(self, size: str) -> str:
         return _run(["mount", "-o", f"remount,size={size}", str(self.path)])

@@ -1,5 +1,5 @@
-"""Requests of Kafka's protocol that librdkafka's admin client cannot send, or not to a broker of our
-choice: it asks whichever broker it likes, and one that hangs does not answer.
+"""Requests of Kafka's protocol that librdkafka's admin client cannot send, or not to a broker of
+our choice: it asks whichever broker it likes, and one that hangs does not answer.
 
 Layouts: the message definitions of Apache Kafka 4.x in the versions below, all in the flexible
 encoding: lengths as unsigned varints, one more than the count.

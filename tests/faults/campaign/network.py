@@ -32,8 +32,8 @@ class NetworkError(AssertionError):
 
 
 class Network:
-    """Names of proxies are their owners': "kafka-1", "postgres-a". A name that ends in * means every
-    proxy that begins so, in every method that takes a name."""
+    """Names of proxies are their owners': "kafka-1", "postgres-a". A name that ends in * means
+    every proxy that begins so, in every method that takes a name."""
 
     def __init__(self, directory: Path):
         self.directory = directory
@@ -43,7 +43,11 @@ class Network:
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def __enter__(self) -> "Network":
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.destroy()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,6 +67,8 @@ class Network:
 
     def proxy(self, name: str, upstream_port: int) -> int:
         """The loopback port that leads to upstream_port from now on."""
+        if name in self.proxies:
+            self._call("DELETE", f"/proxies/{name}")
         port = free_port()
         self._call(
             "POST",
@@ -136,7 +142,7 @@ class Network:
             self._enable(proxy, False)
 
     def restore(self, name: str = "*") -> None:
-        """Heals whatever was done. Connections that were half open end now: what they lost is lost."""
+        """Heals whatever was done. Connections that were half open end: what they lost is lost."""
         for proxy in self._named(name):
             state = self._call("GET", f"/proxies/{proxy}")
             for toxic in state["toxics"]:

@@ -20,8 +20,8 @@ USER = "postgres"
 START_S = 120
 STOP_S = 30
 
-# Alike on both servers, and copied from one to the other when a standby is made. What differs (port,
-# name, upstream) stands on the command line.
+# Alike on both servers, and copied from one to the other when a standby is made. What differs
+# (port, name, upstream) stands on the command line.
 SETTINGS = """\
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
@@ -129,21 +129,20 @@ class Server:
 
     def connect(self, dbname: str = "postgres", user: str = USER) -> psycopg.Connection[Any]:
         """An administrator's session, on which no fault and no missing standby has an effect."""
-        options = "" if user != USER else (
-            "-c statement_timeout=0 -c default_transaction_read_only=off -c synchronous_commit=local"
-        )
+        unaffected = "statement_timeout=0", "default_transaction_read_only=off"
+        settings = (*unaffected, "synchronous_commit=local") if user == USER else ()
         return psycopg.connect(
             self.conninfo(dbname, user),
             autocommit=True,
             connect_timeout=10,
-            options=options,
+            options=" ".join(f"-c {setting}" for setting in settings),
             application_name="campaign",
         )
 
     def ask(self, query: str, *parameters: Any, dbname: str = "postgres") -> Any:
         """The first column of the first row; None: no row."""
         with self.connect(dbname) as db:
-            row = db.execute(query, parameters).fetchone()  # type: ignore[arg-type]
+            row = db.execute(query, parameters).fetchone()
             return row[0] if row else None
 
     def run(self, program: str, *arguments: str | Path) -> None:
@@ -175,7 +174,11 @@ class PostgresPair:
         self.servers: list[Server] = []
 
     def __enter__(self) -> "PostgresPair":
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.destroy()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -243,7 +246,7 @@ class PostgresPair:
         self.standby.start(self.primary, standby=True)
 
     def pause_standby(self) -> None:
-        """SIGSTOP: COMMITs reach the primary's disk and wait, unanswered, until resume_standby()."""
+        """SIGSTOP: COMMITs are on the primary's disk and wait, unanswered, for resume_standby()."""
         self.standby.process.pause()
 
     def resume_standby(self) -> None:

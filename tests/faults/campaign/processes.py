@@ -1,6 +1,7 @@
 """Server processes of the campaign: started here, watched by pid, ended whatever happens."""
 
 import atexit
+import contextlib
 import os
 import random
 import signal
@@ -20,8 +21,8 @@ _lock = threading.Lock()
 
 
 class Process:
-    """One server. Its signals go to it alone; a terminal's Ctrl-C does not reach it, so that servers
-    end in the order that their owner wants."""
+    """One server. Its signals go to it alone; a terminal's Ctrl-C does not reach it, so that
+    servers end in the order that their owner wants."""
 
     def __init__(self, name: str, log: Path):
         self.name = name
@@ -79,7 +80,8 @@ class Process:
             wait_until("its children end", lambda: not any(map(running, children)), 5)
         except Timeout:
             for pid in filter(running, children):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def stop(self, number: signal.Signals, deadline_s: float) -> bool:
         """Asks it to end, and ends it once it has had its time. False: it had to be killed."""
@@ -112,10 +114,8 @@ class Process:
     def _signal_tree(self, number: signal.Signals) -> None:
         self.send(number)
         for pid in descendants(self.pid):
-            try:
+            with contextlib.suppress(ProcessLookupError):  # it ended in between
                 os.kill(pid, number)
-            except ProcessLookupError:
-                pass  # it ended in between
 
 
 def descendants(root: int) -> list[int]:
