@@ -1,5 +1,7 @@
 /* Known vectors of the derived ids: changing one of them changes what replaying a topic gives. The
  * expected values were computed with Python's uuid and hashlib. */
+#include <pthread.h>
+
 #include "base/uuid.h"
 #include "cmocka_all.h"
 
@@ -154,6 +156,42 @@ static void test_sha256_hex__of_nothing_and_abc(void **state)
     assert_string_equal(text, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
+struct hasher {
+    pthread_t thread;
+    struct uuid digest;
+    struct uuid audit_id;
+};
+
+static void *hash_often(void *context)
+{
+    struct hasher *hasher = context;
+    const struct text parts[] = {TEXT("a"), TEXT("b")};
+
+    for (int i = 0; i < 1000; i++) {
+        hasher->digest = digest_of(parts, 2);
+        hasher->audit_id = audit_id_of(parts[0], parts[1]);
+    }
+    return NULL;
+}
+
+static void test_derived_ids__the_same_in_every_thread(void **state)
+{
+    const struct text parts[] = {TEXT("a"), TEXT("b")};
+    const struct uuid digest = digest_of(parts, 2);
+    const struct uuid audit_id = audit_id_of(parts[0], parts[1]);
+    struct hasher hashers[4];
+    (void)state;
+
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&hashers[i].thread, NULL, hash_often, &hashers[i]), 0);
+
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(hashers[i].thread, NULL), 0);
+        assert_true(uuid_equal(&hashers[i].digest, &digest));
+        assert_true(uuid_equal(&hashers[i].audit_id, &audit_id));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +206,7 @@ int main(void)
         cmocka_unit_test(test_audit_id_of__what_is_no_time_is_hashed),
         cmocka_unit_test(test_audit_id_of__lower_case_ulid_has_the_same_time),
         cmocka_unit_test(test_derived_ids__known_vectors),
+        cmocka_unit_test(test_derived_ids__the_same_in_every_thread),
         cmocka_unit_test(test_sha256_hex__of_nothing_and_abc),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
