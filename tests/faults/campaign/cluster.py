@@ -253,18 +253,20 @@ class Cluster:
     def kill(self, number: int) -> None:
         """SIGKILL."""
         self.brokers[number].process.kill()
-        self.brokers[number].paused = False
+        self._tell_network(number, False)
 
     def stop_broker(self, number: int) -> None:
         """Orderly: it hands over what it leads first. Needs the other two."""
         assert self.brokers[number].process.stop(signal.SIGTERM, STOP_S), (
             f"kafka-{number} did not stop within {STOP_S} s and was killed"
         )
+        self._tell_network(number, False)
 
     def start_broker(self, number: int, wait: bool = True) -> None:
         """With wait: until it is admitted, which takes a majority of controllers."""
         broker = self.brokers[number]
         broker.start()
+        self._tell_network(number, True)
         if wait:
             wait_until(f"kafka-{number} is up", broker.started, START_S)
 
@@ -288,6 +290,8 @@ class Cluster:
         """All at once, as a rack does. The last ones find no majority any more that would take over
         from them, and end by SIGKILL when their time is up, as under any service manager."""
         self._each(lambda broker: broker.process.stop(signal.SIGTERM, 10))
+        for number in self.brokers:
+            self._tell_network(number, False)
         self._start_all()
         self.wait_healthy()
 
@@ -377,6 +381,7 @@ class Cluster:
         )
 
     def set_topic_config(self, topic: str, name: str, value: str | None) -> None:
+        """None: what it is without. Each broker follows in its own time, moments later."""
         operation = AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET
         entry = ConfigEntry(name, value or "", incremental_operation=operation)
         resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
@@ -392,6 +397,10 @@ class Cluster:
         return {name: entry.value for name, entry in described.items()}
 
     # --- within --------------------------------------------------------------------------------
+
+    def _tell_network(self, number: int, up: bool) -> None:
+        if self.network is not None:
+            self.network.upstream(f"kafka-{number}", up)
 
     def _ports_up(self) -> list[int]:
         return [self.brokers[number].direct_port for number in self.up()]
@@ -420,6 +429,7 @@ class Cluster:
         down = [broker for broker in self.brokers.values() if not broker.process.alive()]
         for broker in down:
             broker.start()
+            self._tell_network(broker.number, True)
         for broker in down:
             wait_until(f"kafka-{broker.number} is up", broker.started, START_S)
 

@@ -94,8 +94,8 @@ def failing(
     at_commit: bool = False,
 ) -> Iterator[None]:
     """The server itself raises this SQLSTATE when role catalyst inserts or updates rows of the
-    table, in that share of the statements; at_commit: in that share of the rows, and only at COMMIT.
-    For what cannot be brought about at will: 40001 under READ COMMITTED, 58030, 53200, XX000."""
+    table, in that share of the statements; at_commit: in that share of the rows, and only at
+    COMMIT. For what can't be brought about at will: 40001 under READ COMMITTED, 58030, 53200."""
     where = sql.Identifier(schema, table)
     with pair.primary.connect(DATABASE) as db:
         db.execute("CREATE SCHEMA IF NOT EXISTS campaign_faults")

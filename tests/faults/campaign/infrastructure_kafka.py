@@ -134,21 +134,24 @@ def kafka_restart_all(world: World) -> None:
 def kafka_message_size(world: World) -> None:
     cluster = world.cluster
     producer = Producer({"bootstrap.servers": cluster.servers, "log_level": 0})
-    outcomes: list[KafkaError | None] = []
+    refused = KafkaError.MSG_SIZE_TOO_LARGE
 
-    def produce() -> None:
+    def outcome() -> int | None:
+        outcomes: list[KafkaError | None] = []
         producer.produce(
             TOPIC, value="x" * 5000, partition=0, on_delivery=lambda e, _: outcomes.append(e)
         )
         assert producer.flush(60) == 0
+        if outcomes[0] is None:
+            world.committed.append("x" * 5000)
+            return None
+        return outcomes[0].code()
 
+    assert outcome() is None
     cluster.limit_message_size(TOPIC, 1000)
-    produce()
-    assert outcomes[0] is not None and outcomes[0].code() == KafkaError.MSG_SIZE_TOO_LARGE
+    wait_until("large messages are refused", lambda: outcome() == refused)
     cluster.limit_message_size(TOPIC, None)
-    produce()
-    assert outcomes[1] is None
-    world.committed.append("x" * 5000)
+    wait_until("large messages are taken", lambda: outcome() is None)
     world.check_topic()
 
 

@@ -54,6 +54,7 @@ def postgres_fail_over(world: World) -> None:
         was = world.pair.primary
         world.pair.fail_over()
         assert world.pair.standby is was and not was.process.alive()
+        world.network.restore()
         world.check_rows()
         world.insert()
         assert world.pair.rebuild() == "pg_rewind"

@@ -40,6 +40,7 @@ class Network:
         self.process = Process("toxiproxy", directory / "logs" / "toxiproxy.log")
         self.api_port = 0
         self.proxies: dict[str, int] = {}
+        self._down: set[str] = set()
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def __enter__(self) -> "Network":
@@ -64,6 +65,7 @@ class Network:
     def destroy(self) -> None:
         self.process.kill()
         self.proxies = {}
+        self._down = set()
 
     def proxy(self, name: str, upstream_port: int) -> int:
         """The loopback port that leads to upstream_port from now on."""
@@ -82,6 +84,14 @@ class Network:
         )
         self.proxies[name] = port
         return port
+
+    def upstream(self, name: str, up: bool) -> None:
+        """Told by whoever starts and ends the server. The port of one that is down refuses, as its
+        own would: accepted and closed, a connection makes libpq give up its list of hosts."""
+        self._down.discard(name)
+        if not up:
+            self._down.add(name)
+        self._enable(name, up)
 
     # --- faults --------------------------------------------------------------------------------
 
@@ -147,7 +157,7 @@ class Network:
             state = self._call("GET", f"/proxies/{proxy}")
             for toxic in state["toxics"]:
                 self._call("DELETE", f"/proxies/{proxy}/toxics/{toxic['name']}")
-            self._enable(proxy, True)
+            self._enable(proxy, proxy not in self._down)
 
     def healthy(self, name: str = "*") -> bool:
         states = [self._call("GET", f"/proxies/{proxy}") for proxy in self._named(name)]

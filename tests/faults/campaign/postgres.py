@@ -13,7 +13,15 @@ from psycopg import sql
 
 from .disk import Disk
 from .network import Network
-from .processes import Process, as_user, free_port, server_environment, wait_port_free, wait_until
+from .processes import (
+    Process,
+    answers,
+    as_user,
+    free_port,
+    server_environment,
+    wait_port_free,
+    wait_until,
+)
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 USER = "postgres"
@@ -45,8 +53,9 @@ wal_sender_timeout = '30s'
 class Server:
     """One server: its port and its data, whichever part it plays."""
 
-    def __init__(self, name: str, home: Path, logs: Path, disk_mb: int):
+    def __init__(self, name: str, home: Path, logs: Path, disk_mb: int, network: Network | None):
         self.name = name
+        self.network = network
         self.home = home
         self.port = free_port()
         self.client_port = self.port
@@ -113,7 +122,17 @@ class Server:
             ],
             user=USER,
         )
+        wait_until(f"{self.name} listens", self._listens, START_S)
+        self._tell_network(True)
         wait_until(f"{self.name} answers", self.answers, START_S)
+
+    def stop(self, number: signal.Signals) -> None:
+        self.process.stop(number, STOP_S)
+        self._tell_network(False)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self._tell_network(False)
 
     def answers(self) -> bool:
         assert self.process.alive(), f"{self.name} ended; see {self.process.log_path}"
@@ -122,6 +141,14 @@ class Server:
                 return True
         except psycopg.OperationalError:
             return False
+
+    def _listens(self) -> bool:
+        assert self.process.alive(), f"{self.name} ended; see {self.process.log_path}"
+        return answers(self.port)
+
+    def _tell_network(self, up: bool) -> None:
+        if self.network is not None:
+            self.network.upstream(self.name, up)
 
     def conninfo(self, dbname: str = "postgres", user: str = USER) -> str:
         database = f" dbname={dbname}" if dbname else ""
@@ -202,7 +229,7 @@ class PostgresPair:
         logs.mkdir(parents=True, exist_ok=True)
         self.home = _reachable_home(self.directory / "postgres")
         self.servers = [
-            Server(name, self.home / name, logs, self._disk_mb)
+            Server(name, self.home / name, logs, self._disk_mb, self.network)
             for name in ("postgres-a", "postgres-b")
         ]
         self.primary, self.standby = self.servers
@@ -229,18 +256,18 @@ class PostgresPair:
 
     def stop_immediate(self) -> None:
         """Ends the primary as a crash would: sessions end, recovery runs at the next start."""
-        self.primary.process.stop(signal.SIGQUIT, STOP_S)
+        self.primary.stop(signal.SIGQUIT)
 
     def kill_primary(self) -> None:
         """SIGKILL of the postmaster; its sessions end by themselves."""
-        self.primary.process.kill()
+        self.primary.kill()
 
     def start_primary(self) -> None:
         self.primary.start(self.standby, standby=False)
 
     def stop_standby(self) -> None:
         """From now on every COMMIT waits."""
-        self.standby.process.stop(signal.SIGQUIT, STOP_S)
+        self.standby.stop(signal.SIGQUIT)
 
     def start_standby(self) -> None:
         self.standby.start(self.primary, standby=True)
@@ -288,7 +315,7 @@ class PostgresPair:
         was answered."""
         self.wait_synchronous()
         old, new = self.primary, self.standby
-        old.process.stop(signal.SIGINT if orderly else signal.SIGQUIT, STOP_S)
+        old.stop(signal.SIGINT if orderly else signal.SIGQUIT)
         assert new.ask("SELECT pg_promote(true, 120)"), f"{new.name} was not promoted"
         self.primary, self.standby = new, old
         wait_until(f"{new.name} is primary", lambda: not new.ask("SELECT pg_is_in_recovery()"))
