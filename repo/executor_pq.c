@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "repo/executor_pq_copy.h"
 #include "repo/pg_binary.h"
 
@@ -503,6 +504,8 @@ static enum outcome run(struct executor *port, const struct statement *statement
     }
     if (PQpipelineSync(self->connection) != 1)
         return lost(self, &statements[0], "cannot be sent: connection lost", err);
+    if (is_commit(&statements[count - 1]))
+        CRASH_POINT(commit_sent);
 
     enum outcome outcome = receive_all(self, statements, sent, count, until_us, arena, rows, err);
     if (outcome == OUTCOME_OK)

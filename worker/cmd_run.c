@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "worker/admin_http.h"
 #include "worker/health.h"
 #include "worker/kafka_version.h"
@@ -230,9 +231,12 @@ static enum exit_code run_daemon(struct daemon_state *state)
 static enum exit_code run_run(const struct arguments *arguments)
 {
     struct daemon_state state = {.started_wall_us = clock_wall_us()};
+    struct err err;
 
     if (arguments->operand_count > 0)
         return cli_usage_error(arguments, "takes no operands");
+    if (crash_points_arm(&err) != OUTCOME_OK)
+        return cli_fail(arguments, EXIT_CONFIG, "%s", err.text);
     enum exit_code code = cli_config(arguments, &state.config);
     if (code != EXIT_DONE)
         return code;

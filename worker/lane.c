@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "worker/confirm.h"
 #include "worker/publish.h"
@@ -354,10 +355,12 @@ static bool save_once(struct lane *lane, struct err *err)
     struct published_offset *unsaved = progress_unsaved(&lane->progress, lane->arena, &count);
     if (unsaved == NULL || count == 0)
         return true;
+    CRASH_POINT(before_save);
     if (lane->store->ops->record(lane->store, NULL, 0, unsaved, count, lane->arena, err) !=
         OUTCOME_OK)
         return false;
     progress_saved(&lane->progress, unsaved, count);
+    CRASH_POINT(after_save);
     return true;
 }
 
@@ -417,6 +420,7 @@ static enum outcome take_assigned(struct lane *lane, enum dependency *ret_away, 
     do {
         outcome = progress_assigned(&lane->progress, floors, count, lane->store, lane->arena, err);
     } while (outcome != OUTCOME_OK && try_store_again(lane, source_generation(lane->source), err));
+    CRASH_POINT(after_assigned);
     return outcome;
 }
 
@@ -470,6 +474,7 @@ static enum outcome turn(struct lane *lane, struct err *err)
         return OUTCOME_OK;
     }
 
+    CRASH_POINT(after_poll);
     outcome = process(lane, messages, count, generation, err);
     if (outcome == OUTCOME_REJECT) {
         metric_add(&lane->metrics->batches_dropped, 1);

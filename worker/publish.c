@@ -1,6 +1,7 @@
 #include "worker/publish.h"
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 
 /* A dead letter is cut no further than this. */
@@ -97,12 +98,22 @@ static enum outcome transact(const struct publishing *with, struct err *err)
 {
     enum outcome outcome = persist(with, call_begin, NULL, err);
 
-    for (size_t i = 0; i < with->batch->count && outcome == OUTCOME_OK; i++)
+    CRASH_POINT(after_begin);
+    for (size_t i = 0; i < with->batch->count && outcome == OUTCOME_OK; i++) {
         outcome = produce_entry(with, &with->batch->entries[i], err);
+        if (i == with->batch->count / 2)
+            CRASH_POINT(half_produced);
+    }
+    CRASH_POINT(after_produced);
     if (outcome == OUTCOME_OK)
         outcome = persist(with, call_send_offsets, NULL, err);
-    if (outcome == OUTCOME_OK)
+    if (outcome == OUTCOME_OK) {
+        CRASH_POINT(after_send_offsets);
+        CRASH_POINT(during_kafka_commit);
         outcome = persist(with, call_commit, NULL, err);
+    }
+    if (outcome == OUTCOME_OK)
+        CRASH_POINT(after_kafka_commit);
     return outcome;
 }
 
@@ -150,7 +161,9 @@ static enum outcome roll_back(const struct publishing *with, struct err *err)
     metric_add(&with->metrics->transactions_aborted, 1);
     log_line(LOG_WARN, "kafka transaction aborted", LOG_INT("lane", with->wait->lane),
              LOG_STR("code", err->code), LOG_STR("error", err->text));
+    CRASH_POINT(before_abort);
     outcome = persist(with, call_abort, NULL, &abort_err);
+    CRASH_POINT(after_abort);
     /* the cause may be a rebalance that only polling gets us through */
     source_keep_alive(with->source, REJOIN_MS);
     if (outcome != OUTCOME_FATAL)

@@ -1,6 +1,7 @@
 #include "worker/settle.h"
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/map.h"
 #include "events/audit_message.h"
 
@@ -302,18 +303,24 @@ static enum outcome settle_once(struct range *range, bool *ret_buried, struct er
 
     if (events == NULL)
         return err_no_memory(err, "settle");
+    CRASH_POINT(before_begin);
     enum outcome outcome = find_commands(range, &conflicts, err);
     if (outcome == OUTCOME_OK && conflicts > 0)
         outcome = find_conflicts(range, conflicts, err);
+    CRASH_POINT(after_find);
     observe(range, STEP_FIND, &since_us);
     if (outcome == OUTCOME_OK)
         outcome = apply_new(range, err);
+    CRASH_POINT(after_apply);
     observe(range, STEP_APPLY, &since_us);
     if (outcome == OUTCOME_OK)
         outcome = make_events(range, events, &event_count, ret_buried, err);
     if (outcome != OUTCOME_OK || *ret_buried)
         return outcome;
+    CRASH_POINT(before_record);
     outcome = record_events(range, events, event_count, err);
+    if (outcome == OUTCOME_OK)
+        CRASH_POINT(after_commit);
     observe(range, STEP_RECORD, &since_us);
     return outcome;
 }

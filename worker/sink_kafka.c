@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/crash_point.h"
 #include "worker/kafka_client.h"
 #include "worker/kafka_record.h"
 #include "worker/kafka_topics.h"
@@ -149,6 +150,7 @@ static enum outcome reopen(struct sink *port, struct err *err)
             return outcome;
     }
 
+    CRASH_POINT(before_reopen);
     rd_kafka_error_t *error = rd_kafka_init_transactions(self->producer, OPEN_TIMEOUT_MS);
     if (error != NULL) {
         enum outcome outcome = kafka_transaction_fail(error, "open the producer", err);
@@ -156,6 +158,7 @@ static enum outcome reopen(struct sink *port, struct err *err)
             close_producer(self);
         return outcome;
     }
+    CRASH_POINT(after_reopen);
     self->initialised = true;
     self->failed = 0;
     make_topic_handles(self);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "worker/kafka_assignment.h"
 #include "worker/kafka_client.h"
 #include "worker/kafka_membership.h"
@@ -107,6 +108,7 @@ static rd_kafka_error_t *error_of(rd_kafka_resp_err_t code)
 
 static void assign(struct source_kafka *self, rd_kafka_topic_partition_list_t *partitions)
 {
+    CRASH_POINT(in_assign);
     resolve_offsets(self, partitions);
     drop_metadata(self);
     if (!self->cooperative)
@@ -125,6 +127,7 @@ static void assign(struct source_kafka *self, rd_kafka_topic_partition_list_t *p
 
 static void revoke(struct source_kafka *self, rd_kafka_topic_partition_list_t *partitions)
 {
+    CRASH_POINT(in_revoke);
     self->generation++;
     /* A partition that goes while it is paused would still be paused, and never be fetched, when it
      * comes back (seen in 2.0.2). */

@@ -1,0 +1,115 @@
+#include "base/crash_point.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+enum { ARMED_MAX = 4, NAME_MAX_LENGTH = 31, DURING_US_MAX = 3000 };
+
+struct armed {
+    enum crash_point point;
+    unsigned long nth;
+    int signal;
+    atomic_ulong passed;
+};
+
+bool crash_points_armed;
+
+static struct armed armed[ARMED_MAX];
+static size_t armed_count;
+
+static const char *const names[CRASH_POINT_COUNT] = {
+#define X(name) [CRASH_##name] = #name,
+    CRASH_POINTS(X)
+#undef X
+};
+
+static void act(const struct armed *self)
+{
+    char line[96];
+    int length = snprintf(line, sizeof(line), "crash point %s: %s\n", names[self->point],
+                          self->signal == SIGKILL ? "kill" : "stop");
+    ssize_t written = write(STDERR_FILENO, line, (size_t)length);
+
+    (void)written;
+    kill(getpid(), self->signal);
+}
+
+static void *act_soon(void *self)
+{
+    clock_sleep_us(clock_monotonic_us() % DURING_US_MAX);
+    act(self);
+    return NULL;
+}
+
+void crash_point_reached(enum crash_point point)
+{
+    for (size_t i = 0; i < armed_count; i++) {
+        if (armed[i].point != point || atomic_fetch_add(&armed[i].passed, 1) + 1 != armed[i].nth)
+            continue;
+        pthread_t thread;
+        /* What happens inside librdkafka can only be met from outside. */
+        if (point == CRASH_during_kafka_commit &&
+            pthread_create(&thread, NULL, act_soon, &armed[i]) == 0)
+            pthread_detach(thread);
+        else
+            act(&armed[i]);
+    }
+}
+
+static bool find_point(const char *name, enum crash_point *ret_point)
+{
+    for (int i = 0; i < CRASH_POINT_COUNT; i++) {
+        if (strcmp(names[i], name) == 0) {
+            *ret_point = (enum crash_point)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One NAME[:NTH[:ACTION]], of `length` bytes. */
+static bool parse(const char *spec, size_t length, struct armed *ret_armed)
+{
+    char text[NAME_MAX_LENGTH + 32];
+    char action[8] = "kill";
+    char name[NAME_MAX_LENGTH + 1];
+    unsigned long nth = 1;
+    int end = 0;
+
+    if (length >= sizeof(text))
+        return false;
+    memcpy(text, spec, length);
+    text[length] = '\0';
+    int fields = sscanf(text, "%31[a-z_]%n:%lu%n:%7[a-z]%n", name, &end, &nth, &end, action, &end);
+    if (fields < 1 || (size_t)end != length || nth == 0)
+        return false;
+    ret_armed->nth = nth;
+    ret_armed->signal = strcmp(action, "stop") == 0 ? SIGSTOP : SIGKILL;
+    return (ret_armed->signal == SIGSTOP || strcmp(action, "kill") == 0) &&
+           find_point(name, &ret_armed->point);
+}
+
+enum outcome crash_points_arm(struct err *err)
+{
+    const char *spec = getenv("WORKER_CRASH_POINT");
+
+    armed_count = 0;
+    while (spec != NULL && *spec != '\0') {
+        size_t length = strcspn(spec, ",");
+        if (armed_count == ARMED_MAX || !parse(spec, length, &armed[armed_count]))
+            return err_set(err, OUTCOME_REJECT, "",
+                           "WORKER_CRASH_POINT: must be NAME[:NTH[:kill|stop]],... with names of "
+                           "base/crash_point.h");
+        atomic_store(&armed[armed_count++].passed, 0);
+        spec += length + (spec[length] == ',');
+    }
+    crash_points_armed = armed_count > 0;
+    return OUTCOME_OK;
+}
