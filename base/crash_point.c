@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 
-enum { ARMED_MAX = 4, NAME_MAX_LENGTH = 31, DURING_US_MAX = 3000 };
+enum { ARMED_MAX = 4, SPECS_LENGTH_MAX = 256, DURING_US_MAX = 3000 };
 
 struct armed {
     enum crash_point point;
@@ -74,41 +74,40 @@ static bool find_point(const char *name, enum crash_point *ret_point)
     return false;
 }
 
-/* One NAME[:NTH[:ACTION]], of `length` bytes. */
-static bool parse(const char *spec, size_t length, struct armed *ret_armed)
+/* One NAME[:NTH[:ACTION]]; `spec` is taken apart. */
+static bool parse(char *spec, struct armed *ret_armed)
 {
-    char text[NAME_MAX_LENGTH + 32];
-    char action[8] = "kill";
-    char name[NAME_MAX_LENGTH + 1];
-    unsigned long nth = 1;
-    int end = 0;
+    char *rest = NULL;
+    const char *name = strtok_r(spec, ":", &rest);
+    const char *nth = strtok_r(NULL, ":", &rest);
+    const char *action = strtok_r(NULL, ":", &rest);
+    char *end = NULL;
 
-    if (length >= sizeof(text))
+    ret_armed->nth = nth != NULL ? strtoul(nth, &end, 10) : 1;
+    if (name == NULL || ret_armed->nth == 0 || (end != NULL && *end != '\0') ||
+        (rest != NULL && *rest != '\0'))
         return false;
-    memcpy(text, spec, length);
-    text[length] = '\0';
-    int fields = sscanf(text, "%31[a-z_]%n:%lu%n:%7[a-z]%n", name, &end, &nth, &end, action, &end);
-    if (fields < 1 || (size_t)end != length || nth == 0)
-        return false;
-    ret_armed->nth = nth;
-    ret_armed->signal = strcmp(action, "stop") == 0 ? SIGSTOP : SIGKILL;
-    return (ret_armed->signal == SIGSTOP || strcmp(action, "kill") == 0) &&
+    ret_armed->signal = action != NULL && strcmp(action, "stop") == 0 ? SIGSTOP : SIGKILL;
+    return (action == NULL || ret_armed->signal == SIGSTOP || strcmp(action, "kill") == 0) &&
            find_point(name, &ret_armed->point);
 }
 
 enum outcome crash_points_arm(struct err *err)
 {
-    const char *spec = getenv("WORKER_CRASH_POINT");
+    const char *value = getenv("WORKER_CRASH_POINT");
+    char specs[SPECS_LENGTH_MAX] = "";
+    char *rest = NULL;
 
     armed_count = 0;
-    while (spec != NULL && *spec != '\0') {
-        size_t length = strcspn(spec, ",");
-        if (armed_count == ARMED_MAX || !parse(spec, length, &armed[armed_count]))
+    if (value != NULL)
+        snprintf(specs, sizeof(specs), "%s", value);
+    for (char *spec = strtok_r(specs, ",", &rest); spec != NULL;
+         spec = strtok_r(NULL, ",", &rest)) {
+        if (armed_count == ARMED_MAX || !parse(spec, &armed[armed_count]))
             return err_set(err, OUTCOME_REJECT, "",
                            "WORKER_CRASH_POINT: must be NAME[:NTH[:kill|stop]],... with names of "
                            "base/crash_point.h");
         atomic_store(&armed[armed_count++].passed, 0);
-        spec += length + (spec[length] == ',');
     }
     crash_points_armed = armed_count > 0;
     return OUTCOME_OK;
