@@ -118,9 +118,13 @@ static void write_one(struct oracle *oracle, int partition, int nth)
     snprintf(id, sizeof(id), "%d-%d", partition, nth);
     if (what < 8) {
         write_poison(partition);
+    } else if (what < 12) {
+        snprintf(entity, sizeof(entity), "u%d-0", partition);
+        write_message(oracle, partition, 0, id, entity, SIM_REFUSED);
+        sim.topic[partition][there].refused = true;
     } else if (what < 20 && earlier != NULL && earlier->source_id[0] != '\0') {
         write_copy(partition, earlier);
-    } else if (what < 30 && earlier != NULL && earlier->source_id[0] != '\0') {
+    } else if (what < 30 && earlier != NULL && !earlier->refused && earlier->source_id[0] != '\0') {
         snprintf(entity, sizeof(entity), "u%d-0", partition);
         write_message(oracle, partition, 0, earlier->source_id, entity, 100 + nth % 2);
     } else {
@@ -203,6 +207,10 @@ static void expect_message(struct oracle *oracle, struct model *model,
     bool is_new = false;
 
     if (command_decode(&message->message, oracle->arena, &command, &err) != OUTCOME_OK) {
+        oracle->poisons++;
+        return;
+    }
+    if (sim_refuses(&command) && map_get(&model->contents, 0, command.envelope.id) == NULL) {
         oracle->poisons++;
         return;
     }

@@ -19,6 +19,7 @@ enum {
     SIM_RECORDS_MAX = 4096,
     SIM_STORED_MAX = 256,
     SIM_STACK_BYTES = 256 * 1024,
+    SIM_REFUSED = 99, /* variant of a user whose e-mail the store refuses */
 };
 
 enum sim_mistake { /* seeded errors: the oracle must find each */
@@ -35,6 +36,7 @@ enum sim_mistake { /* seeded errors: the oracle must find each */
 struct sim_message {
     struct message message;
     char source_id[16]; /* (source, id), for the oracle; "" for a poison */
+    bool refused;       /* by the store */
 };
 
 struct sim_record { /* on the audit or dead-letter topic */
@@ -93,6 +95,7 @@ struct sim_lane {
 struct sim {
     uint64_t random;
     bool faults;
+    bool anew; /* the topics were made anew: published offsets of an earlier life are stored */
     enum sim_mistake mistake;
     int64_t now_us;
     ucontext_t scheduler;
@@ -117,6 +120,7 @@ struct sim {
     int64_t pending[SIM_LANES][SIM_PARTITIONS]; /* offsets sent in the open transaction; -1 */
     struct sim_record records[SIM_RECORDS_MAX];
     size_t record_count;
+    bool flooded; /* more records than a schedule may need */
 
     struct sim_stored stored[SIM_STORED_MAX];
     size_t stored_count;
@@ -145,6 +149,9 @@ void sim_transaction_end(int index, bool commit);
 void sim_yield(void);
 uint64_t sim_random(uint64_t below);
 bool sim_chance(unsigned percent); /* false while faults are off */
+
+/* The store refuses a value of it, as PostgreSQL does with class 22. */
+bool sim_refuses(const struct command *command);
 
 /* Frees and empties the store's tables. */
 void sim_rows_reset(void);

@@ -262,7 +262,10 @@ static enum outcome produce(struct sink *port, const struct outgoing *outgoing, 
         return fenced(err);
     if (sim_chance(2))
         return err_set(err, OUTCOME_RETRY, "_QUEUE_FULL", "simulated");
-    assert(sim.record_count < SIM_RECORDS_MAX);
+    if (sim.record_count == SIM_RECORDS_MAX) {
+        sim.flooded = true;
+        return err_set(err, OUTCOME_RETRY, "_QUEUE_FULL", "simulated");
+    }
     struct sim_record *record = &sim.records[sim.record_count++];
     *record = (struct sim_record){.value = copy(outgoing->value.data, outgoing->value.length),
                                   .value_length = outgoing->value.length,

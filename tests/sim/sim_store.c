@@ -189,6 +189,12 @@ static bool apply_one(struct sim_lane *lane, const struct command *command, stru
     return true;
 }
 
+bool sim_refuses(const struct command *command)
+{
+    return command->type->kind == USER_UPSERT &&
+           text_is(((const struct user *)command->record)->email, "v99@example.com");
+}
+
 static enum outcome apply(struct store *port, const struct command *const *commands, size_t count,
                           struct arena *arena, struct command_result *ret_results, struct err *err)
 {
@@ -199,6 +205,10 @@ static enum outcome apply(struct store *port, const struct command *const *comma
     if (lane->broken || sim_chance(2))
         return broken(lane, "57P01", err);
     for (size_t i = 0; i < count; i++) {
+        if (sim_refuses(commands[i])) {
+            broken(lane, "22021", err);
+            return OUTCOME_REJECT;
+        }
         if (!apply_one(lane, commands[i], arena, &ret_results[i]))
             return broken(lane, "40P01", err);
     }

@@ -1,0 +1,6 @@
+# Another content under a known id counts as a duplicate.
+set(file worker/settle.c)
+set(old [==[
+if (!uuid_equal(content, &entry->command.digest))]==])
+set(new [==[
+if (content == NULL)]==])

@@ -1,0 +1,6 @@
+# A duplicate within one batch is not recognised.
+set(file worker/settle.c)
+set(old [==[
+candidate->first == index ? ENTRY_NEW : ENTRY_DUPLICATE]==])
+set(new [==[
+candidate->first <= index ? ENTRY_NEW : ENTRY_DUPLICATE]==])

@@ -1,0 +1,7 @@
+# Waiting does not notice that the partitions went.
+set(file worker/wait.c)
+set(old [==[
+ && source_generation(wait->source) == generation;]==])
+set(new [==[
+;
+    (void)generation;]==])

@@ -1,0 +1,8 @@
+# The redelivery check is skipped.
+set(file worker/settle.c)
+set(old [==[
+    if (!own) {
+        entry->state = ENTRY_DUPLICATE;]==])
+set(new [==[
+    if (!own || own) {
+        entry->state = ENTRY_DUPLICATE;]==])

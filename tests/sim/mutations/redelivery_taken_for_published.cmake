@@ -1,0 +1,6 @@
+# A redelivered command counts as published: its event is lost when the Kafka commit failed.
+set(file worker/settle.c)
+set(old [==[
+progress_is_published(range->with->progress, entry)]==])
+set(new [==[
+own]==])

@@ -1,0 +1,6 @@
+# The group's committed offset is not a floor.
+set(file worker/progress.c)
+set(old [==[
+        item->published = floor->offset;]==])
+set(new [==[
+        item->published = stored;]==])
