@@ -176,6 +176,19 @@ void *arena_extend(struct arena *arena, void *allocation, size_t size, size_t lo
     return allocation;
 }
 
+bool arena_trim(struct arena *arena, void *allocation, size_t size, size_t shorter)
+{
+    struct block *block = arena->blocks;
+    size_t less = round_up(size) - round_up(shorter);
+
+    if (shorter > size || block == NULL ||
+        (unsigned char *)allocation + round_up(size) != block->bytes + block->used)
+        return false;
+    block->used -= less;
+    arena->used -= less;
+    return true;
+}
+
 void *arena_calloc(struct arena *arena, size_t count, size_t size)
 {
     if (size != 0 && count > SIZE_MAX / size)

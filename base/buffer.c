@@ -14,7 +14,9 @@ uint8_t *buffer_reserve(struct buffer *buffer, size_t length)
     if (buffer->capacity - buffer->length >= length && buffer->bytes != NULL)
         return buffer->bytes + buffer->length;
 
-    size_t capacity = buffer->capacity > 0 ? buffer->capacity : FIRST_CAPACITY;
+    size_t capacity = buffer->capacity;
+    if (capacity == 0)
+        capacity = length > FIRST_CAPACITY ? length : FIRST_CAPACITY;
     while (capacity - buffer->length < length) {
         if (capacity > SIZE_MAX / 2) {
             buffer->full = true;
@@ -37,6 +39,13 @@ uint8_t *buffer_reserve(struct buffer *buffer, size_t length)
     buffer->bytes = bytes;
     buffer->capacity = capacity;
     return bytes + buffer->length;
+}
+
+void buffer_trim(struct buffer *buffer)
+{
+    if (buffer->bytes != NULL &&
+        arena_trim(buffer->arena, buffer->bytes, buffer->capacity, buffer->length))
+        buffer->capacity = buffer->length;
 }
 
 void buffer_append(struct buffer *buffer, const void *bytes, size_t length)

@@ -98,6 +98,7 @@ static enum outcome encode_value(const struct encoding *encoding, struct slice *
     write_packed(&value, "error", packed[ERROR]);
     if (value.full)
         return err_no_memory(encoding->err, "batch arena");
+    buffer_trim(&value);
     *ret_value = buffer_slice(&value);
     return OUTCOME_OK;
 }

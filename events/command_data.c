@@ -153,6 +153,7 @@ static enum outcome decode_document(const struct decoding *decoding, struct plac
         return refuse(decoding, place, "%s", rule);
     if (json.full)
         return no_room(decoding);
+    buffer_trim(&json);
     *ret_document = (struct document){.json = buffer_text(&json), .packed = value};
     return OUTCOME_OK;
 }

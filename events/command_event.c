@@ -20,18 +20,20 @@ static enum outcome no_room(const struct telling *telling)
 }
 
 /* `packed` is canonical. */
-static enum outcome set_document(const struct telling *telling, const struct buffer *packed,
+static enum outcome set_document(const struct telling *telling, struct buffer *packed,
                                  struct document *ret_document)
 {
     struct buffer json;
 
     if (packed->full)
         return no_room(telling);
+    buffer_trim(packed);
     buffer_init(&json, telling->arena);
     const char *rule = json_text_append(&json, buffer_slice(packed), JSON_TEXT_STORED);
     assert(rule == NULL);
     if (json.full)
         return no_room(telling);
+    buffer_trim(&json);
     *ret_document = (struct document){buffer_text(&json), buffer_slice(packed)};
     return OUTCOME_OK;
 }
@@ -69,6 +71,7 @@ static enum outcome copy_document(const struct telling *telling, const struct do
     msgpack_write_canonical(&packed, given->packed);
     if (packed.full)
         return no_room(telling);
+    buffer_trim(&packed);
     *ret_document = (struct document){given->json, buffer_slice(&packed)};
     return OUTCOME_OK;
 }

@@ -246,6 +246,7 @@ enum outcome audit_record_copy(struct executor *db, const struct audit_event *co
 {
     struct copy copy = {.name = "audit.record_copy",
                         .sql = "COPY auth_audit_events (" COLUMNS ") FROM STDIN (FORMAT binary)"};
+    struct arena_mark mark = arena_mark(arena);
     const struct audit_event **sorted = sort_events(events, count, arena);
     struct pg_copy rows;
 
@@ -259,7 +260,9 @@ enum outcome audit_record_copy(struct executor *db, const struct audit_event *co
     }
     if (!pg_copy_done(&rows, &copy.rows))
         return no_memory(err);
-    return executor_copy(db, &copy, err);
+    enum outcome outcome = executor_copy(db, &copy, err);
+    arena_rewind(arena, mark); /* a batch of rows is the largest thing in its arena */
+    return outcome;
 }
 
 enum outcome audit_append(struct executor *db, const struct audit_event *event, struct arena *arena,

@@ -100,7 +100,21 @@ static enum outcome issue_settle(struct write *write, struct executor *db, struc
     return outcome == OUTCOME_OK ? collisions_read(state, &rows, err) : outcome;
 }
 
-/* First-seen order. A map, since a command may bring as many scopes as its size allows. */
+static bool distinct(struct text_list list)
+{
+    for (size_t i = 1; i < list.count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (text_equal(list.items[i], list.items[j]))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Few are compared with each other; a command may bring as many as its size allows. */
+enum { SCOPES_COMPARED = 16 };
+
+/* First-seen order. */
 static bool deduplicate(struct text_list list, struct arena *arena, struct text_list *ret_list)
 {
     struct text *items = ARENA_ARRAY(arena, struct text, list.count);
@@ -127,7 +141,8 @@ static const struct key *new_key(const struct key *given, struct arena *arena)
     if (key == NULL)
         return NULL;
     *key = *given;
-    if (given->scopes.count > 1 && !deduplicate(given->scopes, arena, &key->scopes))
+    bool few = given->scopes.count <= SCOPES_COMPARED;
+    if (!(few && distinct(given->scopes)) && !deduplicate(given->scopes, arena, &key->scopes))
         return NULL;
     key->status = TEXT("active");
     key->usage_count = 0;
@@ -238,9 +253,11 @@ enum outcome keys_issue_copy(struct executor *db, const struct key *const *keys,
     struct copy copy = {.name = "keys.issue_copy"};
     struct rows rows;
 
+    struct arena_mark mark = arena_mark(arena);
     if (issue_copy(keys, count, arena, &copy) != OUTCOME_OK)
         return err_no_memory(err, copy.name);
     enum outcome outcome = executor_copy(db, &copy, err);
+    arena_rewind(arena, mark); /* a batch of rows is the largest thing in its arena */
     if (outcome == OUTCOME_RETRY)
         return outcome;
     *ret_issued = outcome == OUTCOME_OK;

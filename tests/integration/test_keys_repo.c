@@ -57,6 +57,22 @@ static void test_keys_issue__stores_a_new_key(void **state)
     assert_record_equal(&key_spec, get(t, "k"), &key);
 }
 
+static void test_keys_issue__many_scopes_are_deduplicated_too(void **state)
+{
+    struct pg_fixture *t = *state;
+    struct key key = fixture_key("k");
+    struct text scopes[40];
+    struct text distinct[20];
+    for (size_t i = 0; i < 20; i++)
+        scopes[i] = scopes[20 + i] = distinct[i] = text_of(numbered(t, "s", i));
+    key.scopes = (struct text_list){scopes, 40};
+
+    issue(t, (const struct key *const[]){&key}, 1);
+
+    key.scopes = (struct text_list){distinct, 20};
+    assert_record_equal(&key_spec, get(t, "k"), &key);
+}
+
 static void test_keys_issue__says_what_collided(void **state)
 {
     struct pg_fixture *t = *state;
@@ -629,6 +645,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PG_TEST(test_keys_issue__stores_a_new_key),
+        PG_TEST(test_keys_issue__many_scopes_are_deduplicated_too),
         PG_TEST(test_keys_issue__says_what_collided),
         PG_TEST(test_keys_issue__many_rows_twice),
         PG_TEST(test_keys_issue__rivals_in_other_orders_do_not_deadlock),

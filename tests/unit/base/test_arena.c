@@ -200,6 +200,48 @@ static void test_arena_printf(void **state)
     arena_free(arena);
 }
 
+static void test_arena_trim__the_latest_gives_back(void **state)
+{
+    CLEANUP(arena_freep) struct arena *arena = arena_new(100000);
+    (void)state;
+    char *first = arena_alloc(arena, 100);
+    char *latest = arena_alloc(arena, 1000);
+    size_t used = arena_used(arena);
+    assert_non_null(first);
+    assert_non_null(latest);
+
+    assert_false(arena_trim(arena, first, 100, 10));
+    assert_false(arena_trim(arena, latest, 1000, 2000));
+    assert_int_equal(arena_used(arena), used);
+    assert_true(arena_trim(arena, latest, 1000, 16));
+
+    assert_int_equal(arena_used(arena), used - (1008 - 16));
+    assert_ptr_equal(arena_alloc(arena, 1), latest + 16);
+}
+
+static void test_buffer_trim__gives_back_what_is_not_used(void **state)
+{
+    CLEANUP(arena_freep) struct arena *arena = arena_new(100000);
+    struct buffer buffer;
+    (void)state;
+
+    buffer_init(&buffer, arena);
+    buffer_trim(&buffer);
+    assert_int_equal(arena_used(arena), 0);
+    buffer_reserve(&buffer, 1000);
+    buffer_append_literal(&buffer, "a value");
+    buffer_trim(&buffer);
+
+    assert_int_equal(arena_used(arena), 16);
+    assert_true(text_is(buffer_text(&buffer), "a value"));
+    buffer_append_literal(&buffer, " and more");
+    assert_non_null(arena_alloc(arena, 1));
+    buffer_trim(&buffer);
+    buffer_append_literal(&buffer, ", longer than what it had before it was trimmed");
+    assert_true(text_is(buffer_text(&buffer),
+                        "a value and more, longer than what it had before it was trimmed"));
+}
+
 static void test_buffer__grows_and_keeps_what_it_has(void **state)
 {
     struct arena *arena = arena_new(1000000);
@@ -346,6 +388,8 @@ int main(void)
         cmocka_unit_test(test_arena_copy__ends_with_a_nul_and_texts_stay_absent),
         cmocka_unit_test(test_arena_copy_text__full),
         cmocka_unit_test(test_arena_printf),
+        cmocka_unit_test(test_arena_trim__the_latest_gives_back),
+        cmocka_unit_test(test_buffer_trim__gives_back_what_is_not_used),
         cmocka_unit_test(test_buffer__grows_and_keeps_what_it_has),
         cmocka_unit_test(test_buffer__full_is_remembered),
         cmocka_unit_test(test_buffer__empty_has_bytes),
