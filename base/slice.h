@@ -46,8 +46,10 @@ static inline bool text_equal(struct text a, struct text b)
 
 static inline bool text_is(struct text text, const char *literal)
 {
-    return text.data != NULL && text.length == strlen(literal) &&
-           memcmp(text.data, literal, text.length) == 0;
+    /* Most texts that differ do so in their first byte. */
+    if (text.data == NULL || (text.length > 0 && text.data[0] != literal[0]))
+        return false;
+    return text.length == strlen(literal) && memcmp(text.data, literal, text.length) == 0;
 }
 
 static inline bool text_starts_with(struct text text, const char *prefix)

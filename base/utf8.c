@@ -66,11 +66,27 @@ bool utf8_has_nul(struct text text)
     return text.length > 0 && memchr(text.data, '\0', text.length) != NULL;
 }
 
+/* Whether eight bytes are all ASCII without controls. Each byte's highest bit tells of it: set in
+ * `word` for what is not ASCII, in the first difference for what is below 0x20, in the second for
+ * 0x7F; a borrow from the byte below can only come where that one tells already. */
+static bool is_printable_word(const uint8_t *at)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t word;
+
+    memcpy(&word, at, sizeof(word));
+    return ((word | (word - 0x20 * ones) | ((word ^ 0x7F * ones) - ones)) & 0x80 * ones) == 0;
+}
+
 bool utf8_has_control(struct text text)
 {
     const uint8_t *bytes = (const uint8_t *)text.data;
 
     for (size_t i = 0; i < text.length; i++) {
+        while (text.length - i >= 8 && is_printable_word(bytes + i))
+            i += 8;
+        if (i == text.length)
+            break;
         if (bytes[i] < 0x20 || bytes[i] == 0x7F)
             return true;
         if (bytes[i] == 0xC2 && i + 1 < text.length && bytes[i + 1] < 0xA0)

@@ -19,6 +19,9 @@ static void test_text__presence_and_equality(void **state)
     assert_true(text_is(TEXT("ab"), "ab"));
     assert_false(text_is(TEXT("abc"), "ab"));
     assert_false(text_is(TEXT_ABSENT, ""));
+    assert_false(text_is(TEXT("b"), "a"));
+    assert_false(text_is(TEXT("a"), ""));
+    assert_false(text_is(TEXT(""), "a"));
     assert_true(text_is(TEXT(""), ""));
     assert_true(text_starts_with(TEXT("ce_id"), "ce_"));
     assert_false(text_starts_with(TEXT("ce"), "ce_"));
@@ -112,7 +115,33 @@ static void test_utf8_has_control__c0_del_c1_and_nothing_else(void **state)
         assert_int_equal(utf8_has_control((struct text){bytes, length}), expected);
     }
     assert_false(utf8_has_control(TEXT("a b")));
+    assert_false(utf8_has_control(TEXT_ABSENT));
     assert_true(utf8_has_control(TEXT("a\nb")));
+}
+
+static void test_utf8_has_control__every_byte_in_every_place(void **state)
+{
+    char text[20];
+    (void)state;
+
+    for (size_t length = 1; length <= sizeof(text); length++) {
+        for (size_t at = 0; at < length; at++) {
+            for (int byte = 0; byte < 0x80; byte++) {
+                memset(text, at % 2 == 0 ? ' ' : '~', length);
+                text[at] = (char)byte;
+                assert_int_equal(utf8_has_control((struct text){text, length}),
+                                 byte < 0x20 || byte == 0x7F);
+            }
+        }
+    }
+    /* C1 controls and their neighbours, across the words that are looked at at once */
+    for (size_t at = 0; at + 2 <= sizeof(text); at++) {
+        memset(text, 'x', sizeof(text));
+        memcpy(text + at, "\xC2\x9F", 2);
+        assert_true(utf8_has_control((struct text){text, sizeof(text)}));
+        memcpy(text + at, "\xC2\xA0", 2);
+        assert_false(utf8_has_control((struct text){text, sizeof(text)}));
+    }
 }
 
 static void test_utf8_blank__unicode_white_space(void **state)
@@ -290,6 +319,7 @@ int main(void)
         cmocka_unit_test(test_utf8_valid__places_in_a_longer_text),
         cmocka_unit_test(test_utf8_has_nul),
         cmocka_unit_test(test_utf8_has_control__c0_del_c1_and_nothing_else),
+        cmocka_unit_test(test_utf8_has_control__every_byte_in_every_place),
         cmocka_unit_test(test_utf8_blank__unicode_white_space),
         cmocka_unit_test(test_json_append_string__escapes),
         cmocka_unit_test(test_json_append_double__shortest_and_always_a_float),
