@@ -21,7 +21,8 @@ struct kafka_reader {
  */
 
 /* read_committed: the end is where the oldest open transaction begins. */
-static enum outcome ask_ends(struct kafka_reader *reader, bool beginning, struct err *err)
+static enum outcome ask_ends(struct kafka_reader *reader, const struct kafka_reader_start *start,
+                             struct err *err)
 {
     for (int i = 0; i < reader->partitions->cnt; i++) {
         rd_kafka_topic_partition_t *partition = &reader->partitions->elems[i];
@@ -31,8 +32,8 @@ static enum outcome ask_ends(struct kafka_reader *reader, bool beginning, struct
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
             return kafka_fail(code, err, "end of topic %s partition %" PRId32, partition->topic,
                               partition->partition);
-        partition->offset = beginning ? low : high;
-        reader->ends[i] = high;
+        partition->offset = start->beginning ? low : high;
+        reader->ends[i] = start->ends != NULL ? start->ends[i] : high;
     }
     return OUTCOME_OK;
 }
@@ -62,7 +63,7 @@ static enum outcome ask_times(struct kafka_reader *reader, int64_t from_us, stru
 static enum outcome choose_offsets(struct kafka_reader *reader,
                                    const struct kafka_reader_start *start, struct err *err)
 {
-    enum outcome outcome = ask_ends(reader, start->beginning, err);
+    enum outcome outcome = ask_ends(reader, start, err);
     if (outcome == OUTCOME_OK && start->from_us != TIMESTAMP_ABSENT)
         outcome = ask_times(reader, start->from_us, err);
     if (outcome != OUTCOME_OK)
@@ -187,7 +188,10 @@ static enum outcome take_error(struct kafka_reader *reader, const rd_kafka_messa
                                struct err *err)
 {
     if (received->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        note_end(reader, index_of(reader, received));
+        int index = index_of(reader, received);
+        /* An open transaction may hide what is before the end that was asked for. */
+        if (received->offset >= reader->ends[index])
+            note_end(reader, index);
         return OUTCOME_OK;
     }
     enum outcome outcome = received->rkt != NULL ? kafka_fail(received->err, err, "read topic %s",

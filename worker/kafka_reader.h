@@ -19,6 +19,9 @@ struct kafka_reader_start {
     bool beginning; /* else the end */
     int64_t
         from_us; /* records with this timestamp or a later one; TIMESTAMP_ABSENT: not asked for */
+    /* One for each partition, topic by topic: what to read up to instead of what is committed at
+     * the start. NULL: not asked for. */
+    const int64_t *ends;
 };
 
 /* Connects and finds the place to start.

@@ -83,6 +83,12 @@ static void *bytes_of(struct slice slice)
 rd_kafka_resp_err_t kafka_produce(rd_kafka_t *producer, rd_kafka_topic_t *topic,
                                   const struct outgoing *record, void *mark)
 {
+    return kafka_produce_to(producer, topic, RD_KAFKA_PARTITION_UA, record, mark);
+}
+
+rd_kafka_resp_err_t kafka_produce_to(rd_kafka_t *producer, rd_kafka_topic_t *topic,
+                                     int32_t partition, const struct outgoing *record, void *mark)
+{
     rd_kafka_headers_t *headers = headers_from(record);
     if (headers == NULL)
         return RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
@@ -91,7 +97,7 @@ rd_kafka_resp_err_t kafka_produce(rd_kafka_t *producer, rd_kafka_topic_t *topic,
     int64_t timestamp_ms = record->timestamp_ms > 0 ? record->timestamp_ms : 0;
     const rd_kafka_vu_t parts[] = {
         {.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = topic},
-        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = RD_KAFKA_PARTITION_UA},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition},
         {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
         {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {bytes_of(record->key), record->key.length}},
         {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {bytes_of(record->value), record->value.length}},

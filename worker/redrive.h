@@ -1,0 +1,26 @@
+#pragma once
+
+#include "worker/cli.h"
+#include "worker/dead_letters.h"
+
+/* Sends dead letters back to their topics of origin.
+ *
+ * One Kafka transaction holds, for each letter: the record as it was received, the mark behind the
+ * letter (events/letter.h), and the audit.append command that reports it. So they are there all
+ * three or not at all, and who reads the dead-letter topics to their ends knows what went back. A
+ * fixed transactional.id allows one redrive at a time: the next one fences it before it reads. */
+struct redrive {
+    const struct arguments *arguments;
+    const struct config *config;
+    struct letter_topics topics;
+    struct letter_filter filter;
+    int64_t limit;        /* letters */
+    int64_t rate;         /* letters a second; 0: as fast as it goes */
+    int64_t max_redrives; /* of one letter */
+    bool dry_run;
+    struct arena *arena;
+};
+
+/* Prints a line of JSON for each letter that was taken up, and a summary to stderr. 0; 65 when
+ * letters were refused; 66 when a letter that was named is not there; 69, 75, 78, 70. */
+enum exit_code redrive_run(struct redrive *redrive);
