@@ -552,9 +552,36 @@ static void test_cursor_parse__refuses_what_is_no_cursor(void **state)
         assert_false(cursor_parse(text_of(texts[i]), &time_us, &id));
 }
 
+/* --- dlq ---------------------------------------------------------------------------------------
+ */
+
+static void test_dlq__refuses_what_it_cannot_mean(void **state)
+{
+    (void)state;
+    static const char *const lines[][2] = {
+        {"dlq", "needs ls, show or redrive"},
+        {"dlq drop", "needs ls, show or redrive"},
+        {"dlq ls a.dlq:0:1", "takes no letters"},
+        {"dlq show", "needs letters or a filter"},
+        {"dlq redrive", "or --all"},
+        {"dlq show a.dlq:0", "TOPIC:PARTITION:OFFSET"},
+        {"dlq show :0:1", "TOPIC:PARTITION:OFFSET"},
+        {"dlq show a.dlq:0:x", "TOPIC:PARTITION:OFFSET"},
+        {"dlq ls --dry-run", "does not take --dry-run"},
+        {"dlq redrive --all --raw", "does not take --raw"},
+        {"dlq redrive --all --rate 0", "--rate"},
+    };
+
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        assert_int_equal(call_real(lines[i][0]), EXIT_USAGE);
+        assert_in(errors, lines[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_dlq__refuses_what_it_cannot_mean),
         cmocka_unit_test(test_cli_main__hands_flags_and_operands_to_the_verb),
         cmocka_unit_test(test_cli_main__flags_that_are_not_given_have_no_value),
         cmocka_unit_test(test_cli_main__common_flags_reach_the_verb),
