@@ -13,6 +13,7 @@
 #include "base/crash_point.h"
 #include "repo/executor_pq_copy.h"
 #include "repo/pg_binary.h"
+#include "repo/pq_hosts.h"
 
 enum {
     BINARY = 1,
@@ -40,6 +41,7 @@ struct executor_pq {
     size_t prepared_capacity;
 
     char *conninfo;
+    struct pq_hosts hosts; /* of the conninfo, the next one to try first */
     char *schema;
     char *application_name;
     int connect_timeout_s;
@@ -590,37 +592,40 @@ static enum outcome connect_failed(struct executor_pq *self, const char *why, st
 static int64_t connect_timeout_us(PGconn *connection)
 {
     CLEANUP(PQconninfoFreep) PQconninfoOption *options = PQconninfo(connection);
-    int64_t hosts = 1;
     int64_t seconds = 0;
 
     for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL;
          option++) {
-        if (option->val == NULL)
-            continue;
-        if (strcmp(option->keyword, "connect_timeout") == 0)
+        if (option->val != NULL && strcmp(option->keyword, "connect_timeout") == 0)
             seconds = strtol(option->val, NULL, 10);
-        if (strcmp(option->keyword, "host") == 0) {
-            for (const char *at = option->val; *at != '\0'; at++)
-                hosts += *at == ',';
-        }
     }
-    if (seconds <= 0)
-        seconds = CONNECT_TIMEOUT_S;
-    return hosts * seconds * 1000000;
+    return (seconds > 0 ? seconds : CONNECT_TIMEOUT_S) * 1000000;
 }
 
+/* Each host has the whole time, as with libpq's own connecting; past it the next attempt begins
+ * with another one. */
 static enum outcome finish_connecting(struct executor_pq *self, struct err *err)
 {
-    int64_t until_us = clock_monotonic_us() + connect_timeout_us(self->connection);
+    int64_t timeout_us = connect_timeout_us(self->connection);
+    int64_t until_us = clock_monotonic_us() + timeout_us;
     PostgresPollingStatusType next = PGRES_POLLING_WRITING;
+    const char *host = PQhost(self->connection);
+    const char *port = PQport(self->connection);
 
     while (next != PGRES_POLLING_OK) {
         if (next == PGRES_POLLING_FAILED)
             return connect_failed(self, NULL, err);
+        if (PQhost(self->connection) != host || PQport(self->connection) != port) {
+            host = PQhost(self->connection);
+            port = PQport(self->connection);
+            until_us = clock_monotonic_us() + timeout_us;
+        }
         short events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
         enum waited waited = wait_for(PQsocket(self->connection), events, until_us);
-        if (waited == WAITED_TIMEOUT)
+        if (waited == WAITED_TIMEOUT) {
+            pq_hosts_turn(&self->hosts);
             return connect_failed(self, "timed out", err);
+        }
         if (waited == WAITED_FAILED)
             return connect_failed(self, "cannot wait for the socket", err);
         next = PQconnectPoll(self->connection);
@@ -691,6 +696,9 @@ static enum outcome reconnect(struct executor_pq *self, struct err *err)
         {"tcp_user_timeout", "25000"},
         {"dbname", self->conninfo},
         {"client_encoding", "UTF8"},
+        {"host", self->hosts.host},
+        {"hostaddr", self->hosts.hostaddr},
+        {"port", self->hosts.port},
     };
     enum { COUNT = sizeof(settings) / sizeof(settings[0]) };
     const char *keywords[COUNT + 1] = {NULL};
@@ -768,6 +776,7 @@ void executor_pq_free(struct executor_pq *db)
     pthread_mutex_destroy(&db->cancel_lock);
     free(db->prepared);
     free(db->conninfo);
+    pq_hosts_release(&db->hosts);
     free(db->schema);
     free(db->application_name);
     free(db);
@@ -798,7 +807,8 @@ enum outcome executor_pq_new(const struct executor_pq_options *options, struct e
     db->conninfo = strdup(options->conninfo);
     db->schema = strdup(options->schema);
     db->application_name = strdup(options->application_name);
-    if (db->conninfo == NULL || db->schema == NULL || db->application_name == NULL) {
+    if (db->conninfo == NULL || db->schema == NULL || db->application_name == NULL ||
+        !pq_hosts_parse(options->conninfo, &db->hosts)) {
         executor_pq_free(db);
         return err_no_memory(err, "connect to PostgreSQL");
     }
