@@ -4,7 +4,7 @@ usage: python -m campaign.crash_points [--repeats N] [--seed S] [--only POINT]..
 
 For each point with one replica and with two: N times a replica is killed there and started again,
 then a quarter as often it is stopped there, and goes on after a pause, after its session, or after
-another one has done its work. After the kills, and after each stop, everything is drained and compared with the
+another one has done its work. After the kills, and after each stop, all is drained and compared with the
 contract: rows, audit events, dead letters, each once. The worker ($CATALYST_WORKER, else
 build/dev) must be built with WORKER_CRASH_POINTS; $STACK_DIR names servers to use. One line for each
 point, replicas and action; "N passed, N failed" at the end.
