@@ -203,6 +203,14 @@ class Kafka:
     def read_committed(self, topic: str, deadline_s: float = 60) -> list[Record]:
         """Everything on the topic, as a read_committed consumer sees it, partition by partition in
         order. Waits for what is written but still in an open transaction."""
+        records, _ = self.read_committed_from(topic, {}, deadline_s)
+        return sorted(records, key=lambda record: record.at)
+
+    def read_committed_from(
+        self, topic: str, positions: dict[int, int], deadline_s: float = 60
+    ) -> tuple[list[Record], dict[int, int]]:
+        """The same from these offsets on (0 where there is none), and where to go on from. Records
+        of one partition are in order. `deadline_s` without progress is a failure."""
         ends = {p: end for (_, p), end in self.end_offsets([topic]).items()}
         consumer = Consumer(
             self.settings
@@ -215,8 +223,8 @@ class Kafka:
                 "fetch.wait.max.ms": 50,
             }
         )
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
-        reached = {partition: 0 for partition in ends}
+        reached = {partition: positions.get(partition, 0) for partition in ends}
+        consumer.assign([TopicPartition(topic, each, offset) for each, offset in reached.items()])
         records: list[Record] = []
         deadline = time.monotonic() + deadline_s
         try:
@@ -227,14 +235,15 @@ class Kafka:
                     error = message.error()
                     if error is None:
                         records.append(_record(message))
+                        deadline = time.monotonic() + deadline_s
                     elif error.code() == KafkaError._PARTITION_EOF:
                         # Behind the control records, which have offsets of their own.
                         reached[message.partition()] = message.offset()
-                    else:
+                    elif error.code() not in COMING_BACK:
                         raise KafkaException(error)
         finally:
             consumer.close()
-        return sorted(records, key=lambda record: record.at)
+        return records, reached
 
 
 def _record(message: Any) -> Record:

@@ -113,8 +113,13 @@ class Model:
     events: list[Event] = field(default_factory=list)
     duplicates: int = 0
     counts: Counter = field(default_factory=Counter)  # (kind, "applied" or code)
+    keep_events: bool = True  # False: take() answers with them, `events` stays empty
     _known: dict[tuple[str, str], bytes] = field(default_factory=dict)
     _conflicts: set[tuple[str, str, bytes]] = field(default_factory=set)
+    # Whose each unique value is, as the unique indexes have it.
+    _slugs: dict[str, str] = field(default_factory=dict)
+    _hashes: dict[str, str] = field(default_factory=dict)
+    _triples: dict[tuple[str, str, str], str] = field(default_factory=dict)
 
     def take_all(self, commands: list[Command]) -> "Model":
         for command in commands:
@@ -135,7 +140,8 @@ class Model:
         else:
             self._known[name] = digest
             event = self._settle(command)
-        self.events.append(event)
+        if self.keep_events:
+            self.events.append(event)
         self.counts[(command.kind, event.outcome)] += 1
         return event
 
@@ -254,9 +260,12 @@ class Model:
 
     def _org_upsert(self, _: Command, data: dict[str, Any], __: datetime) -> _Told:
         orgs = self.rows["auth_orgs"]
-        if any(row["slug"] == data["slug"] and id != data["id"] for id, row in orgs.items()):
+        if self._slugs.get(data["slug"], data["id"]) != data["id"]:
             raise Rejected("org.postgres.duplicate_slug")
         created = data["id"] not in orgs
+        if not created:
+            del self._slugs[orgs[data["id"]]["slug"]]
+        self._slugs[data["slug"]] = data["id"]
         orgs[data["id"]] = {
             "id": data["id"],
             "slug": data["slug"],
@@ -337,6 +346,10 @@ class Model:
         return self._membership_told("membership.removed", row)
 
     @staticmethod
+    def _triple(row: dict[str, Any]) -> tuple[str, str, str]:
+        return (row["subject_kind"], row["subject_id"], row["entitlement"])
+
+    @staticmethod
     def _entitlement_told(action: str, row: dict[str, Any]) -> _Told:
         return _Told(
             action,
@@ -357,12 +370,11 @@ class Model:
             "created_at": self._created_at(data, before, at),
             "metadata": data.get("metadata", {}),
         }
-        triple = ("subject_kind", "subject_id", "entitlement")
-        if any(
-            id != row["id"] and all(other[name] == row[name] for name in triple)
-            for id, other in entitlements.items()
-        ):
+        if self._triples.get(self._triple(row), data["id"]) != data["id"]:
             raise Rejected("entitlement.postgres.duplicate")
+        if before is not None:
+            del self._triples[self._triple(before)]
+        self._triples[self._triple(row)] = data["id"]
         entitlements[data["id"]] = row
         return self._entitlement_told(self._upserted("entitlement.upsert", before is None), row)
 
@@ -370,6 +382,7 @@ class Model:
         row = self.rows["auth_entitlements"].pop(data["id"], None)
         if row is None:
             raise Rejected("entitlement.postgres.not_found")
+        del self._triples[self._triple(row)]
         return self._entitlement_told("entitlement.revoked", row)
 
     @staticmethod
@@ -387,8 +400,9 @@ class Model:
         key_id = data.get("id", key_id_of(command.source, command.id))
         if key_id in keys:
             raise Rejected("key.postgres.duplicate_id")
-        if any(row["hash"] == data["hash"] for row in keys.values()):
+        if data["hash"] in self._hashes:
             raise Rejected("key.postgres.duplicate_hash")
+        self._hashes[data["hash"]] = key_id
         created_by = data.get("createdBy") or {}
         expires_at = parse_time(data["expiresAt"]) if "expiresAt" in data else None
         row = keys[key_id] = {

@@ -78,6 +78,7 @@ class Command:
     partition: int | None = None
     timestamp_ms: int = 1_750_000_000_000
     mode: str = "msgpack"  # json, structured, structured-base64
+    received: bytes | None = None  # the value as it came, when the command was read from a record
 
     @property
     def type(self) -> str:
@@ -101,17 +102,27 @@ class Command:
         return {name: value for name, value in given.items() if value is not None}
 
     def value(self) -> bytes:
+        if self.received is not None:
+            return self.received
         if self.mode == "msgpack":
             return msgpack.packb(self.data, datetime=True)
         if self.mode == "json":
             return json.dumps(self.data).encode()
         event: dict[str, Any] = dict(self.attributes())
+        # An attribute like the others; the trace's are headers of their own in every mode.
+        if "ce_correlationid" in self.carried:
+            event["correlationid"] = self.carried["ce_correlationid"]
         if self.mode == "structured":
             event |= {"datacontenttype": "application/json", "data": self.data}
         else:
             packed = msgpack.packb(self.data, datetime=True)
             event |= {"datacontenttype": MSGPACK, "data_base64": base64.b64encode(packed).decode()}
         return json.dumps(event).encode()
+
+    def _carried_headers(self) -> dict[str, str]:
+        if not self.mode.startswith("structured"):
+            return self.carried
+        return {name: value for name, value in self.carried.items() if name != "ce_correlationid"}
 
     def record(self) -> Record:
         if self.mode.startswith("structured"):
@@ -120,7 +131,7 @@ class Command:
             headers = [(f"ce_{name}", value.encode()) for name, value in self.attributes().items()]
             content = "application/json" if self.mode == "json" else MSGPACK
             headers.append(("content-type", content.encode()))
-        headers += [(name, value.encode()) for name, value in self.carried.items()]
+        headers += [(name, value.encode()) for name, value in self._carried_headers().items()]
         key = self.key if self.key is not None else self.data.get("id", self.subject)
         return Record(
             self.topic,

@@ -1,0 +1,159 @@
+"""Publishes the mix and keeps the journal of what was acknowledged."""
+
+import threading
+import time
+from dataclasses import replace
+from typing import Any
+
+from confluent_kafka import KafkaError, Producer
+from harness.kafka import Kafka
+from harness.wire import Record
+
+from .journal import Journal, Sent
+from .mix import Item, Mix
+
+# So many wait for their acknowledgement at most; an outage must not fill the memory.
+IN_FLIGHT = 20_000
+BUFFERS = {
+    "queue.buffering.max.messages": 2 * IN_FLIGHT,
+    "queue.buffering.max.kbytes": 1_000_000,
+    "message.max.bytes": 4_000_000,
+    "linger.ms": 5,
+}
+# What the journal rests on: nothing is doubled, reordered or given up by the sender itself.
+EXACT = {"acks": "all", "enable.idempotence": True, "delivery.timeout.ms": 0}
+
+
+class SenderFailed(Exception):
+    """The producer is beyond repair, or a record was refused: the journal can't be complete."""
+
+
+class Sender:
+    """`topics`: real names by IDENTITY and KEYS. `rate`: records a second, None: as fast as they go.
+    run() may be called again; the stream goes on."""
+
+    def __init__(
+        self,
+        seed: int,
+        producer_config: dict[str, str],
+        topics: dict[str, str],
+        rate: float | None = None,
+        start_ms: int | None = None,
+    ):
+        self.journal = Journal()
+        self.rate = rate
+        self.topics = topics
+        self._config = producer_config
+        self._kafka = Kafka(producer_config["bootstrap.servers"])
+        partitions = {name: self._kafka.partitions(topic) for name, topic in topics.items()}
+        start_ms = int(time.time() * 1000) if start_ms is None else start_ms
+        self.mix = Mix(seed, partitions, start_ms)
+        settings: dict[str, Any] = {"log_level": 0, "reconnect.backoff.max.ms": 500}
+        self._producer = Producer(
+            settings | BUFFERS | producer_config | EXACT | {"error_cb": self._on_error}
+        )
+        self._waiting = 0
+        self._unplaced: list[Sent] = []
+        self._failure: str | None = None
+
+    def run(self, count: int | None = None, until: threading.Event | None = None) -> None:
+        """Sends so many, or until the event is set. When it returns, every record is acknowledged
+        and in the journal."""
+        begin = time.monotonic()
+        done = 0
+        while (count is None or done < count) and not (until is not None and until.is_set()):
+            if not self._room(begin, done):
+                continue
+            self._send(next(self.mix))
+            done += 1
+        while self._waiting > 0:
+            self._poll(0.1)
+        self._place_the_rest()
+
+    # --- within --------------------------------------------------------------------------------
+
+    def _room(self, begin: float, done: int) -> bool:
+        """Whether the next one may go; serves acknowledgements, and waits a little when not."""
+        early = 0.0 if self.rate is None else begin + done / self.rate - time.monotonic()
+        full = self._waiting >= IN_FLIGHT
+        self._poll(min(max(early, 0.1 if full else 0.0), 0.1))
+        return early <= 0 and not full
+
+    def _poll(self, seconds: float) -> None:
+        self._producer.poll(seconds)
+        if self._failure is not None:
+            raise SenderFailed(self._failure)
+
+    def _send(self, item: Item) -> None:
+        record = item.record
+        topic = self.topics[record.topic]
+
+        def delivered(error: KafkaError | None, message: Any) -> None:
+            self._waiting -= 1
+            if error is not None:
+                self._failure = f"{topic}: {error.name()}"
+                return
+            offset = message.offset()
+            sent = Sent(
+                topic,
+                message.partition(),
+                -1 if offset is None else offset,
+                record.key,
+                record.value,
+                record.headers,
+                record.timestamp_ms,
+                item.kind,
+            )
+            # A retry that the broker knew already is acknowledged, now and then without its offset.
+            (self.journal.sent if sent.offset >= 0 else self._unplaced).append(sent)
+
+        while True:
+            try:
+                self._producer.produce(
+                    topic,
+                    key=record.key,
+                    value=record.value,
+                    headers=record.headers,
+                    timestamp=record.timestamp_ms,
+                    partition=record.partition,
+                    on_delivery=delivered,
+                )
+                self._waiting += 1
+                return
+            except BufferError:
+                self._poll(0.1)
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._failure = f"fatal: {error.name()}"
+
+    def _place_the_rest(self) -> None:
+        """Looks for those without an offset where they must be: in the gaps of the journal."""
+        if not self._unplaced:
+            return
+        known = {sent.at for sent in self.journal.sent}
+        topics = {sent.topic for sent in self._unplaced}
+        gaps = [
+            record
+            for topic in sorted(topics)
+            for record in self._kafka.read_committed(topic)
+            if record.at not in known
+        ]
+        for sent in self._unplaced:
+            found = next((record for record in gaps if _same(record, sent)), None)
+            if found is None:
+                raise SenderFailed(f"{sent.topic}-{sent.partition}: acknowledged, but not there")
+            gaps.remove(found)
+            assert found.offset is not None
+            self.journal.sent.append(replace(sent, offset=found.offset))
+        self._unplaced = []
+
+
+def _same(record: Record, sent: Sent) -> bool:
+    return (record.topic, record.partition, record.key, record.value, record.headers) == (
+        sent.topic,
+        sent.partition,
+        sent.key,
+        sent.value,
+        sent.headers,
+    )
