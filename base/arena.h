@@ -40,8 +40,8 @@ void *arena_alloc(struct arena *arena, size_t size) __attribute__((malloc, alloc
  * latest, or its block has no room: allocate and copy. */
 void *arena_extend(struct arena *arena, void *allocation, size_t size, size_t longer);
 
-/* Gives back what an allocation of `size` bytes has beyond `shorter`, when it is the latest; else the
- * bytes stay taken. false: they do. */
+/* Gives back what an allocation of `size` bytes has beyond `shorter`, when it is the latest; else
+ * the bytes stay taken. false: they do. */
 bool arena_trim(struct arena *arena, void *allocation, size_t size, size_t shorter);
 
 /* `count` elements of `size` bytes, cleared; NULL also when count * size overflows. */

@@ -15,8 +15,8 @@ enum outcome keys_issue_prepare(const struct key *const *keys, size_t count, str
 enum outcome keys_issue(struct executor *db, const struct key *const *keys, size_t count,
                         struct arena *arena, enum write_result *ret_results, struct err *err);
 
-/* The same by COPY, inside BEGIN ... COMMIT, for a quarter less of the server's time: all of the keys
- * or, ret_issued false, none. Why not shows when they are issued the other way: a duplicate, a
+/* The same by COPY, inside BEGIN ... COMMIT, for a quarter less of the server's time: all of the
+ * keys or, ret_issued false, none. Why not shows when they are issued the other way: a duplicate, a
  * refused value, a table that takes no COPY (row level security). ret_results: CREATED, set when
  * issued. RETRY and FATAL as executor_ops.run. */
 enum outcome keys_issue_copy(struct executor *db, const struct key *const *keys, size_t count,
