@@ -7,6 +7,7 @@ the places, so that an engineer can start from it. It holds no values of command
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,8 @@ class Checker:
         self._errors: dict[str, str] = {}
         self._last: dict[tuple[bytes, str, int], tuple[int, str]] = {}
         self._homes: dict[bytes, int] = {}
+        # Where an engineer begins who looks for why a row is wrong.
+        self._latest: dict[bytes, tuple[str, Place]] = {}
         self._read: Counter[tuple[Any, ...]] = Counter()
         self._group: str | None = None
 
@@ -62,13 +65,26 @@ class Checker:
         findings = list(self._all(evidence))
         return _at_most(findings, MOST_OF_A_RULE)
 
-    def _all(self, evidence: Evidence) -> Iterator[Finding]:
+    def feed(self) -> list[Finding]:
+        """Takes what is new in the journal; check() does it too."""
         added = self.contract.feed(self.journal)
-        for gap in added.gaps:
-            yield Finding("journal has gaps", gap)
         for expected in added.events:
             self._unpublished[expected.id] = self._unrecorded[expected.id] = expected
+            self._latest[expected.key] = (expected.id, expected.origins[0])
         self._unburied |= {sent.at: sent for sent in added.letters}
+        return [Finding("journal has gaps", gap) for gap in added.gaps]
+
+    def fork(self) -> "Checker":
+        """Another one that knows the same, to check another state of the evidence. Only one of the
+        two may be fed again."""
+        other = copy(self)
+        for name, state in vars(self).items():
+            if isinstance(state, dict | set):
+                setattr(other, name, state.copy())
+        return other
+
+    def _all(self, evidence: Evidence) -> Iterator[Finding]:
+        yield from self.feed()
         yield from self._check_events(evidence)
         yield from self._check_letters(evidence)
         yield from self._check_audit_rows(evidence)
@@ -141,21 +157,21 @@ class Checker:
     def _check_order(self, record: Record, expected: Expected) -> Iterator[Finding]:
         """An entity's events are in one partition, in the order of its commands. What two partitions
         of commands have on one entity is in no order."""
-        assert record.key is not None and record.partition is not None
-        home = self._homes.setdefault(record.key, record.partition)
+        assert record.partition is not None
+        home = self._homes.setdefault(expected.key, record.partition)
         if home != record.partition:
             yield Finding(
                 "audit events of an entity in two partitions",
                 f"{expected} at {_place(record)}, earlier ones in {home}",
             )
         topic, partition, _ = expected.origins[0]
-        number, last = self._last.get((record.key, topic, partition), (-1, ""))
+        number, last = self._last.get((expected.key, topic, partition), (-1, ""))
         if expected.number < number:
             yield Finding(
                 "audit events out of order", f"{expected} at {_place(record)} comes after {last}"
             )
         else:
-            self._last[(record.key, topic, partition)] = (expected.number, expected.id)
+            self._last[(expected.key, topic, partition)] = (expected.number, expected.id)
 
     # --- dead letters --------------------------------------------------------------------------
 
@@ -210,7 +226,7 @@ class Checker:
                     yield "error"
                 elif self._other_error(expected.id, found):
                     yield "error, which is not that of the event,"
-            elif found != wanted or (name in _JSON and _strict(found) != _strict(wanted)):
+            elif found != wanted or (found and name in _JSON and _strict(found) != _strict(wanted)):
                 yield name
 
     def _check_entities(self, evidence: Evidence) -> Iterator[Finding]:
@@ -219,14 +235,20 @@ class Checker:
             if len(found) != len(evidence.tables[table]):
                 yield Finding("row doubled", table)
             for row_id in wanted.keys() - found.keys():
-                yield Finding("row missing", f"{table} {row_id}")
+                yield Finding("row missing", f"{table} {row_id}{self._after(row_id)}")
             for row_id in found.keys() - wanted.keys():
-                yield Finding("row unknown", f"{table} {row_id}")
+                yield Finding("row unknown", f"{table} {row_id}{self._after(row_id)}")
             for row_id in wanted.keys() & found.keys():
                 for column in _column_differences(found[row_id], wanted[row_id]):
-                    yield Finding("row differs", f"{table} {row_id}: {column}")
+                    what = f"{column} of {table} {row_id}{self._after(row_id)}"
+                    yield Finding("row differs", what)
+
+    def _after(self, entity: str) -> str:
+        event_id, place = self._latest.get(entity.encode(), ("", ("", -1, -1)))
+        return f", last event {event_id} of {_of(place)}" if event_id else ""
 
 
+_encode = json.JSONEncoder(default=repr).encode
 _JSON = {"actor", "subject", "resource", "metadata", "error"}
 
 
@@ -273,7 +295,7 @@ def _unpack(value: bytes) -> Any:
 
 def _strict(value: Any) -> str:
     """Tells 1, 1.0 and true apart, and one order of members from another."""
-    return json.dumps(value, default=repr)
+    return _encode(value)
 
 
 def _text(record: Record, name: str) -> str:

@@ -65,6 +65,7 @@ class Mix:
         self.partitions = partitions
         self.start_ms = start_ms
         self.number = 0
+        self._issued: dict[int, deque[str]] = {}  # by family; the latest ids
         self._near: deque[Member] = deque(maxlen=NEAR)
         self._far: list[Member] = []
         self._later: list[tuple[int, int, Item]] = []  # twins: when, which, what
@@ -314,6 +315,18 @@ class Mix:
     def map(self) -> dict[str, Any]:
         return self._map()
 
+    def key_of(self, family: int, slot: int) -> str:
+        """One that was issued lately, or one that may be there, gone or never have been."""
+        issued = self._issued.get(family)
+        if issued and self.chance.random() < 0.7:
+            return self.chance.choice(issued)
+        return f"key-{family}-{slot}"
+
+    def new_key(self, family: int, slot: int) -> str:
+        key_id = f"key-{family}-{slot}-{self.number}"
+        self._issued.setdefault(family, deque(maxlen=4)).append(key_id)
+        return key_id
+
     def party(self) -> dict[str, Any]:
         kind = self.chance.choice(("user", "org", "service", "system"))
         return {"kind": kind, "id": f"{kind}-{self.chance.randrange(50)}"}
@@ -327,7 +340,7 @@ def _is_time(value: Any) -> bool:
 
 
 def _use(mix: Mix, family: int, slot: int) -> Command:
-    return make.use(f"key-{family}-{slot}", mix.sometimes(0.4, usedAt=mix.time_field))
+    return make.use(mix.key_of(family, slot), mix.sometimes(0.4, usedAt=mix.time_field))
 
 
 def _issue(mix: Mix, family: int, slot: int) -> Command:
@@ -340,7 +353,7 @@ def _issue(mix: Mix, family: int, slot: int) -> Command:
         hashed = f"hash-{family}-{chance.randrange(3)}"
     elif pick < 0.5:
         # New ones, or there would be nothing but refusals after a while.
-        key_id, hashed = f"key-{family}-{slot}-{mix.number}", f"hash-{mix.seed}-{mix.number}"
+        key_id, hashed = mix.new_key(family, slot), f"hash-{mix.seed}-{mix.number}"
     elif pick < 0.6:
         key_id, hashed = None, f"hash-{mix.seed}-{mix.number}"
     soon = mix.moment() + timedelta(seconds=chance.choice((-5, 30, 40_000)))
@@ -362,7 +375,7 @@ def _issue(mix: Mix, family: int, slot: int) -> Command:
 
 def _revoke(mix: Mix, family: int, slot: int) -> Command:
     return make.revoke(
-        f"key-{family}-{slot}",
+        mix.key_of(family, slot),
         mix.sometimes(0.5, revokedAt=mix.time_field, revokedBy=mix.party, reason=mix.text),
     )
 
