@@ -58,6 +58,11 @@ class Process:
     def alive(self) -> bool:
         return self._popen is not None and self._popen.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """None: it runs, or never did. Negative: the signal that ended it."""
+        return None if self._popen is None else self._popen.poll()
+
     def send(self, number: signal.Signals) -> None:
         assert self.alive(), f"{self.name} does not run; see {self.log_path}"
         os.kill(self.pid, number)
