@@ -17,6 +17,7 @@ suites=(
     "e2e-asan|asan stack|the key scenarios under AddressSanitizer and UBSan"
     "model|dev|the protocol, every state within small bounds; seeded errors are found"
     "drain|dev stack|a backlog of 100,000 commands in bounded memory"
+    "faults|dev|three brokers, a database pair, a bad network: a short fault campaign, judged by the checker"
     "fuzz|dev|every decoder, 20 s of mutated input"
     "example|dev stack|the installed repository library and its example program"
 )
@@ -268,6 +269,7 @@ run() {
     e2e-asan) run_pytest e2e-asan asan -m key ;;
     model) run_script model tests/model/run.sh ;;
     drain) run_drain ;;
+    faults) run_script faults tests/faults/run.sh --short ;;
     fuzz) run_script fuzz tests/fuzz/run.sh --seconds 20 ;;
     example) run_script example tests/example/run.sh ;;
     esac
