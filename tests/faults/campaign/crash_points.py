@@ -28,7 +28,7 @@ from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 from harness import make, program
 from harness.kafka import Kafka
 from harness.model import Model
@@ -164,6 +164,10 @@ class Cell:
             assert code in (None, -signal.SIGKILL), f"exit {code} ({self.how})\n{victim.log[-3000:]}"
             return code is not None or is_stopped(victim)
 
+        def taken_here() -> bool:
+            # A victim that goes on after a prelude may be stopped again before anybody has looked.
+            return taken() and self.said(victim, f"crash point {self.point}: ") > 0
+
         if prelude:
             self.publish_until(f"stopped at {prelude}", taken)
             assert self.said(victim, f"crash point {prelude}: stop") == 1, self.how
@@ -174,9 +178,9 @@ class Cell:
             self.resume(victim)
         if self.plan.guest:
             with self.guest(victim, taken):
-                self.publish_until(f"taken at {self.point}", taken)
+                self.publish_until(f"taken at {self.point}", taken_here)
         else:
-            self.publish_until(f"taken at {self.point}", taken)
+            self.publish_until(f"taken at {self.point}", taken_here)
         assert self.said(victim, f"crash point {self.point}: {action}") == 1, self.how
         assert (victim.process.poll() == -signal.SIGKILL) == (action == "kill"), self.how
         return victim
@@ -212,19 +216,22 @@ class Cell:
 
     def resume(self, victim: Worker) -> None:
         victim.process.send_signal(signal.SIGCONT)
-        wait_until("it goes on", lambda: not is_stopped(victim))
 
     def living(self) -> int:
         return sum(worker.alive() and not is_stopped(worker) for worker in self.site.workers)
 
     def wait_session_over(self) -> None:
         """Each replica has one lane, and each lane is one member."""
-        wait_until(
-            "the session of the stopped replica is over",
-            lambda: self.site.kafka.group_members(self.site.group) <= self.living(),
-            DEADLINE_S,
-            0.1,
-        )
+        group = self.site.group
+
+        def left() -> bool:
+            try:
+                described = self.site.kafka.admin.describe_consumer_groups([group])[group].result(30)
+            except KafkaException:  # no answer is not the answer that there are no members
+                return False
+            return len(described.members) <= self.living()
+
+        wait_until("the session of the stopped replica is over", left, DEADLINE_S, 0.1)
 
     # --- sessions ----------------------------------------------------------------------------
 
