@@ -345,6 +345,7 @@ enum outcome audit_find_prepare(const struct uuid *ids, size_t count, struct are
 {
     struct statement statement = {
         .name = "audit.find",
+        .own = true,
         .sql = "SELECT " COLUMNS " FROM auth_audit_events WHERE id = ANY($1::uuid[])",
     };
     struct params params;
@@ -478,6 +479,7 @@ enum outcome audit_list(struct executor *db, const struct audit_filter *filter, 
  * all the same, and there are 32767. */
 static const struct statement intern_topics = {
     .name = "topics.intern",
+    .own = true,
     .sql = "INSERT INTO catalyst_topics (name)"
            " SELECT DISTINCT u.name FROM unnest($1::text[]) AS u(name)"
            " WHERE NOT EXISTS (SELECT FROM catalyst_topics t WHERE t.name = u.name)"
@@ -487,6 +489,7 @@ static const struct statement intern_topics = {
 /* A statement of its own, so that it sees what another replica committed meanwhile. */
 static const struct statement find_topics = {
     .name = "topics.find",
+    .own = true,
     .sql = "SELECT t.topic_id FROM unnest($1::text[]) WITH ORDINALITY AS u(name, nth)"
            " JOIN catalyst_topics t ON t.name = u.name ORDER BY u.nth",
 };
@@ -544,6 +547,7 @@ enum outcome published_offsets_load(struct executor *db, struct published_offset
 {
     struct statement statement = {
         .name = "published_offsets.load",
+        .own = true,
         .sql = "SELECT coalesce(o.published_offset, 0)"
                " FROM unnest($1::int4[], $2::int4[]) WITH ORDINALITY AS u(topic_id, part, nth)"
                " LEFT JOIN catalyst_consumer_offsets o"
@@ -579,6 +583,7 @@ enum outcome published_offsets_save_prepare(const struct published_offset *offse
 {
     struct statement statement = {
         .name = "published_offsets.save",
+        .own = true,
         .sql = "INSERT INTO catalyst_consumer_offsets AS o"
                " (topic_id, \"partition\", published_offset)"
                " SELECT * FROM unnest($1::int4[], $2::int4[], $3::int8[])"

@@ -43,6 +43,7 @@ struct statement {
     const char *sql;  /* $1..$n placeholders; one statement */
     const struct param *params;
     size_t param_count;
+    bool own; /* its parameters hold nothing of a message: what is refused is FATAL, not REJECT */
 };
 
 /* Many new rows for one table. */
@@ -87,8 +88,9 @@ struct executor_ops {
      * and a savepoint was set, roll back to that.
      * RETRY   connection lost, deadlock, serialization failure, server shutting down or out of
      *         resources, cancelled; after a lost COMMIT answer it is unknown whether it committed
-     * REJECT  classes 22 and 23: the database refuses a value
-     * FATAL   everything else: wrong schema, no permission, the arena is full */
+     * REJECT  the database refuses a row
+     * FATAL   everything else: wrong schema, no permission, the arena is full
+     * Which SQLSTATE is which: repo/sqlstate.c. */
     enum outcome (*run)(struct executor *self, const struct statement *statements, size_t count,
                         struct arena *arena, struct rows *ret_rows, struct err *err);
 
@@ -98,7 +100,8 @@ struct executor_ops {
 
     /* Makes the connection fit for a new transaction: rolls back what is open, connects again where
      * it is broken. One attempt; the caller waits between attempts.
-     * RETRY the server cannot be reached; FATAL it refuses us (password, database, schema) */
+     * RETRY the server cannot be reached; FATAL it refuses us (password, database, schema); never
+     * REJECT */
     enum outcome (*recover)(struct executor *self, struct err *err);
 };
 

@@ -1,30 +1,26 @@
 #include "repo/executor_pq.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <inttypes.h>
 #include <libpq-fe.h>
-#include <poll.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/crash_point.h"
 #include "repo/executor_pq_copy.h"
-#include "repo/pg_binary.h"
+#include "repo/pq_connect.h"
 #include "repo/pq_hosts.h"
+#include "repo/pq_prepared.h"
+#include "repo/pq_wait.h"
+#include "repo/session_settings.h"
+#include "repo/sqlstate.h"
 
 enum {
     BINARY = 1,
-    CONNECT_TIMEOUT_S = 10, /* when neither the options nor the conninfo nor libpq's say */
     /* The server gives up a statement first, and says so; only a peer that does not answer at all
      * runs into the client's own deadline. */
     TIMEOUT_GRACE_MS = 2000,
-    NAMES_FIRST = 64,
 };
-
-static const char LOST[] = "08006"; /* connection_failure */
 
 DEFINE_CLEANUP(PGresult *, PQclear)
 DEFINE_CLEANUP(PQconninfoOption *, PQconninfoFree)
@@ -36,9 +32,7 @@ struct executor_pq {
     bool stale;  /* the server knows other prepared statements than `prepared` says */
     uint64_t connects;
 
-    char **prepared; /* names that the server has prepared on this connection */
-    size_t prepared_count;
-    size_t prepared_capacity;
+    struct pq_prepared prepared;
 
     char *conninfo;
     struct pq_hosts hosts; /* of the conninfo, the next one to try first */
@@ -52,43 +46,7 @@ struct executor_pq {
     PGcancel *cancel;
 };
 
-static void ignore_notice(void *context, const PGresult *result)
-{
-    (void)context;
-    (void)result;
-}
-
-/* --- outcomes ---------------------------------------------------------------------------- */
-
-/* SQLSTATE, or its beginning, to outcome; first match wins. What is not here is FATAL. Codes and
- * classes: PostgreSQL manual, appendix "PostgreSQL Error Codes". */
-static const struct {
-    const char *prefix;
-    enum outcome outcome;
-} outcomes[] = {
-    {"08", OUTCOME_RETRY},    /* connection exception */
-    {"25006", OUTCOME_RETRY}, /* read-only: this server became a standby */
-    {"25P03", OUTCOME_RETRY}, /* idle in transaction for too long: the session is gone */
-    {"26000", OUTCOME_RETRY}, /* prepared statement unknown: prepared again next time */
-    {"40", OUTCOME_RETRY},    /* serialization failure, deadlock */
-    {"42P05", OUTCOME_RETRY}, /* prepared statement known already: forgotten by recover() */
-    {"53", OUTCOME_RETRY},    /* out of connections, memory or disk */
-    {"55006", OUTCOME_RETRY}, /* object in use */
-    {"55P03", OUTCOME_RETRY}, /* lock not available */
-    {"57", OUTCOME_RETRY},    /* shut down, starting up, cancelled, timed out */
-    {"58030", OUTCOME_RETRY}, /* I/O error */
-    {"22", OUTCOME_REJECT},   /* value out of range or malformed */
-    {"23", OUTCOME_REJECT},   /* constraint violated */
-};
-
-static enum outcome outcome_of(const char *sqlstate)
-{
-    for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
-        if (strncmp(sqlstate, outcomes[i].prefix, strlen(outcomes[i].prefix)) == 0)
-            return outcomes[i].outcome;
-    }
-    return OUTCOME_FATAL;
-}
+/* --- failures ---------------------------------------------------------------------------- */
 
 static const char *field(const PGresult *result, int code)
 {
@@ -101,50 +59,38 @@ static const char *statement_label(const struct statement *statement)
     return statement->name != NULL ? statement->name : "statement";
 }
 
-/* The plan of a prepared statement that a migration has made impossible: 0A000, raised by this
- * function of the server (its message may be translated). */
-static bool is_outdated_plan(const PGresult *result, const char *sqlstate)
+/* A refusal puts the offending value into its message; for it only the names of the objects are
+ * told. */
+static enum outcome refused(const PGresult *result, const char *label, const char *sqlstate,
+                            enum outcome outcome, struct err *err)
 {
-    return strcmp(sqlstate, "0A000") == 0 &&
-           strcmp(field(result, PG_DIAG_SOURCE_FUNCTION), "RevalidateCachedQuery") == 0;
+    const char *table = field(result, PG_DIAG_TABLE_NAME);
+    const char *column = field(result, PG_DIAG_COLUMN_NAME);
+    const char *constraint = field(result, PG_DIAG_CONSTRAINT_NAME);
+
+    return err_set(err, outcome, sqlstate, "%s: PostgreSQL refuses a value (%s)%s%s%s%s%s%s", label,
+                   sqlstate, table[0] != '\0' ? ", table " : "", table,
+                   column[0] != '\0' ? ", column " : "", column,
+                   constraint[0] != '\0' ? ", constraint " : "", constraint);
 }
 
-static void note_state(struct executor_pq *self, const PGresult *result, const char *sqlstate)
-{
-    if (is_outdated_plan(result, sqlstate) || strcmp(sqlstate, "26000") == 0 ||
-        strcmp(sqlstate, "42P05") == 0)
-        self->stale = true;
-    /* A standby stays one: only another connection finds the primary. */
-    if (strcmp(sqlstate, "25006") == 0 || strncmp(sqlstate, "08", 2) == 0 ||
-        strncmp(sqlstate, "57P", 3) == 0 || strcmp(sqlstate, "25P03") == 0)
-        self->broken = true;
-}
-
-/* Classes 22 and 23 put the offending value into their message; for them only the names of the
- * objects are told. */
 static enum outcome fail(struct executor_pq *self, const PGresult *result,
                          const struct statement *statement, struct err *err)
 {
     const char *sqlstate = field(result, PG_DIAG_SQLSTATE);
     const char *label = statement_label(statement);
-    enum outcome outcome = outcome_of(sqlstate);
 
-    note_state(self, result, sqlstate);
-    if (is_outdated_plan(result, sqlstate))
-        outcome = OUTCOME_RETRY;
     if (sqlstate[0] == '\0') {
         self->broken = true;
-        return err_set(err, OUTCOME_RETRY, LOST, "%s: connection lost", label);
+        return err_set(err, OUTCOME_RETRY, pq_connection_failure, "%s: connection lost", label);
     }
-    if (outcome == OUTCOME_REJECT) {
-        const char *table = field(result, PG_DIAG_TABLE_NAME);
-        const char *column = field(result, PG_DIAG_COLUMN_NAME);
-        const char *constraint = field(result, PG_DIAG_CONSTRAINT_NAME);
-        return err_set(err, outcome, sqlstate, "%s: PostgreSQL refuses a value (%s)%s%s%s%s%s%s",
-                       label, sqlstate, table[0] != '\0' ? ", table " : "", table,
-                       column[0] != '\0' ? ", column " : "", column,
-                       constraint[0] != '\0' ? ", constraint " : "", constraint);
-    }
+    const struct sqlstate_rule *rule =
+        sqlstate_rule_of(sqlstate, field(result, PG_DIAG_SOURCE_FUNCTION));
+    enum outcome outcome = statement->own ? sqlstate_own_outcome(rule) : rule->outcome;
+    self->broken = self->broken || rule->reconnect;
+    self->stale = self->stale || rule->prepare_anew;
+    if (rule->outcome == OUTCOME_REJECT)
+        return refused(result, label, sqlstate, outcome, err);
     return err_set(err, outcome, sqlstate, "%s: %s (%s)", label,
                    field(result, PG_DIAG_MESSAGE_PRIMARY), sqlstate);
 }
@@ -153,98 +99,15 @@ static enum outcome lost(struct executor_pq *self, const struct statement *state
                          const char *why, struct err *err)
 {
     self->broken = true;
-    return err_set(err, OUTCOME_RETRY, LOST, "%s: %s", statement_label(statement), why);
+    return err_set(err, OUTCOME_RETRY, pq_connection_failure, "%s: %s", statement_label(statement),
+                   why);
 }
-
-/* --- waiting ----------------------------------------------------------------------------- */
 
 static int64_t deadline_us(const struct executor_pq *self)
 {
     if (self->statement_timeout_ms == 0)
         return INT64_MAX;
     return clock_monotonic_us() + (self->statement_timeout_ms + TIMEOUT_GRACE_MS) * 1000;
-}
-
-enum waited { WAITED_READY, WAITED_TIMEOUT, WAITED_FAILED };
-
-static enum waited wait_for(int socket, short events, int64_t until_us)
-{
-    struct pollfd watched = {.fd = socket, .events = events};
-
-    for (;;) {
-        int timeout_ms = -1;
-        if (until_us != INT64_MAX) {
-            int64_t left_us = until_us - clock_monotonic_us();
-            if (left_us <= 0)
-                return WAITED_TIMEOUT;
-            timeout_ms =
-                left_us > (int64_t)INT32_MAX * 1000 ? INT32_MAX : (int)((left_us + 999) / 1000);
-        }
-        int ready = poll(&watched, 1, timeout_ms);
-        if (ready > 0)
-            return WAITED_READY;
-        if (ready < 0 && errno != EINTR)
-            return WAITED_FAILED;
-    }
-}
-
-/* Until a result can be taken without blocking. Writes what is left to write meanwhile, and reads
- * while it writes: with both buffers full the server would wait for us as we for it. */
-static enum waited wait_for_result(PGconn *connection, int64_t until_us)
-{
-    bool flushed = false;
-
-    while (!flushed || PQisBusy(connection)) {
-        int unsent = flushed ? 0 : PQflush(connection);
-        if (unsent < 0)
-            return WAITED_FAILED;
-        flushed = unsent == 0;
-        if (flushed && !PQisBusy(connection))
-            break;
-        short events = (short)(flushed ? POLLIN : POLLIN | POLLOUT);
-        enum waited waited = wait_for(PQsocket(connection), events, until_us);
-        if (waited != WAITED_READY)
-            return waited;
-        if (PQconsumeInput(connection) == 0)
-            return WAITED_FAILED;
-    }
-    return WAITED_READY;
-}
-
-/* --- prepared statements ------------------------------------------------------------------ */
-
-static bool is_prepared(const struct executor_pq *self, const char *name)
-{
-    for (size_t i = 0; i < self->prepared_count; i++) {
-        if (strcmp(self->prepared[i], name) == 0)
-            return true;
-    }
-    return false;
-}
-
-static void forget_prepared(struct executor_pq *self)
-{
-    for (size_t i = 0; i < self->prepared_count; i++)
-        free(self->prepared[i]);
-    self->prepared_count = 0;
-}
-
-static bool remember_prepared(struct executor_pq *self, const char *name)
-{
-    if (self->prepared_count == self->prepared_capacity) {
-        size_t capacity =
-            self->prepared_capacity > 0 ? 2 * self->prepared_capacity : (size_t)NAMES_FIRST;
-        char **grown = realloc(self->prepared, capacity * sizeof(*grown));
-        if (grown == NULL)
-            return false;
-        self->prepared = grown;
-        self->prepared_capacity = capacity;
-    }
-    char *copy = strdup(name);
-    if (copy == NULL)
-        return false;
-    self->prepared[self->prepared_count++] = copy;
-    return true;
 }
 
 /* --- sending ----------------------------------------------------------------------------- */
@@ -311,8 +174,8 @@ static enum outcome send_one(struct executor_pq *self, const struct statement *s
         done = PQsendQueryParams(self->connection, statement->sql, count, bound.types, bound.values,
                                  bound.lengths, bound.formats, BINARY);
     } else {
-        sent[index].prepare =
-            !is_prepared(self, statement->name) && !is_prepared_before(statements, sent, index);
+        sent[index].prepare = !pq_prepared_has(&self->prepared, statement->name) &&
+                              !is_prepared_before(statements, sent, index);
         if (sent[index].prepare)
             done = PQsendPrepare(self->connection, statement->name, statement->sql, count,
                                  bound.types);
@@ -364,10 +227,9 @@ static bool copy_rows(PGresult *result, struct arena *arena, struct rows *ret_ro
 /* The next answer of the pipeline, and the NULL that libpq puts behind each. */
 static PGresult *take_result(struct executor_pq *self, int64_t until_us, const char **ret_why)
 {
-    enum waited waited = wait_for_result(self->connection, until_us);
+    enum waited waited = pq_wait_for_result(self->connection, until_us);
     if (waited != WAITED_READY) {
-        *ret_why =
-            waited == WAITED_TIMEOUT ? "no answer within the statement timeout" : "connection lost";
+        *ret_why = pq_waited_name(waited);
         return NULL;
     }
     PGresult *result = PQgetResult(self->connection);
@@ -377,7 +239,7 @@ static PGresult *take_result(struct executor_pq *self, int64_t until_us, const c
     }
     if (PQresultStatus(result) == PGRES_PIPELINE_SYNC)
         return result;
-    PGresult *end = wait_for_result(self->connection, until_us) == WAITED_READY
+    PGresult *end = pq_wait_for_result(self->connection, until_us) == WAITED_READY
                         ? PQgetResult(self->connection)
                         : NULL;
     PQclear(end);
@@ -437,7 +299,7 @@ static enum outcome receive_one(struct executor_pq *self, const struct statement
         if (prepared == NULL)
             return lost(self, statement, why, err);
         if (PQresultStatus(prepared) == PGRES_COMMAND_OK) {
-            if (!remember_prepared(self, statement->name))
+            if (!pq_prepared_add(&self->prepared, statement->name))
                 self->stale = true; /* forgotten on both sides by recover() */
         } else if (PQresultStatus(prepared) != PGRES_PIPELINE_ABORTED) {
             enum outcome outcome = fail(self, prepared, statement, err);
@@ -489,7 +351,7 @@ static enum outcome run(struct executor *port, const struct statement *statement
     if (count == 0)
         return OUTCOME_OK;
     if (self->connection == NULL || self->broken)
-        return err_set(err, OUTCOME_RETRY, LOST, "%s: not connected",
+        return err_set(err, OUTCOME_RETRY, pq_connection_failure, "%s: not connected",
                        statement_label(&statements[0]));
     struct sent *sent = ARENA_ARRAY(arena, struct sent, count);
     struct rows *rows = ARENA_ARRAY(arena, struct rows, count);
@@ -515,27 +377,14 @@ static enum outcome run(struct executor *port, const struct statement *statement
     return outcome;
 }
 
-static const char *wait_to_copy(PGconn *connection, int64_t until_us)
-{
-    switch (wait_for_result(connection, until_us)) {
-    case WAITED_READY:
-        return NULL;
-    case WAITED_TIMEOUT:
-        return "no answer within the statement timeout";
-    case WAITED_FAILED:
-        break;
-    }
-    return "connection lost";
-}
-
 static enum outcome copy(struct executor *port, const struct copy *copy, struct err *err)
 {
     struct executor_pq *self = (struct executor_pq *)port;
     const struct statement statement = {.name = copy->name, .sql = copy->sql};
 
     if (self->connection == NULL || self->broken)
-        return err_set(err, OUTCOME_RETRY, LOST, "%s: not connected", copy->name);
-    struct pq_copied copied = pq_copy(self->connection, copy, wait_to_copy, deadline_us(self));
+        return err_set(err, OUTCOME_RETRY, pq_connection_failure, "%s: not connected", copy->name);
+    struct pq_copied copied = pq_copy(self->connection, copy, deadline_us(self));
     CLEANUP(PQclearp) PGresult *refused = copied.refused;
     if (copied.lost != NULL)
         return lost(self, &statement, copied.lost, err);
@@ -557,176 +406,40 @@ static void disconnect(struct executor_pq *self)
     set_cancel(self, NULL);
     PQfinish(self->connection);
     self->connection = NULL;
-    forget_prepared(self);
+    pq_prepared_clear(&self->prepared);
 }
 
-/* A failed connection has no PGresult; libpq writes the SQLSTATE into its message when asked to be
- * verbose: "... FATAL:  28P01: password ...". With several hosts the last one counts. */
-static void sqlstate_of_message(const char *message, char ret_sqlstate[6])
-{
-    ret_sqlstate[0] = '\0';
-    for (const char *at = strstr(message, ":  "); at != NULL; at = strstr(at + 1, ":  ")) {
-        if (strspn(at + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 && at[8] == ':') {
-            memcpy(ret_sqlstate, at + 3, 5);
-            ret_sqlstate[5] = '\0';
-        }
-    }
-}
-
-static enum outcome connect_failed(struct executor_pq *self, const char *why, struct err *err)
-{
-    const char *message = why != NULL ? why : PQerrorMessage(self->connection);
-    char sqlstate[6];
-
-    sqlstate_of_message(message, sqlstate);
-    enum outcome outcome = sqlstate[0] != '\0' ? outcome_of(sqlstate) : OUTCOME_RETRY;
-    if (PQconnectionNeedsPassword(self->connection))
-        outcome = OUTCOME_FATAL;
-    /* The first line: host, port and reason. Behind it come hints and source positions. */
-    err_set(err, outcome, sqlstate[0] != '\0' ? sqlstate : LOST, "connect to PostgreSQL: %.*s",
-            (int)strcspn(message, "\n"), message);
-    disconnect(self);
-    return outcome;
-}
-
-static int64_t connect_timeout_us(PGconn *connection)
-{
-    CLEANUP(PQconninfoFreep) PQconninfoOption *options = PQconninfo(connection);
-    int64_t seconds = 0;
-
-    for (const PQconninfoOption *option = options; option != NULL && option->keyword != NULL;
-         option++) {
-        if (option->val != NULL && strcmp(option->keyword, "connect_timeout") == 0)
-            seconds = strtol(option->val, NULL, 10);
-    }
-    return (seconds > 0 ? seconds : CONNECT_TIMEOUT_S) * 1000000;
-}
-
-/* Each host has the whole time, as with libpq's own connecting; past it the next attempt begins
- * with another one. */
-static enum outcome finish_connecting(struct executor_pq *self, struct err *err)
-{
-    int64_t timeout_us = connect_timeout_us(self->connection);
-    int64_t until_us = clock_monotonic_us() + timeout_us;
-    PostgresPollingStatusType next = PGRES_POLLING_WRITING;
-    const char *host = PQhost(self->connection);
-    const char *port = PQport(self->connection);
-
-    while (next != PGRES_POLLING_OK) {
-        if (next == PGRES_POLLING_FAILED)
-            return connect_failed(self, NULL, err);
-        if (PQhost(self->connection) != host || PQport(self->connection) != port) {
-            host = PQhost(self->connection);
-            port = PQport(self->connection);
-            until_us = clock_monotonic_us() + timeout_us;
-        }
-        short events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
-        enum waited waited = wait_for(PQsocket(self->connection), events, until_us);
-        if (waited == WAITED_TIMEOUT) {
-            pq_hosts_turn(&self->hosts);
-            return connect_failed(self, "timed out", err);
-        }
-        if (waited == WAITED_FAILED)
-            return connect_failed(self, "cannot wait for the socket", err);
-        next = PQconnectPoll(self->connection);
-    }
-    return OUTCOME_OK;
-}
-
-/* What every session of ours has, whatever the server's or the role's defaults.
- *
- * The plan and scan settings are those that the set-wise statements were measured with: a generic
- * plan made while a table was empty must not become a sequential scan. The TCP settings are the
- * server's side of a dead peer: locks of a vanished client go within half a minute. */
 static enum outcome apply_settings(struct executor_pq *self, struct err *err)
 {
-    static const struct statement settings = {
-        .sql = "SELECT set_config('search_path', quote_ident($1), false),"
-               " set_config('statement_timeout', $2, false),"
-               " set_config('timezone', 'UTC', false),"
-               " set_config('plan_cache_mode', 'force_generic_plan', false),"
-               " set_config('enable_seqscan', 'off', false),"
-               " set_config('work_mem', '64MB', false),"
-               " set_config('jit', 'off', false),"
-               " set_config('default_transaction_isolation', 'read committed', false),"
-               " set_config('synchronous_commit',"
-               " CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'"
-               " ELSE current_setting('synchronous_commit') END, false),"
-               " set_config('idle_in_transaction_session_timeout', '60s', false),"
-               " set_config('tcp_keepalives_idle', '10', false),"
-               " set_config('tcp_keepalives_interval', '5', false),"
-               " set_config('tcp_keepalives_count', '3', false),"
-               " set_config('tcp_user_timeout', '25s', false)",
-    };
-    char timeout[24];
+    struct statement settings;
     struct rows rows;
     CLEANUP(arena_freep) struct arena *arena = arena_new((size_t)1024 * 1024);
     if (arena == NULL)
         return err_no_memory(err, "connect to PostgreSQL");
 
-    snprintf(timeout, sizeof(timeout), "%" PRId64, self->statement_timeout_ms);
-    struct statement statement = settings;
-    struct params params;
-    params_init(&params, arena, 2);
-    params_text(&params, text_of(self->schema));
-    params_text(&params, text_of(timeout));
-    if (!params_done(&params, &statement))
-        return err_no_memory(err, "connect to PostgreSQL");
-    enum outcome outcome = run(&self->port, &statement, 1, arena, &rows, err);
-    if (outcome != OUTCOME_OK)
-        return err_prefix(err, "session settings");
-    return OUTCOME_OK;
+    enum outcome outcome =
+        session_settings_prepare(self->schema, self->statement_timeout_ms, arena, &settings, err);
+    if (outcome == OUTCOME_OK)
+        outcome = run(&self->port, &settings, 1, arena, &rows, err);
+    return outcome == OUTCOME_OK ? outcome : err_prefix(err, "session settings");
 }
 
 static enum outcome reconnect(struct executor_pq *self, struct err *err)
 {
-    /* Keywords in front of "dbname" are defaults that the conninfo may override, those behind it
-     * it may not. A NULL value counts as not given. */
-    char timeout[12];
-    snprintf(timeout, sizeof(timeout), "%d", self->connect_timeout_s);
-    const struct {
-        const char *keyword;
-        const char *value;
-    } settings[] = {
-        {"fallback_application_name", self->application_name},
-        {"connect_timeout", self->connect_timeout_s > 0 ? timeout : NULL},
-        {"keepalives_idle", "10"},
-        {"keepalives_interval", "5"},
-        {"keepalives_count", "3"},
-        {"tcp_user_timeout", "25000"},
-        {"dbname", self->conninfo},
-        {"client_encoding", "UTF8"},
-        {"host", self->hosts.host},
-        {"hostaddr", self->hosts.hostaddr},
-        {"port", self->hosts.port},
-    };
-    enum { COUNT = sizeof(settings) / sizeof(settings[0]) };
-    const char *keywords[COUNT + 1] = {NULL};
-    const char *values[COUNT + 1] = {NULL};
-    for (size_t i = 0; i < COUNT; i++) {
-        keywords[i] = settings[i].keyword;
-        values[i] = settings[i].value;
-    }
+    const struct pq_connecting connecting = {.conninfo = self->conninfo,
+                                             .application_name = self->application_name,
+                                             .connect_timeout_s = self->connect_timeout_s,
+                                             .hosts = &self->hosts};
 
     disconnect(self);
     self->broken = false;
     self->stale = false;
-    self->connection = PQconnectStartParams(keywords, values, /* expand_dbname */ 1);
+    self->connection = pq_connect(&connecting, err);
     if (self->connection == NULL)
-        return err_no_memory(err, "connect to PostgreSQL");
-    PQsetErrorVerbosity(self->connection, PQERRORS_VERBOSE);
-    PQsetNoticeReceiver(self->connection, ignore_notice, NULL);
-    if (PQstatus(self->connection) == CONNECTION_BAD)
-        return connect_failed(self, NULL, err);
-    enum outcome outcome = finish_connecting(self, err);
-    if (outcome != OUTCOME_OK)
-        return outcome;
-
+        return err->outcome;
     self->connects++;
-    if (PQsetnonblocking(self->connection, 1) != 0 || PQenterPipelineMode(self->connection) != 1)
-        return connect_failed(self, "cannot enter pipeline mode", err);
     set_cancel(self, PQgetCancel(self->connection));
-    outcome = apply_settings(self, err);
+    enum outcome outcome = apply_settings(self, err);
     if (outcome != OUTCOME_OK)
         disconnect(self);
     return outcome;
@@ -749,7 +462,7 @@ static bool settle(struct executor_pq *self)
     if (run(&self->port, statements, count, arena, rows, &err) != OUTCOME_OK)
         return false;
     if (self->stale)
-        forget_prepared(self);
+        pq_prepared_clear(&self->prepared);
     self->stale = false;
     return true;
 }
@@ -774,7 +487,7 @@ void executor_pq_free(struct executor_pq *db)
         return;
     disconnect(db);
     pthread_mutex_destroy(&db->cancel_lock);
-    free(db->prepared);
+    pq_prepared_release(&db->prepared);
     free(db->conninfo);
     pq_hosts_release(&db->hosts);
     free(db->schema);

@@ -1,6 +1,7 @@
 #include "repo/executor_pq_copy.h"
 
 #include "base/cleanup.h"
+#include "repo/pq_wait.h"
 
 /* What libpq's output buffer grows to: it never shrinks again. */
 enum { CHUNK_BYTES = 64 * 1024 };
@@ -11,16 +12,23 @@ static const char LOST[] = "connection lost";
 
 struct copying {
     PGconn *connection;
-    pq_wait_function *wait;
     int64_t until_us;
     struct pq_copied end;
 };
 
+/* Until everything written is sent and a result can be taken; false: that will not be. */
+static bool wait_for(struct copying *copying)
+{
+    enum waited waited = pq_wait_for_result(copying->connection, copying->until_us);
+
+    copying->end.lost = waited == WAITED_READY ? NULL : pq_waited_name(waited);
+    return waited == WAITED_READY;
+}
+
 /* The next result; NULL: there is none, see `end`. The first error stays in `end`. */
 static PGresult *next_result(struct copying *copying)
 {
-    copying->end.lost = copying->wait(copying->connection, copying->until_us);
-    if (copying->end.lost != NULL)
+    if (!wait_for(copying))
         return NULL;
     PGresult *result = PQgetResult(copying->connection);
     if (result == NULL || PQresultStatus(result) != PGRES_FATAL_ERROR)
@@ -58,8 +66,7 @@ static bool send_rows(struct copying *copying, struct slice rows)
             copying->end.lost = LOST;
             return false;
         }
-        copying->end.lost = copying->wait(copying->connection, copying->until_us);
-        if (copying->end.lost != NULL)
+        if (!wait_for(copying))
             return false;
     }
     if (PQputCopyEnd(copying->connection, NULL) != 1)
@@ -77,10 +84,9 @@ static void take_rest(struct copying *copying)
     }
 }
 
-struct pq_copied pq_copy(PGconn *connection, const struct copy *copy, pq_wait_function *wait,
-                         int64_t until_us)
+struct pq_copied pq_copy(PGconn *connection, const struct copy *copy, int64_t until_us)
 {
-    struct copying copying = {.connection = connection, .wait = wait, .until_us = until_us};
+    struct copying copying = {.connection = connection, .until_us = until_us};
 
     if (PQexitPipelineMode(connection) != 1) {
         copying.end.lost = LOST;

@@ -6,10 +6,6 @@
 
 /* The COPY of the libpq executor (repo/executor_pq.c), which alone includes this. */
 
-/* Waits until everything written is sent and a result can be taken without blocking. NULL, or why
- * that will not be. */
-typedef const char *pq_wait_function(PGconn *connection, int64_t until_us);
-
 /* How a copy ended: with neither of these, well. */
 struct pq_copied {
     PGresult *refused; /* the server's error; the caller clears it */
@@ -18,5 +14,4 @@ struct pq_copied {
 
 /* `connection` is at rest in pipeline mode and is so again afterwards, unless it is lost: pipelines
  * cannot carry COPY. */
-struct pq_copied pq_copy(PGconn *connection, const struct copy *copy, pq_wait_function *wait,
-                         int64_t until_us);
+struct pq_copied pq_copy(PGconn *connection, const struct copy *copy, int64_t until_us);

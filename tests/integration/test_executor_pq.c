@@ -290,14 +290,16 @@ static void test_run__sqlstate_decides_the_outcome(void **state)
         const char *sqlstate;
         enum outcome outcome;
     } cases[] = {
-        {"08000", OUTCOME_RETRY}, {"22003", OUTCOME_REJECT}, {"23503", OUTCOME_REJECT},
-        {"25006", OUTCOME_RETRY}, {"26000", OUTCOME_RETRY},  {"40001", OUTCOME_RETRY},
-        {"40P01", OUTCOME_RETRY}, {"42501", OUTCOME_FATAL},  {"42P01", OUTCOME_FATAL},
-        {"42P05", OUTCOME_RETRY}, {"53100", OUTCOME_RETRY},  {"53300", OUTCOME_RETRY},
-        {"55006", OUTCOME_RETRY}, {"55P03", OUTCOME_RETRY},  {"57014", OUTCOME_RETRY},
-        {"57P01", OUTCOME_RETRY}, {"57P03", OUTCOME_RETRY},  {"58030", OUTCOME_RETRY},
-        {"0A000", OUTCOME_FATAL}, {"28000", OUTCOME_FATAL},  {"3D000", OUTCOME_FATAL},
-        {"P0001", OUTCOME_FATAL}, {"XX000", OUTCOME_FATAL},
+        {"08000", OUTCOME_RETRY},  {"22003", OUTCOME_REJECT}, {"23503", OUTCOME_REJECT},
+        {"25006", OUTCOME_RETRY},  {"26000", OUTCOME_RETRY},  {"40001", OUTCOME_RETRY},
+        {"40P01", OUTCOME_RETRY},  {"42501", OUTCOME_FATAL},  {"42P01", OUTCOME_FATAL},
+        {"42P05", OUTCOME_RETRY},  {"53100", OUTCOME_RETRY},  {"53300", OUTCOME_RETRY},
+        {"55006", OUTCOME_RETRY},  {"55P03", OUTCOME_RETRY},  {"57014", OUTCOME_RETRY},
+        {"57P01", OUTCOME_RETRY},  {"57P03", OUTCOME_RETRY},  {"58030", OUTCOME_RETRY},
+        {"0A000", OUTCOME_FATAL},  {"28000", OUTCOME_FATAL},  {"3D000", OUTCOME_FATAL},
+        {"P0001", OUTCOME_REJECT}, {"XX000", OUTCOME_RETRY},  {"XX001", OUTCOME_FATAL},
+        {"21000", OUTCOME_REJECT}, {"44000", OUTCOME_REJECT}, {"54000", OUTCOME_REJECT},
+        {"54001", OUTCOME_FATAL},
     };
     struct pg_fixture *fixture = *state;
 
@@ -314,6 +316,36 @@ static void test_run__sqlstate_decides_the_outcome(void **state)
         assert_string_equal(err.code, cases[i].sqlstate);
         recover(fixture);
     }
+}
+
+/* What the worker says of its own accord is no message's fault. */
+static void test_run__a_refusal_of_an_own_statement_is_fatal(void **state)
+{
+    struct pg_fixture *fixture = *state;
+    const struct statement own = {.sql = "SELECT 1/0", .own = true};
+    struct rows rows;
+    struct err err;
+
+    assert_int_equal(executor_run(fixture->db, &own, fixture->arena, &rows, &err), OUTCOME_FATAL);
+
+    assert_string_equal(err.code, "22012");
+    recover(fixture);
+}
+
+/* What a server that has lost its mind caches goes with its process. */
+static void test_recover__leaves_a_session_with_an_internal_error(void **state)
+{
+    struct pg_fixture *fixture = *state;
+    uint64_t connects = executor_pq_connects(fixture->pq);
+    struct rows rows;
+    struct err err;
+
+    assert_int_equal(
+        run_sql(fixture, NULL, "DO $$ BEGIN RAISE SQLSTATE 'XX000'; END $$", &rows, &err),
+        OUTCOME_RETRY);
+    recover(fixture);
+
+    assert_int_equal(executor_pq_connects(fixture->pq), connects + 1);
 }
 
 static void test_run__a_commit_that_rolls_back_is_retry(void **state)
@@ -731,6 +763,148 @@ static void test_recover__no_such_database_is_fatal(void **state)
     assert_null(strchr(err.text, '\n'));
 }
 
+static enum outcome recover_with(const char *conninfo, int64_t statement_timeout_ms,
+                                 struct err *err)
+{
+    const struct executor_pq_options options = {.conninfo = conninfo,
+                                                .schema = "public",
+                                                .application_name = "catalyst-test",
+                                                .statement_timeout_ms = statement_timeout_ms};
+    CLEANUP(executor_pq_freep) struct executor_pq *pq = NULL;
+
+    assert_int_equal(executor_pq_new(&options, &pq, err), OUTCOME_OK);
+    return executor_recover(executor_pq_port(pq), err);
+}
+
+/* 22023 would be a value of a message anywhere else. */
+static void test_recover__a_setting_that_the_server_refuses_is_fatal(void **state)
+{
+    (void)state;
+    char *host = conninfo_part("host");
+    char *port = conninfo_part("port");
+    char *user = conninfo_part("user");
+    char *database = conninfo_part("dbname");
+    char conninfo[512];
+    struct err err;
+    snprintf(conninfo, sizeof(conninfo),
+             "host=%s port=%s user=%s dbname=%s options='-c work_mem=much'", host, port, user,
+             database);
+    free(host);
+    free(port);
+    free(user);
+    free(database);
+
+    assert_int_equal(recover_with(conninfo, 0, &err), OUTCOME_FATAL);
+    assert_string_equal(err.code, "22023");
+
+    assert_int_equal(recover_with(getenv("CATALYST_DATABASE_URL"), -7, &err), OUTCOME_FATAL);
+    assert_string_equal(err.code, "22023");
+    assert_non_null(strstr(err.text, "session settings"));
+}
+
+/* --- passwords ------------------------------------------------------------------------------ */
+
+/* Just enough of a server to be told a password, which it then refuses: the local stack trusts
+ * everybody. */
+struct gatekeeper {
+    int listener;
+    char passwords[2][32]; /* of the first two clients */
+};
+
+static void read_exactly(int from, void *bytes, size_t length)
+{
+    for (size_t got = 0; got < length;) {
+        ssize_t more = recv(from, (char *)bytes + got, length - got, 0);
+        if (more <= 0)
+            return;
+        got += (size_t)more;
+    }
+}
+
+/* A message's length word counts itself. */
+static size_t read_length(int from)
+{
+    uint32_t length = 0;
+    read_exactly(from, &length, sizeof(length));
+    length = ntohl(length);
+    return length >= sizeof(length) ? length - sizeof(length) : 0;
+}
+
+static void take_password(int client, char *password, size_t size)
+{
+    static const char ask[] = {'R', 0, 0, 0, 8, 0, 0, 0, 3}; /* AuthenticationCleartextPassword */
+    static const char refuse[] = "E\0\0\0\x1d"
+                                 "SFATAL\0"
+                                 "C28P01\0"
+                                 "Mno entry\0\0";
+    char startup[1024], type;
+    size_t length = read_length(client);
+
+    if (length > sizeof(startup))
+        return;
+    read_exactly(client, startup, length);
+    (void)send(client, ask, sizeof(ask), MSG_NOSIGNAL);
+    read_exactly(client, &type, 1);
+    length = read_length(client);
+    if (length <= size)
+        read_exactly(client, password, length);
+    (void)send(client, refuse, sizeof(refuse) - 1, MSG_NOSIGNAL);
+}
+
+static void *gatekeeper_run(void *argument)
+{
+    struct gatekeeper *gatekeeper = argument;
+
+    for (size_t i = 0; i < 2; i++) {
+        int client = accept(gatekeeper->listener, NULL, NULL);
+        take_password(client, gatekeeper->passwords[i], sizeof(gatekeeper->passwords[i]));
+        close(client);
+    }
+    return NULL;
+}
+
+static void write_passfile(const char *path, const char *password)
+{
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fprintf(file, "*:*:*:*:%s\n", password) > 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void test_recover__reads_a_passfile_anew(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/catalyst-passfile-XXXXXX"; /* made with mode 0600, as libpq wants it */
+    char conninfo[256];
+    struct gatekeeper gatekeeper = {0};
+    CLEANUP(executor_pq_freep) struct executor_pq *pq = NULL;
+    pthread_t thread;
+    int port;
+    struct err err;
+    close(mkstemp(path));
+    gatekeeper.listener = listen_on(&port);
+    snprintf(
+        conninfo, sizeof(conninfo),
+        "host=127.0.0.1 port=%d user=u dbname=d sslmode=disable gssencmode=disable passfile=%s",
+        port, path);
+    const struct executor_pq_options options = {
+        .conninfo = conninfo, .schema = "public", .application_name = "catalyst-test"};
+    assert_int_equal(executor_pq_new(&options, &pq, &err), OUTCOME_OK);
+    assert_int_equal(pthread_create(&thread, NULL, gatekeeper_run, &gatekeeper), 0);
+
+    write_passfile(path, "before");
+    assert_int_equal(executor_recover(executor_pq_port(pq), &err), OUTCOME_FATAL);
+    assert_string_equal(err.code, "28P01");
+    write_passfile(path, "rotated");
+    assert_int_equal(executor_recover(executor_pq_port(pq), &err), OUTCOME_FATAL);
+
+    pthread_join(thread, NULL);
+    assert_string_equal(gatekeeper.passwords[0], "before");
+    assert_string_equal(gatekeeper.passwords[1], "rotated");
+    close(gatekeeper.listener);
+    unlink(path);
+}
+
 static void test_new__a_bad_url_is_fatal_and_not_quoted(void **state)
 {
     (void)state;
@@ -762,6 +936,7 @@ int main(void)
         CLEAN(test_run__a_failure_undoes_what_ran_before_it_in_the_round_trip),
         CLEAN(test_run__a_refused_value_is_not_in_the_message),
         CLEAN(test_run__sqlstate_decides_the_outcome),
+        CLEAN(test_run__a_refusal_of_an_own_statement_is_fatal),
         CLEAN(test_run__a_commit_that_rolls_back_is_retry),
         CLEAN(test_run__a_full_arena_is_fatal_and_the_connection_survives),
         CLEAN(test_run__a_statement_that_cannot_be_prepared_fails_alone),
@@ -777,6 +952,9 @@ int main(void)
         CLEAN(test_recover__a_silent_server_is_given_up_too),
         CLEAN(test_recover__no_server_is_retry),
         CLEAN(test_recover__no_such_database_is_fatal),
+        CLEAN(test_recover__leaves_a_session_with_an_internal_error),
+        CLEAN(test_recover__a_setting_that_the_server_refuses_is_fatal),
+        CLEAN(test_recover__reads_a_passfile_anew),
         CLEAN(test_new__a_bad_url_is_fatal_and_not_quoted),
     };
     return cmocka_run_group_tests(tests, setup, pg_fixture_teardown);

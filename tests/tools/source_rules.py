@@ -21,7 +21,7 @@ MAY_INCLUDE = {
 
 # Which product files may see a library: each stays behind one adapter.
 LIBRARY_HOMES = {
-    r"libpq-fe\.h|libpq/.*|pg_config.*": r"repo/(executor_pq|executor_pq_copy|pq_hosts)\.[ch]|worker/bench\w*\.c",
+    r"libpq-fe\.h|libpq/.*|pg_config.*": r"repo/(executor_)?pq(_\w+)?\.[ch]|worker/bench\w*\.c",
     r"librdkafka/.*|rdkafka\w*\.h": r"worker/(source_kafka|sink_kafka|kafka_\w+)\.[ch]",
     r"msgpack(/.*)?\.h": r"events/.*",
     r"jansson\.h": r"(events|worker)/.*",
