@@ -73,6 +73,16 @@ static const char *dependency_name(int dependency)
     return dependency == (int)DEPENDENCY_POSTGRES ? "postgres" : "kafka";
 }
 
+static void waiting_reason(struct reasons *reasons, size_t lane, int waiting_for,
+                           const struct waiting_code *why)
+{
+    char code[WAITING_CODE_BYTES];
+
+    waiting_code_get(why, code);
+    reason(reasons, "lane %zu waits for %s%s%s%s", lane, dependency_name(waiting_for),
+           code[0] != '\0' ? " (" : "", code, code[0] != '\0' ? ")" : "");
+}
+
 bool health_ready(const struct health *health, struct buffer *out)
 {
     struct reasons reasons = {out, 0};
@@ -83,7 +93,7 @@ bool health_ready(const struct health *health, struct buffer *out)
     for (size_t i = 0; i < health->lane_count && atomic_load(&health->checked); i++) {
         int waiting_for = atomic_load(&health->lanes[i]->waiting_for);
         if (waiting_for != (int)DEPENDENCY_NONE)
-            reason(&reasons, "lane %zu waits for %s", i, dependency_name(waiting_for));
+            waiting_reason(&reasons, i, waiting_for, &health->lanes[i]->why);
         if (atomic_load(&health->lanes[i]->stopped))
             reason(&reasons, "lane %zu has ended", i);
     }

@@ -1,5 +1,6 @@
 #include "worker/metrics.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -112,7 +113,7 @@ static void counters(struct buffer *out, const struct lanes *lanes)
          "Batches given up because their partitions were revoked; their next owner has them.",
          offsetof(struct lane_metrics, batches_dropped)},
         {"catalyst_batch_bisections_total",
-         "Database transactions split because PostgreSQL refused a value.",
+         "Database transactions split because a row was refused or they failed on and on.",
          offsetof(struct lane_metrics, bisections)},
         {"catalyst_database_transaction_retries_total",
          "Database transactions run again: deadlock, race for an id, lost connection.",
@@ -255,6 +256,36 @@ static void waits(struct buffer *out, const struct lanes *lanes)
             put(out, "catalyst_lane_waiting{lane=\"%zu\",dependency=\"%s\"} %d\n", i, rows[j].name,
                 waiting_for == (int)rows[j].dependency);
     }
+}
+
+/* --- why a lane waits -------------------------------------------------------------------------
+ */
+
+static_assert(WAITING_CODE_WORDS * sizeof(uint64_t) == WAITING_CODE_BYTES, "all of the code");
+
+void waiting_code_set(struct waiting_code *why, const char *code)
+{
+    uint64_t words[WAITING_CODE_WORDS] = {0};
+    size_t length = strlen(code);
+
+    memcpy(words, code, length < sizeof(words) ? length : sizeof(words) - 1);
+    atomic_fetch_add(&why->changes, 1);
+    for (size_t i = 0; i < WAITING_CODE_WORDS; i++)
+        atomic_store(&why->words[i], words[i]);
+    atomic_fetch_add(&why->changes, 1);
+}
+
+void waiting_code_get(const struct waiting_code *why, char ret_code[WAITING_CODE_BYTES])
+{
+    uint64_t words[WAITING_CODE_WORDS];
+    uint32_t before;
+
+    do {
+        before = atomic_load(&why->changes);
+        for (size_t i = 0; i < WAITING_CODE_WORDS; i++)
+            words[i] = atomic_load(&why->words[i]);
+    } while (before % 2 == 1 || atomic_load(&why->changes) != before);
+    memcpy(ret_code, words, sizeof(words));
 }
 
 void metrics_render(const struct lane_metrics *const *lanes, size_t lane_count, struct buffer *out)

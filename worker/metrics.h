@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/buffer.h"
+#include "base/err.h"
 #include "events/commands.h"
 
 /* What a lane tells about itself. The lane's thread writes, the HTTP thread reads; every number is
@@ -31,6 +32,13 @@ enum dead_letter_class {
     DEAD_CLASS_COUNT
 };
 
+/* A SQLSTATE or the name of a Kafka error, read whole while it is written. */
+enum { WAITING_CODE_BYTES = sizeof(((struct err *)NULL)->code), WAITING_CODE_WORDS = 5 };
+struct waiting_code {
+    _Atomic uint32_t changes; /* odd: being written */
+    _Atomic uint64_t words[WAITING_CODE_WORDS];
+};
+
 struct lane_metrics {
     _Atomic uint64_t applied[COMMAND_KIND_COUNT];
     _Atomic uint64_t rejected[COMMAND_KIND_COUNT];
@@ -41,7 +49,7 @@ struct lane_metrics {
     _Atomic uint64_t redeliveries;
     _Atomic uint64_t batches;
     _Atomic uint64_t batches_dropped; /* partitions revoked while in hand */
-    _Atomic uint64_t bisections;      /* transactions split because PostgreSQL refused a value */
+    _Atomic uint64_t bisections;      /* transactions split: a row refused, or failing on and on */
     _Atomic uint64_t
         transaction_retries; /* PostgreSQL: deadlock, race for an id, lost connection */
     _Atomic uint64_t transactions_aborted; /* Kafka */
@@ -56,6 +64,7 @@ struct lane_metrics {
     _Atomic int64_t progress_us; /* monotonic: last time the lane went round its loop or waited on
                                     purpose */
     _Atomic int waiting_for;     /* enum dependency */
+    struct waiting_code why;     /* of that */
     _Atomic int started;         /* it has polled once */
     _Atomic int stopped;         /* it has left its loop */
 };
@@ -64,6 +73,11 @@ static inline void metric_add(_Atomic uint64_t *counter, uint64_t amount)
 {
     atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
 }
+
+/* By the lane's thread, with a text that ends within WAITING_CODE_BYTES. */
+void waiting_code_set(struct waiting_code *why, const char *code);
+/* By any thread. */
+void waiting_code_get(const struct waiting_code *why, char ret_code[WAITING_CODE_BYTES]);
 
 void histogram_observe(struct histogram *histogram, uint64_t value, const uint64_t *bounds);
 extern const uint64_t duration_bounds_us[HISTOGRAM_BUCKETS - 1];

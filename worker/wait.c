@@ -61,8 +61,10 @@ bool wait_again(struct wait *wait, enum dependency dependency, uint64_t generati
     }
     wait->attempts++;
     log_attempt(wait, err);
-    if (wait->attempts > 1)
+    if (wait->attempts > 1) {
+        waiting_code_set(&wait->metrics->why, err->code);
         atomic_store(&wait->metrics->waiting_for, (int)dependency);
+    }
 
     int delay_ms = next_delay_ms(wait);
     if (delay_ms >= KEEP_ALIVE_FROM_MS)

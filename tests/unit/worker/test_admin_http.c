@@ -185,11 +185,12 @@ static void test_health__a_lane_that_waits_is_live_but_not_ready(void **state)
     (void)state;
     now_running();
     atomic_store(&lane.waiting_for, (int)DEPENDENCY_POSTGRES);
+    waiting_code_set(&lane.why, "53100");
     atomic_store(&lane.progress_us, clock_monotonic_us() - 2 * (int64_t)HEALTH_STUCK_AFTER_US);
 
     assert_int_equal(get("/health/live"), 200);
     assert_int_equal(get("/health/ready"), 503);
-    assert_non_null(strstr(body(), "lane 0 waits for postgres"));
+    assert_non_null(strstr(body(), "\"lane 0 waits for postgres (53100)\""));
     assert_int_equal(get("/health/started"), 200);
 }
 
