@@ -1,14 +1,13 @@
 #include "worker/lane.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/crash_point.h"
 #include "base/log.h"
+#include "worker/bisect.h"
 #include "worker/confirm.h"
 #include "worker/publish.h"
-#include "worker/settle.h"
 
 /* How long a stop request may go unnoticed on an idle topic. */
 enum { POLL_MS = 100 };
@@ -16,10 +15,6 @@ enum { POLL_MS = 100 };
 /* Before what the lane knows of its partitions goes; each may take the source's time-out of some
  * seconds when Kafka is away. */
 enum { LAST_CONFIRM_ATTEMPTS = 3 };
-
-/* An id that another lane takes while ours is under way: it is there at the next attempt. More than
- * this many in a row are something else, and the batch is bisected. */
-enum { RACES_MAX = 5 };
 
 /* Dead letters logged one by one per batch; the rest as a number. */
 enum { DEAD_LETTERS_LOGGED = 5 };
@@ -101,88 +96,6 @@ enum outcome lane_new(const struct lane_options *options, struct source *source,
 void lane_stop(struct lane *lane)
 {
     atomic_store(&lane->stopping, 1);
-}
-
-static bool has_no_memory(const struct err *err)
-{
-    return strcmp(err->code, ERR_NO_MEMORY) == 0;
-}
-
-/* false: the lane stops, or the batch is no longer its own. */
-static bool recover_store(struct lane *lane, uint64_t generation)
-{
-    struct err err;
-
-    while (lane->store->ops->recover(lane->store, &err) != OUTCOME_OK) {
-        if (!wait_again(&lane->wait, DEPENDENCY_POSTGRES, generation, &err))
-            return false;
-    }
-    return true;
-}
-
-/* What to do after a failed attempt in the store: waits and recovers. false: give up. */
-static bool try_store_again(struct lane *lane, uint64_t generation, const struct err *err)
-{
-    metric_add(&lane->metrics->transaction_retries, 1);
-    return wait_again(&lane->wait, DEPENDENCY_POSTGRES, generation, err) &&
-           recover_store(lane, generation);
-}
-
-static enum outcome dropped(struct err *err)
-{
-    return err_set(err, OUTCOME_REJECT, "", "batch dropped");
-}
-
-static enum outcome bury_refused(struct lane *lane, struct entry *entry, struct err *err)
-{
-    char message[128];
-
-    snprintf(message, sizeof(message), "refused by PostgreSQL with SQLSTATE %.5s", err->code);
-    if (!entry_bury(entry, lane->arena, DEAD_LETTER_APPLY, "sqlstate", message))
-        return err_no_memory(err, "settle");
-    return OUTCOME_OK;
-}
-
-/* Settles entries from..to, however long it takes. PostgreSQL refusing a value rolls the whole
- * range back: it is split until the culprit stands alone and becomes a dead letter; one bad row
- * costs about log2(n) attempts.
- *
- * REJECT: dropped; FATAL: no memory. */
-static enum outcome settle(struct lane *lane, const struct settling *settling, size_t from,
-                           size_t to, struct err *err)
-{
-    uint64_t generation = settling->batch->generation;
-
-    for (int refusals = 0;;) {
-        enum outcome outcome = settle_range(settling, from, to, err);
-        if (outcome == OUTCOME_OK) {
-            wait_done(&lane->wait);
-            return OUTCOME_OK;
-        }
-        if (has_no_memory(err)) {
-            recover_store(lane, generation);
-            return outcome;
-        }
-        if (outcome != OUTCOME_REJECT) {
-            if (!try_store_again(lane, generation, err))
-                return dropped(err);
-            continue;
-        }
-        if (!recover_store(lane, generation))
-            return dropped(err);
-        if (strcmp(err->code, "23505") == 0 && ++refusals <= RACES_MAX) {
-            metric_add(&lane->metrics->transaction_retries, 1);
-            continue;
-        }
-        break;
-    }
-    if (to - from == 1)
-        return bury_refused(lane, &settling->batch->entries[from], err);
-
-    metric_add(&lane->metrics->bisections, 1);
-    size_t middle = from + (to - from) / 2;
-    enum outcome outcome = settle(lane, settling, from, middle, err);
-    return outcome == OUTCOME_OK ? settle(lane, settling, middle, to, err) : outcome;
 }
 
 static enum dead_letter_class class_of(const char *class_name)
@@ -306,7 +219,8 @@ static enum outcome process_at_once(struct lane *lane, const struct message *mes
                                           .audit_topic = lane->options.audit_topic,
                                           .record_bytes_max =
                                               lane->sink->ops->record_bytes_max(lane->sink)};
-        outcome = settle(lane, &settling, 0, count, err);
+        struct bisecting bisecting = {.settling = &settling, .wait = &lane->wait};
+        outcome = bisect_settle(&bisecting, err);
     }
     return outcome == OUTCOME_OK ? publish(lane, &batch, err) : outcome;
 }
@@ -419,7 +333,8 @@ static enum outcome take_assigned(struct lane *lane, enum dependency *ret_away, 
     }
     do {
         outcome = progress_assigned(&lane->progress, floors, count, lane->store, lane->arena, err);
-    } while (outcome != OUTCOME_OK && try_store_again(lane, source_generation(lane->source), err));
+    } while (outcome != OUTCOME_OK &&
+             store_again(lane->store, &lane->wait, source_generation(lane->source), err));
     CRASH_POINT(after_assigned);
     return outcome;
 }
@@ -489,7 +404,7 @@ static bool open_store(struct lane *lane, struct err *err)
 {
     uint64_t generation = source_generation(lane->source);
 
-    if (!recover_store(lane, generation))
+    if (!store_recover(lane->store, &lane->wait, generation))
         return false;
     arena_reset(lane->arena);
     if (lane->store->ops->intern(lane->store, lane->options.command_topics,

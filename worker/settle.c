@@ -325,6 +325,18 @@ static enum outcome settle_once(struct range *range, bool *ret_buried, struct er
     return outcome;
 }
 
+/* What keeps the store from recovering says nothing about the messages of the range: neither a
+ * refusal nor a lack of memory there is theirs. */
+static enum outcome recover(struct store *store, struct err *err)
+{
+    struct err why;
+
+    if (store->ops->recover(store, &why) == OUTCOME_OK)
+        return OUTCOME_OK;
+    bool no_memory = strcmp(why.code, ERR_NO_MEMORY) == 0;
+    return err_set(err, OUTCOME_RETRY, no_memory ? "" : why.code, "%s", why.text);
+}
+
 enum outcome settle_range(const struct settling *settling, size_t from, size_t to, struct err *err)
 {
     struct range range = {.with = settling,
@@ -342,7 +354,7 @@ enum outcome settle_range(const struct settling *settling, size_t from, size_t t
         buried = false;
         outcome = settle_once(&range, &buried, err);
         if (buried && outcome == OUTCOME_OK)
-            outcome = settling->store->ops->recover(settling->store, err);
+            outcome = recover(settling->store, err);
         else if (outcome != OUTCOME_OK && !buried)
             arena_rewind(range.arena, mark); /* attempts must not add up; a reason must stay */
     }

@@ -8,9 +8,10 @@
  *
  * Outcomes of every operation but recover():
  *   RETRY   connection lost, deadlock ...: recover(), then begin again with find()
- *   REJECT  the database refuses a value; code 23505 may also mean that another lane got there
- * first FATAL   wrong schema, no permission: recover() may help once somebody has mended it After a
- * failed record() it is unknown whether the transaction committed: find() tells. */
+ *   REJECT  the database refuses a row of a command; code 23505 may also mean that another lane got
+ *           there first
+ *   FATAL   wrong schema, no permission: recover() may help once somebody has mended it
+ * After a failed record() it is unknown whether the transaction committed: find() tells. */
 
 struct store {
     const struct store_ops *ops;
@@ -32,7 +33,8 @@ struct store_ops {
                            size_t event_count, const struct published_offset *offsets,
                            size_t offset_count, struct arena *arena, struct err *err);
 
-    /* Rolls back what is open, connects again where the connection is broken. One attempt. */
+    /* Rolls back what is open, connects again where the connection is broken. One attempt. Never
+     * REJECT. */
     enum outcome (*recover)(struct store *self, struct err *err);
 
     /* Outside a transaction: small integers for topic names, and stored published offsets. */

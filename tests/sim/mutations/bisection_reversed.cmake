@@ -1,8 +1,8 @@
 # The second half is settled first.
-set(file worker/lane.c)
+set(file worker/bisect.c)
 set(old [==[
-settle(lane, settling, from, middle, err);
-    return outcome == OUTCOME_OK ? settle(lane, settling, middle, to, err)]==])
+settle(bisecting, from, middle, patience, err);
+    return outcome == OUTCOME_OK ? settle(bisecting, middle, to, patience, err)]==])
 set(new [==[
-settle(lane, settling, middle, to, err);
-    return outcome == OUTCOME_OK ? settle(lane, settling, from, middle, err)]==])
+settle(bisecting, middle, to, patience, err);
+    return outcome == OUTCOME_OK ? settle(bisecting, from, middle, patience, err)]==])
