@@ -57,8 +57,8 @@ if [[ $CATALYST_WORKER == "$repo/build/dev/worker/catalyst-worker" ]]; then
         >"$logs/build.log" 2>&1 || die "the dev preset does not build; see build/faults/build.log"
 fi
 
-# Whatever happens it ends: half as long again, and a quarter of an hour to start, drain and judge.
-limit=$(awk -v minutes="$minutes" 'BEGIN { print int(minutes * 90 + 900) }')
+# Whatever happens it ends: half as long again, and half an hour to start, drain and judge.
+limit=$(awk -v minutes="$minutes" 'BEGIN { print int(minutes * 90 + 1800) }')
 PYTHONPATH=$repo/tests/faults PYTHONDONTWRITEBYTECODE=1 \
     exec timeout --foreground --signal=TERM --kill-after=60 "$limit" \
     build/venv/bin/python -m campaign --dir "$logs" "$@"

@@ -32,8 +32,9 @@ from .watch import Watch
 FLEET = 4
 RATE = 250.0
 LONG_MINUTES = 60
-# Each fault, in a campaign of an hour.
+# Each fault, and random kills, in a campaign of an hour.
 AT_LEAST = 5
+KILLS_AT_LEAST = 200
 QUIET_EVERY_S = 240
 # From the start of the load; a fault that is begun before is finished.
 SHORT_LOAD_S = 110
@@ -151,15 +152,15 @@ class Campaign:
         self.say(f"two replicas are at work, in batches of at most {self.installation.batch}")
         quiet = time.monotonic()
         for step in self._steps():
-            self._step(step)
-            if self._stuck():
-                break
             if time.monotonic() - quiet > QUIET_EVERY_S:
                 self._check()
                 if self.report.findings:
                     return
                 self.load.begin()
                 quiet = time.monotonic()
+            self._step(step)
+            if self._stuck():
+                break
         self._check(last=True)
 
     def _steps(self) -> Iterator[Step]:
@@ -200,7 +201,13 @@ class Campaign:
         if self.options.minutes >= LONG_MINUTES and not self.options.only:
             times = Counter(done.fault for done in report.faults)
             names = (fault.name for fault in chosen([]))
-            report.short_of = {name: AT_LEAST for name in names if times[name] < AT_LEAST}
+            report.short_of = {
+                name: f"{times[name]} times, {AT_LEAST} were due"
+                for name in names
+                if times[name] < AT_LEAST
+            }
+            if report.kills < KILLS_AT_LEAST:
+                report.short_of["SIGKILL"] = f"{report.kills} times, {KILLS_AT_LEAST} were due"
         if report.findings:
             self.journal.save(self.directory / "journal")
 

@@ -44,7 +44,7 @@ def long_plan(seed: int, faults: Sequence[Fault]) -> Iterator[list[Step]]:
         steps = []
         for fault in order:
             number += 1
-            kills = not fault.alone and chance.random() < 0.6
+            kills = not fault.alone and chance.random() < 0.5
             steps.append(_step(chance, number, fault, kills))
         yield steps
 

@@ -55,7 +55,7 @@ class Report:
     checks: list[Check] = field(default_factory=list)
     recoveries: dict[str, list[float]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
-    short_of: dict[str, int] = field(default_factory=dict)
+    short_of: dict[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> int:
@@ -136,10 +136,7 @@ class Report:
         for name in sorted(times):
             at = " ".join(f"{done.at_s:.0f}" for done in self.faults if done.fault == name)
             lines.append(f"  {name:<40}{times[name]:>6}{passed[name]:>8}   {at}")
-        lines += [
-            f"  {name}: only {times[name]} times, {count} were due"
-            for name, count in self.short_of.items()
-        ]
+        lines += [f"  {name}: only {how_often}" for name, how_often in self.short_of.items()]
         return lines
 
     def _recoveries(self) -> list[str]:
