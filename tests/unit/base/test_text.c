@@ -137,9 +137,10 @@ static void test_utf8_has_control__every_byte_in_every_place(void **state)
     /* C1 controls and their neighbours, across the words that are looked at at once */
     for (size_t at = 0; at + 2 <= sizeof(text); at++) {
         memset(text, 'x', sizeof(text));
-        memcpy(text + at, "\xC2\x9F", 2);
+        text[at] = '\xC2';
+        text[at + 1] = '\x9F';
         assert_true(utf8_has_control((struct text){text, sizeof(text)}));
-        memcpy(text + at, "\xC2\xA0", 2);
+        text[at + 1] = '\xA0';
         assert_false(utf8_has_control((struct text){text, sizeof(text)}));
     }
 }
