@@ -66,6 +66,7 @@ class Mix:
         self.start_ms = start_ms
         self.number = 0
         self._issued: dict[int, deque[str]] = {}  # by family; the latest ids
+        self._revoked: dict[int, str] = {}  # by family; the latest id
         self._near: deque[Member] = deque(maxlen=NEAR)
         self._far: list[Member] = []
         self._later: list[tuple[int, int, Item]] = []  # twins: when, which, what
@@ -322,6 +323,12 @@ class Mix:
             return self.chance.choice(issued)
         return f"key-{family}-{slot}"
 
+    def key_to_revoke(self, family: int, slot: int) -> str:
+        """Now and then the one that was named the last time."""
+        if self.chance.random() < 0.6 or family not in self._revoked:
+            self._revoked[family] = self.key_of(family, slot)
+        return self._revoked[family]
+
     def new_key(self, family: int, slot: int) -> str:
         key_id = f"key-{family}-{slot}-{self.number}"
         self._issued.setdefault(family, deque(maxlen=4)).append(key_id)
@@ -349,8 +356,10 @@ def _issue(mix: Mix, family: int, slot: int) -> Command:
     key_id: str | None = f"key-{family}-{slot}"
     hashed = f"hash-{family}-{slot}"
     pick = chance.random()
-    if pick < 0.15:
+    if pick < 0.1:
         hashed = f"hash-{family}-{chance.randrange(3)}"
+    elif pick < 0.2:
+        key_id = f"key-{family}-{slot}-late-{mix.number}"
     elif pick < 0.5:
         # New ones, or there would be nothing but refusals after a while.
         key_id, hashed = mix.new_key(family, slot), f"hash-{mix.seed}-{mix.number}"
@@ -375,7 +384,7 @@ def _issue(mix: Mix, family: int, slot: int) -> Command:
 
 def _revoke(mix: Mix, family: int, slot: int) -> Command:
     return make.revoke(
-        mix.key_of(family, slot),
+        mix.key_to_revoke(family, slot),
         mix.sometimes(0.5, revokedAt=mix.time_field, revokedBy=mix.party, reason=mix.text),
     )
 
@@ -481,9 +490,9 @@ def _append(mix: Mix, family: int, slot: int) -> Command:
 
 
 _KINDS: list[tuple[float, Callable[[Mix, int, int], Command]]] = [
-    (0.34, _use),
+    (0.33, _use),
     (0.12, _issue),
-    (0.02, _revoke),
+    (0.03, _revoke),
     (0.08, _user),
     (0.08, _org),
     (0.06, _group),

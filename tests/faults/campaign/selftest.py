@@ -74,6 +74,7 @@ def real(seed: int, count: int, directory: Path) -> Good:
     try:
         victim = site.start("a", **small)
         sender.run(count // 2)
+        _forget_some_offsets(sender)
         victim.kill()
         site.start("b", **small)
         site.wait_done(300)
@@ -85,6 +86,16 @@ def real(seed: int, count: int, directory: Path) -> Good:
     finally:
         site.abandon()
     return sender.journal, collect(*where)
+
+
+def _forget_some_offsets(sender: Sender) -> None:
+    """As if a broker had acknowledged a retry without an offset."""
+    before = set(map(repr, sender.journal.sent))
+    for index in range(0, 500, 50):
+        sent = sender.journal.sent.pop(-1 - index)
+        sender.unplaced.append(replace(sent, offset=-1))
+    sender.run(0)
+    assert set(map(repr, sender.journal.sent)) == before and not sender.unplaced
 
 
 def _expect_none(findings: list[Finding]) -> None:

@@ -53,7 +53,7 @@ class Sender:
             settings | BUFFERS | producer_config | EXACT | {"error_cb": self._on_error}
         )
         self._waiting = 0
-        self._unplaced: list[Sent] = []
+        self.unplaced: list[Sent] = []  # acknowledged, at an offset yet to be found
         self._failure: str | None = None
 
     def run(self, count: int | None = None, until: threading.Event | None = None) -> None:
@@ -105,7 +105,7 @@ class Sender:
                 item.kind,
             )
             # A retry that the broker knew already is acknowledged, now and then without its offset.
-            (self.journal.sent if sent.offset >= 0 else self._unplaced).append(sent)
+            (self.journal.sent if sent.offset >= 0 else self.unplaced).append(sent)
 
         while True:
             try:
@@ -129,24 +129,24 @@ class Sender:
 
     def _place_the_rest(self) -> None:
         """Looks for those without an offset where they must be: in the gaps of the journal."""
-        if not self._unplaced:
+        if not self.unplaced:
             return
         known = {sent.at for sent in self.journal.sent}
-        topics = {sent.topic for sent in self._unplaced}
+        topics = {sent.topic for sent in self.unplaced}
         gaps = [
             record
             for topic in sorted(topics)
             for record in self._kafka.read_committed(topic)
             if record.at not in known
         ]
-        for sent in self._unplaced:
+        for sent in self.unplaced:
             found = next((record for record in gaps if _same(record, sent)), None)
             if found is None:
                 raise SenderFailed(f"{sent.topic}-{sent.partition}: acknowledged, but not there")
             gaps.remove(found)
             assert found.offset is not None
             self.journal.sent.append(replace(sent, offset=found.offset))
-        self._unplaced = []
+        self.unplaced = []
 
 
 def _same(record: Record, sent: Sent) -> bool:
