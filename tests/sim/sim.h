@@ -19,7 +19,11 @@ enum {
     SIM_RECORDS_MAX = 4096,
     SIM_STORED_MAX = 256,
     SIM_STACK_BYTES = 256 * 1024,
-    SIM_REFUSED = 99, /* variant of a user whose e-mail the store refuses */
+    SIM_TOPIC_NAMES_MAX = 8,
+    SIM_REFUSED = 99,               /* variant of a user whose e-mail the store refuses */
+    SIM_RECORD_BYTES = 1000000,     /* what the producer takes */
+    SIM_SMALL_RECORD_BYTES = 10000, /* what the topics take in some worlds */
+    SIM_POISON_BYTES = 20000,
 };
 
 enum sim_mistake { /* seeded errors: the oracle must find each */
@@ -37,6 +41,8 @@ struct sim_message {
     struct message message;
     char source_id[16]; /* (source, id), for the oracle; "" for a poison */
     bool refused;       /* by the store */
+    bool dead;          /* must become a dead letter */
+    int letters;        /* its dead letters, for the oracle */
 };
 
 struct sim_record { /* on the audit or dead-letter topic */
@@ -44,8 +50,10 @@ struct sim_record { /* on the audit or dead-letter topic */
     size_t value_length;
     uint8_t *key;
     size_t key_length;
-    bool dead;      /* on the dead-letter topic */
-    char id[40];    /* ce_id, or origin of a dead letter */
+    bool dead;            /* on the dead-letter topic */
+    char id[40];          /* ce_id of an audit event */
+    int origin_partition; /* of a dead letter */
+    int64_t origin_offset;
     int lane;       /* producer */
     uint64_t epoch; /* of the producer's transaction */
     enum { RECORD_OPEN, RECORD_COMMITTED, RECORD_ABORTED } state;
@@ -71,6 +79,7 @@ struct sim_lane {
     char *stack;
 
     /* consumer */
+    bool joined; /* this process has; a successor is another member */
     bool member; /* in the group, by its own belief */
     uint64_t member_generation;
     uint64_t source_generation; /* as the port tells it */
@@ -78,6 +87,7 @@ struct sim_lane {
     int64_t next[SIM_PARTITIONS];
     int64_t began[SIM_PARTITIONS]; /* committed when it was assigned */
     bool told[SIM_PARTITIONS];     /* by take_assigned() */
+    uint64_t polled_generation;    /* source_generation of what is in hand */
     bool rewind;                   /* the next poll begins at the committed offsets */
     struct position fresh[SIM_PARTITIONS];
     struct message polled[SIM_PARTITIONS * SIM_MESSAGES_MAX];
@@ -85,6 +95,9 @@ struct sim_lane {
     /* producer */
     uint64_t epoch; /* 0: not opened */
     bool in_transaction;
+    bool committing;  /* a commit is not answered yet: only commit() may follow */
+    bool aborting;    /* an abort is not: only abort() may follow, or begin() */
+    bool undelivered; /* a record was too large for the topic */
 
     /* store */
     bool broken; /* needs recover() */
@@ -120,11 +133,16 @@ struct sim {
     int64_t pending[SIM_LANES][SIM_PARTITIONS]; /* offsets sent in the open transaction; -1 */
     struct sim_record records[SIM_RECORDS_MAX];
     size_t record_count;
-    bool flooded; /* more records than a schedule may need */
+    bool doubled;            /* a lane recorded an id twice in one call, which is refused */
+    bool flooded;            /* more records than a schedule may need */
+    size_t record_bytes_max; /* of the producer */
+    size_t topic_bytes_max;  /* of the topics; the producer does not know it */
 
     struct sim_stored stored[SIM_STORED_MAX];
     size_t stored_count;
     struct sim_rows *rows; /* the tables, as far as the oracle needs them */
+    char topic_names[SIM_TOPIC_NAMES_MAX][96];
+    size_t topic_name_count;
     int64_t published[SIM_PARTITIONS];
 
     /* counters, for the report */
@@ -146,12 +164,18 @@ void sim_rebalance(void);
 void sim_transaction_end(int index, bool commit);
 
 /* Gives the processor back to the scheduler; a crashed lane does not return. */
-void sim_yield(void);
+void sim_yield(void); /* without a scheduler: goes on */
 uint64_t sim_random(uint64_t below);
 bool sim_chance(unsigned percent); /* false while faults are off */
 
 /* The store refuses a value of it, as PostgreSQL does with class 22. */
 bool sim_refuses(const struct command *command);
 
-/* Frees and empties the store's tables. */
+/* The tables: how many rows, and whether a user is there; -1: there is no such key. */
 void sim_rows_reset(void);
+size_t sim_row_count(void);
+bool sim_user_exists(struct text id);
+int64_t sim_key_usage(struct text id);
+
+/* An empty broker and an empty store; the lanes must have ended. */
+void sim_world_clear(uint64_t seed, enum sim_mistake mistake);

@@ -15,31 +15,10 @@
 #include "base/log.h"
 #include "tests/sim/oracle.h"
 
-struct sim sim;
-
 /* The oracle's memory, for one topic and its answers. */
 #define ORACLE_BYTES ((size_t)16 * 1024 * 1024)
 
 enum { FAULTY_STEPS = 220, QUIET_STEPS = 200, QUIET_STEPS_MAX = 60000 };
-
-uint64_t sim_random(uint64_t below)
-{
-    sim.random ^= sim.random << 13;
-    sim.random ^= sim.random >> 7;
-    sim.random ^= sim.random << 17;
-    return (sim.random >> 11) % below;
-}
-
-bool sim_chance(unsigned percent)
-{
-    return sim.faults && sim_random(100) < percent;
-}
-
-void sim_yield(void)
-{
-    struct sim_lane *lane = sim.running;
-    swapcontext(&lane->context, &sim.scheduler);
-}
 
 static void lane_main(int index)
 {
@@ -216,46 +195,16 @@ static bool settle_down(char *ret_what)
     return true;
 }
 
-static void world_clear(uint64_t seed, enum sim_mistake mistake)
-{
-    for (size_t i = 0; i < sim.record_count; i++) {
-        free(sim.records[i].value);
-        free(sim.records[i].key);
-    }
-    for (size_t i = 0; i < sim.stored_count; i++)
-        arena_free(sim.stored[i].memory);
-    sim.record_count = 0;
-    sim.stored_count = 0;
-    sim_rows_reset();
-    sim.random = (seed + 1) * UINT64_C(0x9E3779B97F4A7C15);
-    sim.mistake = mistake;
-    sim.now_us = 0;
-    sim.faults = true;
-    sim.steps = 0;
-    sim.flooded = false;
-    sim.generation = 0;
-    for (int p = 0; p < SIM_PARTITIONS; p++) {
-        sim.owner[p] = -1;
-        sim.committed[p] = 0;
-        sim.published[p] = 0;
-        sim.topic_end[p] = 0;
-    }
-    for (int i = 0; i < SIM_LANES; i++) {
-        if (sim.lanes[i].alive)
-            lane_end(&sim.lanes[i]);
-        sim.in_group[i] = false;
-        sim.producer_epoch[i] = 0;
-        sim.transaction_open[i] = false;
-        sim.hanging[i] = false;
-        for (int p = 0; p < SIM_PARTITIONS; p++)
-            sim.pending[i][p] = -1;
-    }
-}
-
 static bool run_schedule(uint64_t seed, enum sim_mistake mistake, struct oracle *oracle,
                          char *ret_what)
 {
-    world_clear(seed, mistake);
+    for (int i = 0; i < SIM_LANES; i++) {
+        if (sim.lanes[i].alive)
+            lane_end(&sim.lanes[i]);
+    }
+    sim_world_clear(seed, mistake);
+    if (sim_chance(20))
+        sim.topic_bytes_max = SIM_SMALL_RECORD_BYTES;
     oracle_write_topic(oracle);
     for (int p = 0; p < SIM_PARTITIONS; p++) {
         if (sim.anew && sim_chance(20)) /* of the topic's earlier life: it was made anew */
@@ -267,12 +216,12 @@ static bool run_schedule(uint64_t seed, enum sim_mistake mistake, struct oracle 
         if (sim_random(100) < 6)
             something_happens();
     }
-    if (!settle_down(ret_what) || !oracle_holds(oracle, false, ret_what))
+    if (!settle_down(ret_what) || !oracle_holds(oracle, 1, ret_what))
         return false;
 
     /* an operator goes back to the beginning: nothing is applied or published again */
     memset(sim.committed, 0, sizeof(sim.committed));
-    return settle_down(ret_what) && oracle_holds(oracle, true, ret_what);
+    return settle_down(ret_what) && oracle_holds(oracle, 2, ret_what);
 }
 
 static double now_s(void)

@@ -41,12 +41,19 @@ static bool unstable(int partition)
     return false;
 }
 
+/* Where a member begins: nothing committed is -1. */
+static int64_t position_of(int partition)
+{
+    return sim.committed[partition] > 0 ? sim.committed[partition] : 0;
+}
+
 /* What happens inside poll(): joining, revocation, assignment. */
 static void serve_group(struct sim_lane *lane)
 {
-    if (!sim.in_group[lane->index]) {
+    if (!sim.in_group[lane->index] || !lane->joined) {
         /* expelled, or not joined yet */
         sim.in_group[lane->index] = true;
+        lane->joined = true;
         sim_rebalance();
     }
     if (lane->member && lane->member_generation == sim.generation)
@@ -63,12 +70,25 @@ static void serve_group(struct sim_lane *lane)
     }
     for (int p = 0; p < SIM_PARTITIONS; p++) {
         lane->owns[p] = sim.owner[p] == lane->index;
-        lane->next[p] = sim.committed[p];
+        lane->next[p] = position_of(p);
         lane->began[p] = sim.committed[p];
         lane->told[p] = false;
     }
     lane->member = true;
     lane->member_generation = sim.generation;
+}
+
+/* false: offsets are not stable yet. */
+static bool rewind_now(struct sim_lane *lane)
+{
+    for (int p = 0; p < SIM_PARTITIONS; p++) {
+        if (lane->owns[p] && unstable(p))
+            return false;
+    }
+    for (int p = 0; p < SIM_PARTITIONS; p++)
+        lane->next[p] = position_of(p);
+    lane->rewind = false;
+    return true;
 }
 
 static enum outcome poll(struct source *port, int timeout_ms, const struct batch_limits *limits,
@@ -82,15 +102,16 @@ static enum outcome poll(struct source *port, int timeout_ms, const struct batch
     if (sim_chance(2))
         return err_set(err, OUTCOME_RETRY, "_ALL_BROKERS_DOWN", "poll: simulated");
     serve_group(lane);
-    for (int p = 0; lane->rewind && p < SIM_PARTITIONS; p++)
-        lane->next[p] = sim.committed[p];
-    lane->rewind = false;
+    if (lane->rewind && !rewind_now(lane))
+        return err_set(err, OUTCOME_RETRY, "UNSTABLE_OFFSET_COMMIT", "rewind: simulated");
     size_t most = 1 + (size_t)sim_random(limits->messages);
     for (int turn = 0; turn < SIM_PARTITIONS; turn++) {
         int p = (turn + (int)(sim.steps % SIM_PARTITIONS)) % SIM_PARTITIONS;
         while (lane->owns[p] && count < most && lane->next[p] < sim.topic_end[p])
             lane->polled[count++] = sim.topic[p][lane->next[p]++].message;
     }
+    if (count > 0)
+        lane->polled_generation = lane->source_generation;
     *ret_messages = lane->polled;
     *ret_count = count;
     return OUTCOME_OK;
@@ -181,8 +202,11 @@ void sim_source_init(struct sim_lane *lane)
                                           source_close,  rewind_all};
 
     lane->source.ops = &ops;
+    lane->joined = false;
     lane->member = false;
     lane->source_generation = 0;
+    lane->polled_generation = 0;
+    lane->rewind = false;
     memset(lane->owns, 0, sizeof(lane->owns));
 }
 
@@ -221,14 +245,69 @@ static enum outcome fenced(struct err *err)
     return err_set(err, OUTCOME_FATAL, "_FENCED", "simulated");
 }
 
+static enum outcome bad_state(struct err *err, const char *what)
+{
+    return err_set(err, OUTCOME_FATAL, "_STATE", "%s: simulated", what);
+}
+
+static enum outcome late(struct err *err)
+{
+    sim.lost_answers++;
+    return err_set(err, OUTCOME_RETRY, "_TIMED_OUT", "answer late: simulated");
+}
+
+static enum outcome lost(struct err *err)
+{
+    sim.lost_answers++;
+    return err_set(err, OUTCOME_FATAL, "_TIMED_OUT", "answer lost: simulated");
+}
+
+static enum outcome abort_transaction(struct sink *port, struct err *err)
+{
+    struct sim_lane *lane = lane_of_sink(port);
+    bool again = lane->aborting;
+
+    sim_yield();
+    if (lane->epoch == 0 || lane->committing)
+        return bad_state(err, "abort");
+    lane->aborting = false;
+    if (is_fenced(lane))
+        return fenced(err);
+    if (!lane->in_transaction)
+        return bad_state(err, "abort");
+    if (!again && sim_chance(3))
+        return err_set(err, OUTCOME_FATAL, "_FATAL", "simulated");
+    lane->aborting = !again && sim_chance(5);
+    if (lane->aborting && sim_chance(50)) /* it is still under way */
+        return late(err);
+    sim_transaction_end(lane->index, false);
+    if (lane->aborting)
+        return late(err);
+    lane->in_transaction = false;
+    return sim_chance(3) ? lost(err) : OUTCOME_OK;
+}
+
+/* Local, as most of what a producer does: that it is fenced it learns from the brokers. */
 static enum outcome begin(struct sink *port, struct err *err)
 {
     struct sim_lane *lane = lane_of_sink(port);
 
     sim_yield();
-    if (is_fenced(lane) || lane->in_transaction)
-        return fenced(err);
+    if (lane->epoch == 0 || lane->committing)
+        return bad_state(err, "begin");
+    if (lane->aborting) {
+        enum outcome outcome = abort_transaction(port, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+    }
+    if (lane->in_transaction)
+        return bad_state(err, "begin");
+    if (sim_chance(2))
+        return err_set(err, OUTCOME_RETRY, "_TIMED_OUT", "begin: simulated");
     lane->in_transaction = true;
+    lane->undelivered = false;
+    if (is_fenced(lane))
+        return OUTCOME_OK;
     sim.transaction_open[lane->index] = true;
     for (int p = 0; !sim.hanging[lane->index] && p < SIM_PARTITIONS; p++)
         sim.pending[lane->index][p] = -1;
@@ -253,33 +332,64 @@ static struct text header_text(const struct outgoing *record, const char *name)
     return TEXT_ABSENT;
 }
 
+static size_t bytes_of(const struct outgoing *record)
+{
+    size_t bytes = record->key.length + record->value.length;
+
+    for (size_t i = 0; i < record->header_count; i++)
+        bytes += record->headers[i].name.length + record->headers[i].value.length;
+    return bytes;
+}
+
+static int64_t header_number(const struct outgoing *record, const char *name)
+{
+    char digits[24];
+    struct text text = header_text(record, name);
+
+    snprintf(digits, sizeof(digits), "%.*s", TEXT_ARG(text));
+    return strtoll(digits, NULL, 10);
+}
+
+static void append(const struct sim_lane *lane, const struct outgoing *outgoing)
+{
+    struct sim_record *record = &sim.records[sim.record_count++];
+
+    *record = (struct sim_record){.value = copy(outgoing->value.data, outgoing->value.length),
+                                  .value_length = outgoing->value.length,
+                                  .key = copy(outgoing->key.data, outgoing->key.length),
+                                  .key_length = outgoing->key.length,
+                                  .dead = !text_is(outgoing->topic, "audit"),
+                                  .lane = lane->index,
+                                  .epoch = lane->epoch};
+    if (record->dead) {
+        record->origin_partition = (int)header_number(outgoing, "__connect.errors.partition");
+        record->origin_offset = header_number(outgoing, "__connect.errors.offset");
+    } else {
+        snprintf(record->id, sizeof(record->id), "%.*s", TEXT_ARG(header_text(outgoing, "ce_id")));
+    }
+}
+
 static enum outcome produce(struct sink *port, const struct outgoing *outgoing, struct err *err)
 {
     struct sim_lane *lane = lane_of_sink(port);
 
     sim_yield();
+    if (lane->epoch == 0 || !lane->in_transaction)
+        return bad_state(err, "produce");
+    if (bytes_of(outgoing) > sim.record_bytes_max)
+        return err_set(err, OUTCOME_REJECT, "MSG_SIZE_TOO_LARGE", "simulated");
     if (is_fenced(lane))
-        return fenced(err);
+        return sim_chance(50) ? fenced(err) : OUTCOME_OK;
     if (sim_chance(2))
         return err_set(err, OUTCOME_RETRY, "_QUEUE_FULL", "simulated");
     if (sim.record_count == SIM_RECORDS_MAX) {
         sim.flooded = true;
         return err_set(err, OUTCOME_RETRY, "_QUEUE_FULL", "simulated");
     }
-    struct sim_record *record = &sim.records[sim.record_count++];
-    *record = (struct sim_record){.value = copy(outgoing->value.data, outgoing->value.length),
-                                  .value_length = outgoing->value.length,
-                                  .key = copy(outgoing->key.data, outgoing->key.length),
-                                  .key_length = outgoing->key.length,
-                                  .lane = lane->index,
-                                  .epoch = lane->epoch};
-    record->dead = !text_is(outgoing->topic, "audit");
-    if (record->dead)
-        snprintf(record->id, sizeof(record->id), "%.*s/%.*s",
-                 TEXT_ARG(header_text(outgoing, "__connect.errors.partition")),
-                 TEXT_ARG(header_text(outgoing, "__connect.errors.offset")));
+    if (bytes_of(outgoing) > sim.topic_bytes_max)
+        lane->undelivered = true; /* commit() tells */
     else
-        snprintf(record->id, sizeof(record->id), "%.*s", TEXT_ARG(header_text(outgoing, "ce_id")));
+        append(lane, outgoing);
     return OUTCOME_OK;
 }
 
@@ -289,6 +399,10 @@ static enum outcome send_offsets(struct sink *port, const struct position *posit
     struct sim_lane *lane = lane_of_sink(port);
 
     sim_yield();
+    if (lane->epoch == 0)
+        return bad_state(err, "send offsets");
+    if (lane->polled_generation != lane->source_generation)
+        return err_set(err, OUTCOME_REJECT, "ILLEGAL_GENERATION", "simulated");
     if (is_fenced(lane))
         return fenced(err);
     if (sim_chance(2))
@@ -304,59 +418,59 @@ static enum outcome send_offsets(struct sink *port, const struct position *posit
     return OUTCOME_OK;
 }
 
+/* Asked again after a late answer: how it ended. */
+static enum outcome commit_again(struct sim_lane *lane, struct err *err)
+{
+    lane->committing = false;
+    lane->in_transaction = false;
+    if (sim.transaction_open[lane->index])
+        sim_transaction_end(lane->index, true);
+    return sim.transaction_committed[lane->index] ? OUTCOME_OK
+                                                  : bad_state(err, "the transaction was aborted");
+}
+
+/* Acknowledged, and without its markers. Never two in a row: the lane takes the second
+ * acknowledgement for the proof of the first. */
+static bool hangs(struct sim_lane *lane)
+{
+    if (sim.hanging[lane->index] || !sim_chance(2))
+        return false;
+    sim.hung++;
+    sim.hanging[lane->index] = true;
+    sim.transaction_open[lane->index] = false;
+    sim.transaction_committed[lane->index] = true;
+    lane->in_transaction = false;
+    return true;
+}
+
 static enum outcome commit(struct sink *port, struct err *err)
 {
     struct sim_lane *lane = lane_of_sink(port);
 
     sim_yield();
+    if (lane->epoch == 0 || !lane->in_transaction)
+        return bad_state(err, "commit");
     if (is_fenced(lane))
         return fenced(err);
-    if (lane->in_transaction && !sim.transaction_open[lane->index]) {
-        /* asked again after a lost answer: the coordinator tells how it ended */
-        lane->in_transaction = false;
-        return sim.transaction_committed[lane->index]
-                   ? OUTCOME_OK
-                   : err_set(err, OUTCOME_FATAL, "INVALID_TXN_STATE", "simulated");
-    }
+    if (lane->committing)
+        return commit_again(lane, err);
+    if (lane->undelivered)
+        return err_set(err, OUTCOME_REJECT, "MSG_SIZE_TOO_LARGE", "not delivered: simulated");
     if (sim_chance(4))
         return err_set(err, OUTCOME_REJECT, "_PURGE_QUEUE", "delivery failed: simulated");
     if (sim_chance(4)) /* broken before it was asked for: aborted when the producer is replaced */
         return err_set(err, OUTCOME_FATAL, "_FATAL", "simulated");
-    /* Never two in a row: the lane takes the second acknowledgement for the proof of the first. */
-    if (!sim.hanging[lane->index] && sim_chance(2)) {
-        sim.hung++;
-        sim.hanging[lane->index] = true;
-        sim.transaction_open[lane->index] = false;
-        sim.transaction_committed[lane->index] = true;
-        lane->in_transaction = false;
+    lane->committing = sim_chance(4);
+    if (lane->committing && sim_chance(50)) /* it is still under way */
+        return late(err);
+    if (!lane->committing && hangs(lane))
         return OUTCOME_OK;
-    }
     sim_transaction_end(lane->index, true);
     sim_yield(); /* committed, nobody told yet: a crash here is the ambiguous commit */
-    if (sim_chance(4)) {
-        sim.lost_answers++;
-        return err_set(err, OUTCOME_FATAL, "_TIMED_OUT", "answer lost: simulated");
-    }
-    if (sim_chance(4)) {
-        sim.lost_answers++;
-        return err_set(err, OUTCOME_RETRY, "_TIMED_OUT", "answer late: simulated");
-    }
-    lane->in_transaction = false;
-    return OUTCOME_OK;
-}
-
-static enum outcome abort_transaction(struct sink *port, struct err *err)
-{
-    struct sim_lane *lane = lane_of_sink(port);
-
-    sim_yield();
-    if (is_fenced(lane))
-        return fenced(err);
-    if (sim_chance(3))
-        return err_set(err, OUTCOME_RETRY, "_TIMED_OUT", "simulated");
-    if (sim_chance(3))
-        return err_set(err, OUTCOME_FATAL, "_FATAL", "simulated");
-    sim_transaction_end(lane->index, false);
+    if (lane->committing)
+        return late(err);
+    if (sim_chance(4))
+        return lost(err);
     lane->in_transaction = false;
     return OUTCOME_OK;
 }
@@ -366,11 +480,19 @@ static enum outcome reopen(struct sink *port, struct err *err)
     struct sim_lane *lane = lane_of_sink(port);
 
     sim_yield();
+    lane->epoch = 0;
+    lane->in_transaction = false;
+    lane->committing = false;
+    lane->aborting = false;
     if (sim_chance(5))
         return err_set(err, OUTCOME_RETRY, "_TIMED_OUT", "simulated");
+    if (sim_chance(2))
+        return err_set(err, OUTCOME_FATAL, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "simulated");
     sim_transaction_end(lane->index, false);
-    lane->epoch = ++sim.producer_epoch[lane->index];
-    lane->in_transaction = false;
+    uint64_t epoch = ++sim.producer_epoch[lane->index];
+    if (sim_chance(4))
+        return late(err);
+    lane->epoch = epoch;
     return OUTCOME_OK;
 }
 
@@ -382,7 +504,7 @@ static void serve(struct sink *port)
 static size_t record_bytes_max(struct sink *port)
 {
     (void)port;
-    return 1000000;
+    return sim.record_bytes_max;
 }
 
 void sim_sink_init(struct sim_lane *lane)
@@ -393,4 +515,6 @@ void sim_sink_init(struct sim_lane *lane)
     lane->sink.ops = &ops;
     lane->epoch = 0;
     lane->in_transaction = false;
+    lane->committing = false;
+    lane->aborting = false;
 }

@@ -57,6 +57,22 @@ void sim_rows_reset(void)
     sim.rows->count = 0;
 }
 
+size_t sim_row_count(void)
+{
+    return sim.rows->count;
+}
+
+bool sim_user_exists(struct text id)
+{
+    return row_find(sim.rows, ROW_USER, id) != NULL;
+}
+
+int64_t sim_key_usage(struct text id)
+{
+    const struct row *row = row_find(sim.rows, ROW_KEY, id);
+    return row != NULL ? row->usage_count : -1;
+}
+
 static void locks_release(int index)
 {
     for (size_t i = 0; i < sim.rows->count; i++) {
@@ -260,6 +276,12 @@ static bool record_all(const struct audit_event *const *events, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct sim_stored *there = stored_find(&events[i]->id);
+        for (size_t k = 0; k < i; k++) {
+            if (uuid_equal(&events[k]->id, &events[i]->id)) {
+                sim.doubled = true;
+                return false;
+            }
+        }
         if (there == NULL)
             continue;
         if (sim.mistake != SIM_MISTAKE_NO_UNIQUE_IDS)
@@ -315,15 +337,29 @@ static enum outcome recover(struct store *port, struct err *err)
     return OUTCOME_OK;
 }
 
+static int32_t topic_id(struct text name)
+{
+    size_t i = 0;
+
+    while (i < sim.topic_name_count && !text_is(name, sim.topic_names[i]))
+        i++;
+    if (i == sim.topic_name_count) {
+        assert(i < SIM_TOPIC_NAMES_MAX && name.length < sizeof(sim.topic_names[i]));
+        memcpy(sim.topic_names[i], name.data, name.length);
+        sim.topic_names[i][name.length] = '\0';
+        sim.topic_name_count++;
+    }
+    return (int32_t)i + 1;
+}
+
 static enum outcome intern(struct store *port, const struct text *names, size_t count,
                            struct arena *arena, int32_t *ret_topic_ids, struct err *err)
 {
     (void)port;
-    (void)names;
     (void)arena;
     (void)err;
     for (size_t i = 0; i < count; i++)
-        ret_topic_ids[i] = (int32_t)i + 1;
+        ret_topic_ids[i] = topic_id(names[i]);
     return OUTCOME_OK;
 }
 
