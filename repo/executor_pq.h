@@ -3,8 +3,8 @@
 #include "repo/executor.h"
 
 /* The executor on libpq: one connection, pipeline mode, prepared statements, binary parameters and
- * results. The only module that includes libpq-fe.h. One thread uses it at a time;
- * executor_pq_cancel() may come from any. */
+ * results. Only this module and its parts (executor_pq_copy, pq_*) include libpq-fe.h. One thread
+ * uses it at a time; executor_pq_cancel() may come from any. */
 struct executor_pq;
 
 struct executor_pq_options {
