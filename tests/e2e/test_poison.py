@@ -1,0 +1,92 @@
+"""Messages that cannot be taken cost little, block nothing and end."""
+
+from itertools import cycle, islice
+from math import ceil, log2
+
+import pytest
+from harness import make
+from harness.malformed import CASES
+from harness.model import Model
+from harness.program import Worker
+from harness.site import Site
+from harness.wire import IDENTITY, KEYS, Command, Record
+
+BATCH = 2000  # of the settings' defaults: messages in one transaction
+
+
+def _house_rule(site: Site) -> None:
+    """A constraint of another program: only PostgreSQL knows that these users cannot be."""
+    site.sql("ALTER TABLE auth_users ADD CONSTRAINT house_rule CHECK (display_name <> 'forbidden')")
+
+
+def _forbidden(user_id: str) -> Command:
+    return make.user(user_id, {"displayName": "forbidden"})
+
+
+def _transactions(worker: Worker) -> float:
+    return worker.metric("catalyst_step_duration_seconds_count", step="find")
+
+
+def _origins(letters: list[Record]) -> set[tuple[str | None, ...]]:
+    fields = ("topic", "partition", "offset")
+    return {tuple(letter.text(f"__connect.errors.{field}") for field in fields) for letter in letters}
+
+
+@pytest.mark.key
+def test_one_bad_row_among_thousands_costs_a_logarithm(narrow: Site) -> None:
+    _house_rule(narrow)
+    users: list[Command] = [make.user(f"u-{n}") for n in range(3000)]
+    users[1234] = _forbidden("u-1234")
+    placed = narrow.publish(users)  # all there before the worker starts: whole batches
+
+    worker = narrow.start()
+    narrow.wait_done(120)
+
+    narrow.check(Model().take_all([user for user in users if user.data["id"] != "u-1234"]))
+    (letter,) = narrow.dead_letters()
+    assert letter.value == placed[1234].value and letter.key == b"u-1234"
+    splits = worker.metric("catalyst_batch_bisections_total")
+    assert 1 <= splits <= ceil(log2(BATCH))
+    batches = worker.metric("catalyst_batches_total")
+    assert _transactions(worker) <= batches + 2 * splits
+    assert worker.metric("catalyst_database_transaction_retries_total") == 0
+
+
+@pytest.mark.key
+def test_a_batch_of_only_bad_rows_ends(narrow: Site) -> None:
+    _house_rule(narrow)
+    count = 300
+    bad = [_forbidden(f"u-{n}") for n in range(count)]
+    last = make.user("u-last")
+    placed = narrow.publish([*bad, last])
+
+    worker = narrow.start()
+    narrow.wait_done(120)
+
+    narrow.check(Model().take_all([last]))
+    letters = narrow.dead_letters()
+    assert [letter.value for letter in letters] == [record.value for record in placed[:-1]]
+    # Splitting n to the last makes 2n - 1 ranges; every batch has its first.
+    assert _transactions(worker) <= 2 * (count + 1) + worker.metric("catalyst_batches_total")
+
+
+@pytest.mark.key
+def test_a_poison_storm_goes_on(site: Site) -> None:
+    """Every second message is malformed, or refused by PostgreSQL."""
+    _house_rule(site)
+    commands = list(make.stream(1500, seed=23))
+    refused = [_forbidden(f"storm-{n}") for n in range(20)]
+    malformed = islice(cycle(case.record for case in CASES), len(commands) - len(refused))
+    poison: list[Command | Record] = [*malformed, *refused]
+    items = [item for pair in zip(commands, poison, strict=True) for item in pair]
+
+    worker = site.start(CATALYST_LANES="2")
+    placed = site.process(items, 180)
+
+    site.check(Model().take_all(commands))
+    letters = site.dead_letters(IDENTITY) + site.dead_letters(KEYS)
+    sent = placed[1::2]
+    assert len(letters) == len(sent)
+    assert _origins(letters) == {(r.topic, str(r.partition), str(r.offset)) for r in sent}
+    assert worker.metric("catalyst_dead_letters_total") == len(sent)
+    assert worker.metric("catalyst_dead_letters_total", **{"class": "sqlstate"}) == len(refused)
