@@ -129,13 +129,13 @@ static struct header text_header(const char *name, const char *value)
     return (struct header){text_of(name), slice_of_text(text_of(value))};
 }
 
-static char *origin_name(const struct letter *letter, struct arena *arena)
+char *letter_origin(const struct letter *letter, struct arena *arena)
 {
     return arena_printf(arena, "%.*s:%" PRId32 ":%" PRId64, TEXT_ARG(letter->origin_topic),
                         letter->origin_partition, letter->origin_offset);
 }
 
-static char *letter_name(const struct letter *letter, struct arena *arena)
+char *letter_name(const struct letter *letter, struct arena *arena)
 {
     return arena_printf(arena, "%.*s:%" PRId32 ":%" PRId64, TEXT_ARG(letter->topic),
                         letter->partition, letter->offset);
@@ -146,7 +146,7 @@ enum outcome letter_restore(const struct message *message, const struct letter *
 {
     struct header *headers = ARENA_ARRAY(arena, struct header, message->header_count + OWN_HEADERS);
     char *count = arena_printf(arena, "%" PRId64, letter->redrive_count + 1);
-    char *origin = origin_name(letter, arena);
+    char *origin = letter_origin(letter, arena);
     if (headers == NULL || count == NULL || origin == NULL)
         return err_no_memory(err, "redrive");
 
@@ -204,7 +204,7 @@ static void append_member(struct buffer *line, const char *name, struct text val
 enum outcome letter_audit(const struct letter *letter, struct text topic, int64_t now_us,
                           struct arena *arena, struct outgoing *ret_record, struct err *err)
 {
-    char *name = letter_name(letter, arena), *origin = origin_name(letter, arena);
+    char *name = letter_name(letter, arena), *origin = letter_origin(letter, arena);
     char *unique = arena_printf(arena, "%s#%" PRId64, name, letter->redrive_count + 1);
     if (name == NULL || origin == NULL || unique == NULL)
         return err_no_memory(err, "redrive");

@@ -35,6 +35,10 @@ bool letter_read(const struct message *message, struct letter *ret_letter);
 /* Whether the record is a mark, and of which offset of its partition. */
 bool letter_mark_read(const struct message *message, int64_t *ret_offset);
 
+/* TOPIC:PARTITION:OFFSET of the letter, and of the record that failed; NULL: the arena is full. */
+char *letter_name(const struct letter *letter, struct arena *arena);
+char *letter_origin(const struct letter *letter, struct arena *arena);
+
 /* Why it cannot go back to `origin`; NULL: it can. */
 const char *letter_fault(const struct letter *letter, struct text origin, int64_t max_redrives);
 
@@ -55,7 +59,7 @@ enum outcome letter_mark(const struct letter *letter, struct arena *arena,
 /* The audit.append command that reports the redrive. Its id is a function of the letter's
  * coordinates and the count.
  *
- * REJECT  the coordinates are too long for an audit event
+ * REJECT  the coordinates or the reason are too long for an audit event
  * FATAL   the arena is full */
 enum outcome letter_audit(const struct letter *letter, struct text topic, int64_t now_us,
                           struct arena *arena, struct outgoing *ret_record, struct err *err);

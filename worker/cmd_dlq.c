@@ -1,6 +1,6 @@
-#include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/crash_point.h"
 #include "base/json.h"
 #include "events/message_json.h"
 #include "worker/cli_kafka.h"
@@ -34,34 +34,38 @@ static bool has(const struct dlq *dlq, const char *flag)
 /* --- letters as JSON ---------------------------------------------------------------------------
  */
 
+static void append_name(struct buffer *out, const char *name)
+{
+    buffer_append_byte(out, ',');
+    json_append_string(out, text_of(name));
+    buffer_append_byte(out, ':');
+}
+
 static void append_text(struct buffer *out, const char *name, struct text text)
 {
     if (!text_present(text))
         return;
-    buffer_append_byte(out, ',');
-    json_append_string(out, text_of(name));
-    buffer_append_byte(out, ':');
+    append_name(out, name);
     json_append_string(out, text);
 }
 
 static void append_flag(struct buffer *out, const char *name, bool value)
 {
-    append_text(out, name, TEXT("true"));
-    out->length -= strlen("\"true\"");
+    append_name(out, name);
     buffer_append_literal(out, value ? "true" : "false");
 }
 
-/* The members, with no brace behind them. */
-static void append_letter(struct buffer *out, const struct letter *letter)
+/* The members, with no brace behind them. `names`: room for texts that are only passed on. */
+static void append_letter(struct buffer *out, const struct letter *letter, struct arena *names)
 {
-    char at[512];
-    snprintf(at, sizeof(at), "%.*s:%" PRId32 ":%" PRId64, TEXT_ARG(letter->topic),
-             letter->partition, letter->offset);
+    char *name = letter_name(letter, names), *origin = letter_origin(letter, names);
+    if (name == NULL || origin == NULL) {
+        out->full = true;
+        return;
+    }
     buffer_append_literal(out, "{\"letter\":");
-    json_append_string(out, text_of(at));
-    snprintf(at, sizeof(at), "%.*s:%" PRId32 ":%" PRId64, TEXT_ARG(letter->origin_topic),
-             letter->origin_partition, letter->origin_offset);
-    append_text(out, "origin", text_of(at));
+    json_append_string(out, text_of(name));
+    append_text(out, "origin", text_of(origin));
     if (letter->timestamp_ms >= 0 && letter->timestamp_ms <= TIMESTAMP_MAX_US / 1000) {
         buffer_append_literal(out, ",\"timestamp\":");
         json_append_time(out, letter->timestamp_ms * 1000);
@@ -148,7 +152,7 @@ static enum exit_code list_letters(struct dlq *dlq, const struct letter_list *li
     for (size_t i = 0; i < list->count && (int64_t)i < dlq->limit; i++) {
         if (i > 0)
             buffer_append_byte(&out, ',');
-        append_letter(&out, &list->items[i]);
+        append_letter(&out, &list->items[i], dlq->arena);
         buffer_append_byte(&out, '}');
     }
     buffer_append_byte(&out, ']');
@@ -193,7 +197,7 @@ static enum outcome show_record(void *context, const struct message *message, st
         return outcome;
     struct buffer out;
     buffer_init(&out, arena);
-    append_letter(&out, letter);
+    append_letter(&out, letter, arena);
     buffer_append_literal(&out, ",\"record\":");
     buffer_append_text(&out, record);
     buffer_append_byte(&out, '}');
@@ -230,10 +234,23 @@ static enum exit_code run_show(struct dlq *dlq)
 
 static enum exit_code run_redrive(struct dlq *dlq)
 {
+    size_t count = dlq->config.command_topic_count;
+    struct kafka_topic *origins = ARENA_ARRAY(dlq->arena, struct kafka_topic, count);
+    int *partitions = ARENA_ARRAY(dlq->arena, int, count);
+    if (origins == NULL || partitions == NULL)
+        return cli_fail(dlq->arguments, EXIT_BUG, "no memory");
+    enum exit_code code =
+        cli_topics(dlq->arguments, &dlq->config, (const char *const *)dlq->config.command_topics,
+                   count, true, origins);
+    if (code != EXIT_DONE)
+        return code;
+    for (size_t i = 0; i < count; i++)
+        partitions[i] = origins[i].partitions;
     struct redrive redrive = {
         .arguments = dlq->arguments,
         .config = &dlq->config,
         .topics = dlq->topics,
+        .origin_partitions = partitions,
         .filter = dlq->filter,
         .limit = dlq->limit,
         .rate = dlq->rate,
@@ -393,7 +410,7 @@ static enum exit_code with_topics(struct dlq *dlq, const struct action *action)
         return code;
     for (size_t i = 0; i < count; i++)
         items[i] = (struct kafka_reader_topic){names[i], described[i].partitions};
-    dlq->topics = (struct letter_topics){items, count, NULL};
+    dlq->topics = (struct letter_topics){items, count};
     interrupt_catch();
     return action->run(dlq);
 }
@@ -406,10 +423,13 @@ static enum exit_code dlq_run(const struct arguments *arguments)
                       .max_redrives = MAX_REDRIVES_DEFAULT,
                       .arena = arena};
     const struct action *action;
+    struct err err;
     if (arena == NULL)
         return cli_fail(arguments, EXIT_BUG, "no memory");
     if (!parse(&dlq, &action))
         return EXIT_USAGE;
+    if (crash_points_arm(&err) != OUTCOME_OK)
+        return cli_fail(arguments, EXIT_CONFIG, "%s", err.text);
     enum exit_code code = cli_config(arguments, &dlq.config);
     if (code != EXIT_DONE)
         return code;
@@ -430,8 +450,9 @@ const struct verb verb_dlq = {
         "header catalyst-redrive-count, and has the worker record each as the audit event\n"
         "dlq.redriven. What went back is marked in the dead-letter topic within the same Kafka\n"
         "transaction: the same call again, also after a crash, sends nothing back twice. Redacted\n"
-        "and truncated letters are refused, and so is what went back --max-redrives times; the\n"
-        "exit code is then 65. A letter that is named but not there: 66.",
+        "and truncated letters are refused, and so is what went back --max-redrives times or what\n"
+        "the brokers do not take; the others go back, and the exit code is 65. A letter that is\n"
+        "named but not there: 66.",
     .flags = flags,
     .flag_count = FLAG_COUNT,
     .run = dlq_run,

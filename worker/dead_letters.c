@@ -10,6 +10,7 @@ enum {
     RECORD_ARENA_BYTES = 256 * 1024 * 1024, /* one record as JSON, every byte escaped */
     POLL_MS = 100,
     SILENCE_MAX_US = 120 * 1000 * 1000,
+    PAUSE_US = 500 * 1000, /* before the brokers are asked again */
     FIRST_CAPACITY = 256,
 };
 
@@ -112,17 +113,28 @@ static enum outcome read_to_end(struct kafka_reader *reader, struct arena *arena
     return OUTCOME_OK;
 }
 
+static enum outcome open_reader(const struct config *config, const struct letter_topics *topics,
+                                struct kafka_reader **ret_reader, struct err *err)
+{
+    const struct kafka_reader_start start = {
+        .beginning = true, .from_us = TIMESTAMP_ABSENT, .past_open = true};
+    int64_t deadline_us = clock_monotonic_us() + SILENCE_MAX_US;
+    enum outcome outcome;
+    while ((outcome = kafka_reader_new(config, topics->items, topics->count, &start, ret_reader,
+                                       err)) == OUTCOME_RETRY &&
+           !interrupted() && clock_monotonic_us() < deadline_us)
+        clock_sleep_us(PAUSE_US);
+    return outcome;
+}
+
 enum outcome letter_topics_visit(const struct config *config, const struct letter_topics *topics,
                                  letter_visitor *visitor, void *context, struct err *err)
 {
-    const struct kafka_reader_start start = {
-        .beginning = true, .from_us = TIMESTAMP_ABSENT, .ends = topics->ends};
     CLEANUP(arena_freep) struct arena *arena = arena_new(RECORD_ARENA_BYTES);
     CLEANUP(kafka_reader_freep) struct kafka_reader *reader = NULL;
     if (arena == NULL)
         return err_no_memory(err, "dead letters");
-    enum outcome outcome =
-        kafka_reader_new(config, topics->items, topics->count, &start, &reader, err);
+    enum outcome outcome = open_reader(config, topics, &reader, err);
     return outcome == OUTCOME_OK ? read_to_end(reader, arena, visitor, context, err) : outcome;
 }
 

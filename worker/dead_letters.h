@@ -38,11 +38,13 @@ typedef enum outcome letter_visitor(void *context, const struct message *message
 struct letter_topics {
     const struct kafka_reader_topic *items;
     size_t count;
-    const int64_t *ends; /* see kafka_reader_start */
 };
 
-/* Shows every committed record there is now. Errors: of the reader and the visitor; RETRY also for
- * an interruption, and where what is asked for does not come within two minutes. */
+/* Shows every committed record there is now. Transactions that are open now are waited for, so that
+ * no letter comes without the mark that is there already. Brokers that are away are waited for up
+ * to two minutes.
+ *
+ * RETRY  also for an interruption. Else what the reader and the visitor fail with */
 enum outcome letter_topics_visit(const struct config *config, const struct letter_topics *topics,
                                  letter_visitor *visitor, void *context, struct err *err);
 

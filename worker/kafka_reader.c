@@ -20,22 +20,45 @@ struct kafka_reader {
 /* --- where to start ----------------------------------------------------------------------------
  */
 
-/* read_committed: the end is where the oldest open transaction begins. */
-static enum outcome ask_ends(struct kafka_reader *reader, const struct kafka_reader_start *start,
-                             struct err *err)
+static enum outcome open_consumer(const struct config *config, const char *isolation,
+                                  rd_kafka_t **ret_consumer, struct err *err)
+{
+    const struct kafka_setting own[] = {
+        /* never joined: assigned partitions need none, but librdkafka wants its name */
+        {"group.id", config->group_id},
+        {"isolation.level", isolation},
+    };
+    CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
+    enum outcome outcome = kafka_conf_new(config, KAFKA_READER, "reader", own,
+                                          sizeof(own) / sizeof(own[0]), &conf, err);
+    return outcome == OUTCOME_OK ? kafka_new(RD_KAFKA_CONSUMER, &conf, ret_consumer, err) : outcome;
+}
+
+/* As `consumer` sees them: to a reader of committed records the end is where the oldest open
+ * transaction begins. */
+static enum outcome ask_ends(struct kafka_reader *reader, rd_kafka_t *consumer,
+                             const struct kafka_reader_start *start, struct err *err)
 {
     for (int i = 0; i < reader->partitions->cnt; i++) {
         rd_kafka_topic_partition_t *partition = &reader->partitions->elems[i];
         int64_t low, high;
         rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
-            reader->consumer, partition->topic, partition->partition, &low, &high, ASK_TIMEOUT_MS);
+            consumer, partition->topic, partition->partition, &low, &high, ASK_TIMEOUT_MS);
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
             return kafka_fail(code, err, "end of topic %s partition %" PRId32, partition->topic,
                               partition->partition);
         partition->offset = start->beginning ? low : high;
-        reader->ends[i] = start->ends != NULL ? start->ends[i] : high;
+        reader->ends[i] = high;
     }
     return OUTCOME_OK;
+}
+
+static enum outcome ask_ends_past_open(struct kafka_reader *reader, const struct config *config,
+                                       const struct kafka_reader_start *start, struct err *err)
+{
+    CLEANUP(rd_kafka_destroyp) rd_kafka_t *consumer = NULL;
+    enum outcome outcome = open_consumer(config, "read_uncommitted", &consumer, err);
+    return outcome == OUTCOME_OK ? ask_ends(reader, consumer, start, err) : outcome;
 }
 
 static enum outcome ask_times(struct kafka_reader *reader, int64_t from_us, struct err *err)
@@ -60,10 +83,11 @@ static enum outcome ask_times(struct kafka_reader *reader, int64_t from_us, stru
     return OUTCOME_OK;
 }
 
-static enum outcome choose_offsets(struct kafka_reader *reader,
+static enum outcome choose_offsets(struct kafka_reader *reader, const struct config *config,
                                    const struct kafka_reader_start *start, struct err *err)
 {
-    enum outcome outcome = ask_ends(reader, start, err);
+    enum outcome outcome = start->past_open ? ask_ends_past_open(reader, config, start, err)
+                                            : ask_ends(reader, reader->consumer, start, err);
     if (outcome == OUTCOME_OK && start->from_us != TIMESTAMP_ABSENT)
         outcome = ask_times(reader, start->from_us, err);
     if (outcome != OUTCOME_OK)
@@ -96,26 +120,14 @@ static bool list_partitions(struct kafka_reader *reader, const struct kafka_read
     return true;
 }
 
-static enum outcome open_consumer(struct kafka_reader *reader, const struct config *config,
-                                  struct err *err)
-{
-    /* never joined: assigned partitions need none, but librdkafka wants its name */
-    const struct kafka_setting own[] = {{"group.id", config->group_id}};
-    CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
-    enum outcome outcome = kafka_conf_new(config, KAFKA_READER, "reader", own, 1, &conf, err);
-    if (outcome == OUTCOME_OK)
-        outcome = kafka_new(RD_KAFKA_CONSUMER, &conf, &reader->consumer, err);
-    if (outcome == OUTCOME_OK)
-        rd_kafka_poll_set_consumer(reader->consumer);
-    return outcome;
-}
-
 static enum outcome begin(struct kafka_reader *reader, const struct config *config,
                           const struct kafka_reader_start *start, struct err *err)
 {
-    enum outcome outcome = open_consumer(reader, config, err);
-    if (outcome == OUTCOME_OK)
-        outcome = choose_offsets(reader, start, err);
+    enum outcome outcome = open_consumer(config, "read_committed", &reader->consumer, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    rd_kafka_poll_set_consumer(reader->consumer);
+    outcome = choose_offsets(reader, config, start, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     rd_kafka_resp_err_t code = rd_kafka_assign(reader->consumer, reader->partitions);
@@ -189,7 +201,7 @@ static enum outcome take_error(struct kafka_reader *reader, const rd_kafka_messa
 {
     if (received->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         int index = index_of(reader, received);
-        /* An open transaction may hide what is before the end that was asked for. */
+        /* An open transaction may hide what is before the end. */
         if (received->offset >= reader->ends[index])
             note_end(reader, index);
         return OUTCOME_OK;

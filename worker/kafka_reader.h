@@ -7,7 +7,7 @@
 #include "events/message.h"
 
 /* Reads topics from a chosen place on, committed records only, as a member of no group: nothing is
- * committed and nobody is disturbed. For `tail`. */
+ * committed and nobody is disturbed. For `tail` and `dlq`. */
 struct kafka_reader;
 
 struct kafka_reader_topic {
@@ -19,9 +19,10 @@ struct kafka_reader_start {
     bool beginning; /* else the end */
     int64_t
         from_us; /* records with this timestamp or a later one; TIMESTAMP_ABSENT: not asked for */
-    /* One for each partition, topic by topic: what to read up to instead of what is committed at
-     * the start. NULL: not asked for. */
-    const int64_t *ends;
+    /* To read up to is what stands on the partitions at the start, also where an open transaction
+     * is in front of it: that one is waited for. Else what is committed and before the first open
+     * transaction. */
+    bool past_open;
 };
 
 /* Connects and finds the place to start.

@@ -77,6 +77,27 @@ static void append_headers(struct buffer *seed, const char *type)
     buffer_append_byte(seed, 255);
 }
 
+static void append_letter_headers(struct buffer *seed, size_t number)
+{
+    static const char *const counts[] = {"1", "0", "-", "99999999999999999999"};
+
+    append_header(seed, "ce_id", "c");
+    append_header(seed, "__connect.errors.topic", "t");
+    append_header(seed, "__connect.errors.partition", "1");
+    append_header(seed, "__connect.errors.offset", "5");
+    append_header(seed, "__connect.errors.stage", number % 2 == 0 ? "TASK_PUT" : "VALUE_CONVERTER");
+    append_header(seed, "__connect.errors.class.name", "sqlstate");
+    append_header(seed, "__connect.errors.exception.message", "email: \"23514\"");
+    append_header(seed, "kafka_dlt-original-timestamp", "12345678");
+    if (number % 3 == 1)
+        append_header(seed, "catalyst-redrive-count", counts[number / 3 % 4]);
+    if (number % 3 == 2)
+        append_header(seed, "catalyst-dlq-redriven", "6");
+    if (number % 5 == 4)
+        append_header(seed, "catalyst-dlq-truncated", "9");
+    buffer_append_byte(seed, 255);
+}
+
 /* Seed `number` of the target. */
 static struct slice seed_of(const char *target, size_t number, struct arena *arena)
 {
@@ -99,6 +120,9 @@ static struct slice seed_of(const char *target, size_t number, struct arena *are
             buffer_append_text(&seed, json);
         else
             buffer_append(&seed, packed.data, packed.length);
+    } else if (strcmp(target, "letter") == 0) {
+        append_letter_headers(&seed, number);
+        buffer_append(&seed, packed.data, packed.length);
     } else if (strcmp(target, "headers") == 0) {
         append_headers(&seed, type);
         buffer_append(&seed, packed.data, packed.length);

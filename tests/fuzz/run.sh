@@ -3,7 +3,7 @@
 set -euo pipefail
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-all=(value json msgpack body structured headers line)
+all=(value json msgpack body structured headers letter line)
 seconds=20
 work=$repo/build/fuzz
 chosen=()
@@ -12,7 +12,7 @@ usage() {
     cat <<'END'
 usage: tests/fuzz/run.sh [--seconds N] [--work DIR] [TARGET...]
 
-TARGET: value json msgpack body structured headers line; default: all. --seconds: of
+TARGET: value json msgpack body structured headers letter line; default: all. --seconds: of
 fuzzing in all, shared by the targets; default 20. What was found out is kept in DIR/corpus (default
 build/fuzz), a failing input in DIR/found; run it again with: fuzz_replay TARGET FILE
 END
@@ -55,7 +55,7 @@ for tool in clang ar pkg-config; do
     }
 done
 
-flags=(-std=c17 -O1 -g -D_POSIX_C_SOURCE=200809L "-I$repo" -fno-omit-frame-pointer
+flags=(-std=c17 -O1 -g -D_POSIX_C_SOURCE=200809L -DWORKER_CRASH_POINTS "-I$repo" -fno-omit-frame-pointer
     "-fsanitize=fuzzer-no-link,address,undefined" -fno-sanitize-recover=all)
 read -ra libraries <<<"$(pkg-config --libs jansson libcrypto) -lm"
 

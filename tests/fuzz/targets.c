@@ -9,6 +9,7 @@
 #include "events/dead_letter.h"
 #include "events/json_packed.h"
 #include "events/json_text.h"
+#include "events/letter.h"
 #include "events/message_json.h"
 #include "events/msgpack_bounds.h"
 #include "events/msgpack_reader.h"
@@ -112,6 +113,55 @@ static void check_event(const struct audit_event *event, struct arena *arena)
     MUST(first.key.length > 0);
 }
 
+static bool is_of_a_letter(struct text name)
+{
+    return text_starts_with(name, "__connect.errors.") || text_starts_with(name, "kafka_dlt-") ||
+           text_starts_with(name, "catalyst-dlq-") || text_is(name, "catalyst-redrive-count") ||
+           text_is(name, "catalyst-redrive-origin");
+}
+
+/* What goes back is what came, whatever the letter says. */
+static void check_restored(const struct message *message, const struct letter *letter,
+                           struct arena *arena)
+{
+    struct outgoing record;
+    struct err err = {.text = ""};
+    size_t kept = 0;
+
+    MUST(letter_restore(message, letter, arena, &record, &err) == OUTCOME_OK);
+    MUST(same(record.key, message->key) && same(record.value, message->value));
+    MUST(text_equal(record.topic, letter->origin_topic));
+    for (size_t i = 0; i < message->header_count; i++) {
+        const struct header *received = &message->headers[i];
+        if (is_of_a_letter(received->name))
+            continue;
+        MUST(text_equal(record.headers[kept].name, received->name) &&
+             same(record.headers[kept].value, received->value));
+        kept++;
+    }
+    MUST(record.header_count == kept + 2);
+    MUST(text_is(record.headers[kept].name, "catalyst-redrive-count"));
+    MUST(text_is(record.headers[kept + 1].name, "catalyst-redrive-origin"));
+}
+
+static void check_letter_of(const struct message *message, const struct outgoing *record,
+                            struct arena *arena)
+{
+    struct message received = *message;
+    struct letter letter;
+
+    received.topic = record->topic;
+    received.value = record->value;
+    received.headers = record->headers;
+    received.header_count = record->header_count;
+    MUST(letter_read(&received, &letter));
+    MUST(text_equal(letter.origin_topic, message->topic));
+    MUST(letter.origin_partition == message->partition);
+    MUST(letter.origin_offset == message->offset);
+    MUST(letter.timestamp_ms == message->timestamp_ms);
+    check_restored(&received, &letter, arena);
+}
+
 static void check_dead_letter(const struct message *message, const char *why, struct arena *arena)
 {
     const struct dead_letter_reason reason = {DEAD_LETTER_DECODE, "field", why};
@@ -131,6 +181,7 @@ static void check_dead_letter(const struct message *message, const char *why, st
             redacted = &letter.headers[i];
     }
     MUST(redacted != NULL || same(letter.value, message->value));
+    check_letter_of(message, &letter, arena);
 
     /* what was redacted once has nothing left to redact but the replacement */
     struct message again = *message;
@@ -219,12 +270,12 @@ static void run_structured(const uint8_t *data, size_t size)
     check_message(&message, fresh_arena());
 }
 
+enum { HEADERS_MAX = 24 };
+
 /* Headers as they come: length of a name, name, length of a value, value ...; a length of 255 ends
  * them, and of a value means none. What is left is the record's value. */
-static void run_headers(const uint8_t *data, size_t size)
+static struct message message_of(const uint8_t *data, size_t size, struct header *headers)
 {
-    enum { HEADERS_MAX = 24 };
-    struct header headers[HEADERS_MAX];
     size_t count = 0;
     size_t at = 0;
 
@@ -243,13 +294,67 @@ static void run_headers(const uint8_t *data, size_t size)
     }
     if (at < size)
         at++;
-    const struct message message = {.topic = TEXT("t"),
-                                    .timestamp_ms = 1,
-                                    .key = {data, size < 10 ? size : 10},
-                                    .value = {data + at, size - at},
-                                    .headers = headers,
-                                    .header_count = count};
+    return (struct message){.topic = TEXT("t"),
+                            .offset = 7,
+                            .timestamp_ms = 1,
+                            .key = {data, size < 10 ? size : 10},
+                            .value = {data + at, size - at},
+                            .headers = headers,
+                            .header_count = count};
+}
+
+static void run_headers(const uint8_t *data, size_t size)
+{
+    struct header headers[HEADERS_MAX];
+    const struct message message = message_of(data, size, headers);
+
     check_message(&message, fresh_arena());
+}
+
+static struct message as_received(const struct outgoing *record, int64_t offset)
+{
+    return (struct message){.topic = record->topic,
+                            .offset = offset,
+                            .timestamp_ms = 1,
+                            .key = record->key,
+                            .value = record->value,
+                            .headers = record->headers,
+                            .header_count = record->header_count};
+}
+
+/* A record of a dead-letter topic, by whomever. */
+static void run_letter(const uint8_t *data, size_t size)
+{
+    struct arena *arena = fresh_arena();
+    struct header headers[HEADERS_MAX];
+    const struct message message = message_of(data, size, headers);
+    struct letter letter;
+    struct outgoing record;
+    struct message received;
+    int64_t marked = -1;
+    struct err err = {.text = ""};
+
+    bool is_mark = letter_mark_read(&message, &marked);
+    MUST(!is_mark || (marked >= 0 && marked < message.offset));
+    if (!letter_read(&message, &letter))
+        return;
+    MUST(!is_mark && !letter.redriven);
+    check_restored(&message, &letter, arena);
+
+    MUST(letter_mark(&letter, arena, &record, &err) == OUTCOME_OK);
+    received = as_received(&record, message.offset + 1);
+    MUST(letter_mark_read(&received, &marked) && marked == message.offset);
+    MUST(!letter_read(&received, &letter));
+
+    MUST(letter_read(&message, &letter));
+    if (letter_fault(&letter, letter.origin_topic, INT64_MAX) != NULL)
+        return;
+    enum outcome outcome = letter_audit(&letter, TEXT("t"), 1, arena, &record, &err);
+    MUST(outcome == OUTCOME_OK || outcome == OUTCOME_REJECT);
+    if (outcome != OUTCOME_OK)
+        return;
+    received = as_received(&record, 0);
+    check_message(&received, arena);
 }
 
 static void run_line(const uint8_t *data, size_t size)
@@ -280,6 +385,7 @@ const struct target targets[] = {
     {"body", run_command_json},
     {"structured", run_structured},
     {"headers", run_headers},
+    {"letter", run_letter},
     {"line", run_line},
 };
 const size_t target_count = sizeof(targets) / sizeof(targets[0]);

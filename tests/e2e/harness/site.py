@@ -1,10 +1,12 @@
 """One installation of the worker: a schema, topics, a consumer group, and replicas on them."""
 
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from psycopg import sql
 from psycopg.rows import dict_row
 
@@ -121,17 +123,57 @@ class Site:
         return sum(end - committed[partition] for partition, end in ends.items())
 
     def wait_done(self, deadline_s: float = 60) -> None:
-        """Until the group's offsets are behind everything that is published now."""
+        """Until the group's offsets are behind every record that is published now. The end of a
+        transaction, as a redrive leaves it, takes an offset too, which no group commits past before
+        another record follows: where the group stands still, what is left is looked at."""
         ends = self.kafka.end_offsets(self.topics.values())
+        before: dict[tuple[str, int], int] = {}
 
         def done() -> bool:
+            nonlocal before
             for worker in self.workers:
                 code = worker.process.poll()
                 assert code in (None, 0, -9), f"{worker.instance}: exit {code}\n{worker.log[-4000:]}"
             committed = self.committed()
-            return all(committed[partition] >= end for partition, end in ends.items())
+            still = committed == before
+            before = committed
+            behind = {at: end for at, end in ends.items() if committed[at] < end}
+            return not behind or (still and not self._has_records({at: committed[at] for at in behind}))
 
         wait_until(f"group {self.group} at the end of its topics", done, deadline_s, 0.1)
+
+    def _has_records(self, offsets: dict[tuple[str, int], int]) -> bool:
+        """Whether a committed record lies at or behind any of the offsets, or may yet: an open
+        transaction has neither records nor an end."""
+        ends = self.kafka.end_offsets({topic for topic, _ in offsets})
+        consumer = Consumer(
+            self.kafka.settings
+            | {
+                "group.id": "e2e-marks",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+                "fetch.wait.max.ms": 50,
+            }
+        )
+        consumer.assign([TopicPartition(*at, offset) for at, offset in offsets.items()])
+        unread = set(offsets)
+        end = time.monotonic() + 5
+        try:
+            while unread and time.monotonic() < end:
+                message = consumer.poll(0.2)
+                if message is None:
+                    continue
+                if message.error() is None:
+                    return True
+                at = (message.topic(), message.partition())
+                if message.error().code() != KafkaError._PARTITION_EOF:
+                    return True  # a broker that is away: to be asked again
+                if message.offset() >= ends[at]:
+                    unread.discard(at)
+        finally:
+            consumer.close()
+        return bool(unread)
 
     def process(self, items: Iterable[Publishable], deadline_s: float = 60) -> list[Record]:
         """Publishes and waits until all of it is behind the group."""
