@@ -59,6 +59,9 @@ static const char *statement_label(const struct statement *statement)
     return statement->name != NULL ? statement->name : "statement";
 }
 
+/* The server's function behind RAISE of PL/pgSQL. */
+static const char RAISE[] = "exec_stmt_raise";
+
 /* A refusal puts the offending value into its message; for it only the names of the objects are
  * told. */
 static enum outcome refused(const PGresult *result, const char *label, const char *sqlstate,
@@ -84,13 +87,16 @@ static enum outcome fail(struct executor_pq *self, const PGresult *result,
         self->broken = true;
         return err_set(err, OUTCOME_RETRY, pq_connection_failure, "%s: connection lost", label);
     }
-    const struct sqlstate_rule *rule =
-        sqlstate_rule_of(sqlstate, field(result, PG_DIAG_SOURCE_FUNCTION));
+    const char *function = field(result, PG_DIAG_SOURCE_FUNCTION);
+    const struct sqlstate_rule *rule = sqlstate_rule_of(sqlstate, function);
     enum outcome outcome = statement->own ? sqlstate_own_outcome(rule) : rule->outcome;
     self->broken = self->broken || rule->reconnect;
     self->stale = self->stale || rule->prepare_anew;
     if (rule->outcome == OUTCOME_REJECT)
         return refused(result, label, sqlstate, outcome, err);
+    if (strcmp(function, RAISE) == 0) /* in somebody's own words: they may hold values */
+        return err_set(err, outcome, sqlstate, "%s: a function in the database raises it (%s)",
+                       label, sqlstate);
     return err_set(err, outcome, sqlstate, "%s: %s (%s)", label,
                    field(result, PG_DIAG_MESSAGE_PRIMARY), sqlstate);
 }

@@ -318,6 +318,26 @@ static void test_run__sqlstate_decides_the_outcome(void **state)
     }
 }
 
+static void test_run__the_words_of_a_trigger_are_not_in_the_message(void **state)
+{
+    static const char *const codes[] = {"P0001", "ABC01", "53100"};
+    struct pg_fixture *fixture = *state;
+
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        char sql[128];
+        struct rows rows;
+        struct err err;
+        snprintf(sql, sizeof(sql),
+                 "DO $$ BEGIN RAISE EXCEPTION 'hunter2' USING ERRCODE = '%s'; END $$", codes[i]);
+
+        assert_int_not_equal(run_sql(fixture, NULL, sql, &rows, &err), OUTCOME_OK);
+
+        assert_string_equal(err.code, codes[i]);
+        assert_null(strstr(err.text, "hunter2"));
+        recover(fixture);
+    }
+}
+
 /* What the worker says of its own accord is no message's fault. */
 static void test_run__a_refusal_of_an_own_statement_is_fatal(void **state)
 {
@@ -936,6 +956,7 @@ int main(void)
         CLEAN(test_run__a_failure_undoes_what_ran_before_it_in_the_round_trip),
         CLEAN(test_run__a_refused_value_is_not_in_the_message),
         CLEAN(test_run__sqlstate_decides_the_outcome),
+        CLEAN(test_run__the_words_of_a_trigger_are_not_in_the_message),
         CLEAN(test_run__a_refusal_of_an_own_statement_is_fatal),
         CLEAN(test_run__a_commit_that_rolls_back_is_retry),
         CLEAN(test_run__a_full_arena_is_fatal_and_the_connection_survives),
