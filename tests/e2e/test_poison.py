@@ -9,6 +9,7 @@ from harness.malformed import CASES
 from harness.model import Model
 from harness.program import Worker
 from harness.site import Site
+from harness.wait import wait_until
 from harness.wire import IDENTITY, KEYS, Command, Record
 
 BATCH = 2000  # of the settings' defaults: messages in one transaction
@@ -68,6 +69,31 @@ def test_a_batch_of_only_bad_rows_ends(narrow: Site) -> None:
     assert [letter.value for letter in letters] == [record.value for record in placed[:-1]]
     # Splitting n to the last makes 2n - 1 ranges; every batch has its first.
     assert _transactions(worker) <= 2 * (count + 1) + worker.metric("catalyst_batches_total")
+
+
+def test_readiness_tells_why_a_lane_waits(narrow: Site) -> None:
+    """A trigger that says what a full disk says: nothing is buried, and all goes on when it is gone."""
+    narrow.sql(
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '53100'; END $$"
+    )
+    narrow.sql(
+        "CREATE TRIGGER full_disk BEFORE INSERT ON auth_users FOR EACH ROW EXECUTE FUNCTION full_disk()"
+    )
+    users = [make.user(f"u-{n}") for n in range(50)]
+    worker = narrow.start()
+    narrow.publish(users)
+
+    reason = "lane 0 waits for postgres (53100)"
+    wait_until("a reason", lambda: reason in worker.get("/health/ready")[1], 60)
+    assert worker.get("/health/ready")[0] == 503
+    assert worker.get("/health/live")[0] == 200
+    narrow.sql("DROP FUNCTION full_disk CASCADE")
+    narrow.wait_done()
+
+    narrow.check(Model().take_all(users))
+    assert narrow.dead_letters() == []
+    assert worker.get("/health/ready")[0] == 200
 
 
 @pytest.mark.key

@@ -25,6 +25,7 @@ static void keep_alive(struct source *source, int timeout_ms)
 {
     (void)source;
     (void)timeout_ms; /* the tests need no pause */
+    current->pauses++;
 }
 
 static void serve(struct sink *sink)
@@ -57,6 +58,7 @@ struct lane_fixture *lane_fixture_new(struct pg_fixture *pg, int64_t statement_t
     store_repo_init(&lane->store, executor_pq_port(lane->pq));
     lane->source.ops = &source_ops;
     lane->sink.ops = &sink_ops;
+    lane->record_bytes_max = 1000000;
     current = lane;
     return lane;
 }
@@ -135,12 +137,13 @@ enum outcome lane_fixture_settle(struct lane_fixture *lane, struct err *err)
                                       .progress = &lane->progress,
                                       .metrics = &lane->metrics,
                                       .audit_topic = TEXT("audit"),
-                                      .record_bytes_max = 1000000};
+                                      .record_bytes_max = lane->record_bytes_max};
     struct bisecting bisecting = {.settling = &settling, .wait = &wait};
 
     memset(&lane->metrics, 0, sizeof(lane->metrics));
     memset(lane->waited_for, 0, sizeof(lane->waited_for));
     lane->waits = 0;
+    lane->pauses = 0;
     return bisect_settle(&bisecting, err);
 }
 

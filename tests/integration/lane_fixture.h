@@ -19,7 +19,10 @@ struct lane_fixture {
     struct arena *arena; /* of the batch */
     struct batch batch;
 
-    int waits; /* since lane_fixture_settle() was called */
+    size_t record_bytes_max; /* of what can be published */
+
+    int pauses; /* waits that kept the membership alive with paused partitions */
+    int waits;  /* since lane_fixture_settle() was called */
     int mend_after;
     void (*mend)(struct lane_fixture *lane); /* called after that many waits; NULL: nothing helps */
     int stop_after;                          /* waits after which the lane stops; 0: never */

@@ -344,6 +344,35 @@ static void test_23514__a_constraint_of_the_published_offsets_buries_nothing(voi
     assert_string_equal(lane->waited_for, "23514");
 }
 
+static struct store_ops failing_ops;
+static enum outcome (*true_recover)(struct store *self, struct err *err);
+static int failures_left;
+
+/* No memory to connect with is not a batch that needs too much of it. */
+static enum outcome recover_failing(struct store *self, struct err *err)
+{
+    return failures_left-- > 0 ? err_no_memory(err, "connect to PostgreSQL")
+                               : true_recover(self, err);
+}
+
+/* Between two attempts of a range, one of whose events cannot be published. */
+static void test_recover__a_failure_within_a_range_is_not_the_range_s(void **state)
+{
+    (void)state;
+    failing_ops = *lane->store.port.ops;
+    true_recover = failing_ops.recover;
+    failing_ops.recover = recover_failing;
+    lane->store.port.ops = &failing_ops;
+    failures_left = 1;
+    lane->record_bytes_max = 1;
+
+    settle(USERS, all_are_fine);
+
+    assert_int_equal(lane_fixture_count(lane, ENTRY_DEAD), USERS);
+    assert_string_equal(lane->batch.entries[0].reason.class_name, "field");
+    assert_int_equal(lane->waits, 1);
+}
+
 /* --- the session -------------------------------------------------------------------------------
  */
 
@@ -567,6 +596,8 @@ static void test_split__a_single_message_waits_and_stops_with_the_lane(void **st
 
     assert_int_equal(lane_fixture_count(lane, ENTRY_DEAD), 0);
     assert_int_equal(lane->metrics.bisections, BISECTIONS);
+    assert_int_equal(lane->metrics.waiting_for, DEPENDENCY_POSTGRES);
+    assert_in_range(lane->pauses, 1, lane->waits - 1); /* the first waits are short */
     assert_int_equal(pg_fixture_int(pg, "SELECT count(*) FROM auth_users"), 0);
     allow();
 }
@@ -598,6 +629,7 @@ int main(void)
         TEST(test_54000__a_value_too_large_for_an_index),
         TEST(test_23514__a_constraint_of_the_audit_log),
         TEST(test_23514__a_constraint_of_the_published_offsets_buries_nothing),
+        TEST(test_recover__a_failure_within_a_range_is_not_the_range_s),
         TEST(test_0A000__a_migration_under_a_prepared_statement),
         TEST(test_25006__a_server_that_became_read_only),
         TEST(test_26000__a_server_that_forgot_its_statements),

@@ -89,8 +89,10 @@ static char *read_section(void)
     assert_true(fread(page, 1, CONTENT_MAX - 1, file) > 0);
     fclose(file);
     const char *begin = strstr(page, "\n## SQLSTATE\n");
-    if (begin == NULL)
+    if (begin == NULL) {
         fail_msg("the section is missing");
+        return NULL;
+    }
     const char *end = strstr(begin + 1, "\n## ");
     char *section = strndup(begin, end != NULL ? (size_t)(end - begin) + 1 : strlen(begin));
     assert_non_null(section);
@@ -141,10 +143,11 @@ static void test_operations_page__lists_exactly_the_rules(void **state)
     for (; sqlstate_rule_at(rules, &rule); rules++) {
         char row[512];
         row_of(&rule, row, sizeof(row));
-        at = strstr(at, row);
-        if (at == NULL)
+        const char *found = strstr(at, row);
+        if (found == NULL)
             fail_msg("missing, or not in this order: %s", row);
-        at++;
+        else
+            at = found + 1;
     }
 
     for (at = section; (at = strstr(at, "\n| ")) != NULL; at++)

@@ -346,6 +346,22 @@ static void test_metrics_render__tells_what_a_lane_waits_for(void **state)
     assert_value("catalyst_lane_waiting", "lane=\"1\",dependency=\"postgres\"", 0);
 }
 
+static void test_waiting_code__is_read_as_it_was_set(void **state)
+{
+    struct waiting_code why = {0};
+    char code[WAITING_CODE_BYTES];
+    (void)state;
+
+    waiting_code_get(&why, code);
+    assert_string_equal(code, "");
+    waiting_code_set(&why, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED");
+    waiting_code_get(&why, code);
+    assert_string_equal(code, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED");
+    waiting_code_set(&why, "53100");
+    waiting_code_get(&why, code);
+    assert_string_equal(code, "53100");
+}
+
 static void test_process_metrics_render__tells_start_memory_cpu_and_files(void **state)
 {
     struct buffer out;
@@ -372,6 +388,7 @@ int main(void)
         TEST(test_histogram_observe__bounds_are_inclusive),
         TEST(test_metrics_render__an_unknown_lag_has_no_sample),
         TEST(test_metrics_render__tells_what_a_lane_waits_for),
+        cmocka_unit_test(test_waiting_code__is_read_as_it_was_set),
         TEST(test_process_metrics_render__tells_start_memory_cpu_and_files),
     };
 
