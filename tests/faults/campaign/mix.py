@@ -362,9 +362,9 @@ def _issue(mix: Mix, family: int, slot: int) -> Command:
         key_id = f"key-{family}-{slot}-late-{mix.number}"
     elif pick < 0.5:
         # New ones, or there would be nothing but refusals after a while.
-        key_id, hashed = mix.new_key(family, slot), f"hash-{mix.seed}-{mix.number}"
+        key_id, hashed = mix.new_key(family, slot), f"hash-once-{mix.number}"
     elif pick < 0.6:
-        key_id, hashed = None, f"hash-{mix.seed}-{mix.number}"
+        key_id, hashed = None, f"hash-once-{mix.number}"
     soon = mix.moment() + timedelta(seconds=chance.choice((-5, 30, 40_000)))
     data = mix.sometimes(
         0.3,
