@@ -49,10 +49,9 @@ def _settle(stage: Stage, count: int) -> None:
 
 
 def _members(stage: Stage, count: int) -> None:
-    installation = stage.installation
     wait_until(
         f"the group has {count} members",
-        lambda: installation.kafka.group_members(installation.names.group) == count,
+        lambda: stage.installation.members() == count,
         RECOVERY_S,
         0.2,
     )

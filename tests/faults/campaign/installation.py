@@ -1,8 +1,11 @@
 """One installation of the worker on the campaign's servers: schema, topics, group, settings."""
 
 import random
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 from harness import program
 from harness.kafka import Kafka
 from harness.wire import IDENTITY, KEYS
@@ -82,6 +85,16 @@ class Installation:
     def transactional_id(self, instance: str) -> str:
         """Of the instance's only lane."""
         return f"{self.names.group}.{instance}.0"
+
+    def members(self) -> int | None:
+        """Of the group; None: nobody says so at this moment. A client of its own each time: an older
+        one may go on asking a coordinator that has moved."""
+        admin = AdminClient({"bootstrap.servers": self.cluster.direct, "log_level": 0})
+        asked = admin.describe_consumer_groups([self.names.group], request_timeout=5)
+        try:
+            return len(asked[self.names.group].result(10).members)
+        except (KafkaException, FutureTimeout):
+            return None
 
     def backlog(self) -> dict[tuple[str, int], int]:
         """Commands behind the group's stable offsets, by partition; empty: none is left."""

@@ -41,6 +41,7 @@ SHORT_LOAD_S = 110
 DRAIN_S = 180
 # A campaign that was to last an hour may go on for a while to do everything that is due.
 OVERTIME = 1.5
+FINDINGS_SHOWN = 10  # at once; the report has them all
 PATIENCE = (4.0, 12.0)  # seconds between two random kills
 
 
@@ -269,7 +270,7 @@ class Campaign:
             if death.code not in (69, 75, 78):
                 self.stage.find("a replica ended by itself", f"{death.instance}: {death.code}")
         self.fleet.unexpected.clear()
-        for found in self.stage.findings:
+        for found in self.stage.findings[:FINDINGS_SHOWN]:
             self.say(f"FOUND {found.rule}: {found.what}")
         self.report.findings += self.stage.findings
         self.stage.findings.clear()

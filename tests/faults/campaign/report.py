@@ -9,6 +9,8 @@ from typing import Any
 
 from .faults import Finding
 
+SHOWN = 20
+
 
 @dataclass
 class Done:
@@ -154,10 +156,10 @@ class Report:
         checks = len(self.checks)
         if not self.findings and not self.failed:
             return [f"  proven {checks} times: nothing lost, nothing doubled, everything in order"]
-        shown = [f"  {found.rule}: {found.what}" for found in self.findings[:60]]
+        shown = [f"  {found.rule}: {found.what}" for found in self.findings[:SHOWN]]
         left = len(self.findings) - len(shown)
         return [
             f"  {len(self.findings)} findings",
             *shown,
-            *([f"  and {left} more"] if left else []),
+            *([f"  and {left} more, in report.json"] if left else []),
         ]
