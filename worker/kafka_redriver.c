@@ -207,6 +207,8 @@ static enum outcome abort_failed(struct kafka_redriver *redriver, int timeout_ms
 
 enum outcome kafka_redriver_commit(struct kafka_redriver *redriver, int timeout_ms, struct err *err)
 {
+    /* The commit would wait for it too; what is refused is known before. */
+    rd_kafka_flush(redriver->producer, SLICE_MS);
     CRASH_POINT(after_produced);
     CRASH_POINT(during_kafka_commit);
     enum outcome outcome =

@@ -213,12 +213,12 @@ def _set_limit(site: Site, topic: str, max_bytes: int) -> None:
         future.result(30)
 
 
-# Where it dies, at the how manyth time, and how many of its batch went back all the same.
+# Where it dies, at the how manyth time, and how many of its ten letters went back all the same.
 DEATHS = [
     ("after_begin", 1, 0),
     ("half_produced", 6, 0),
-    ("after_produced", 1, 0),
     ("after_kafka_commit", 1, 10),
+    ("after_produced", 1, 0),
 ]
 
 
@@ -227,6 +227,7 @@ def test_a_redrive_that_is_killed_is_gone_on_with(site: Site) -> None:
     commands = _refused(site, 60)
     back = 0
     for point, nth, survives in DEATHS:
+        before = site.kafka.end_offsets(site.topics.values())
         killed = _start_redrive(
             site, "--all", "--limit", "10", WORKER_CRASH_POINT=f"{point}:{nth}"
         )
@@ -234,7 +235,11 @@ def test_a_redrive_that_is_killed_is_gone_on_with(site: Site) -> None:
         assert killed.returncode == -9 and f"crash point {point}: kill" in errors, errors
         assert told == ""
         back += survives
-        # What the dead left open hides nothing: this waits until the broker has ended it.
+        if point == "after_produced":
+            # The broker has it all, and nothing is decided.
+            grown = sum(site.kafka.end_offsets(site.topics.values()).values()) - sum(before.values())
+            assert grown == 20
+        # What is left open hides no mark: this waits until the broker has ended it.
         assert sum(letter["redriven"] for letter in _letters(site)) == back, point
     killed = _start_redrive(site, "--all", "--limit", "10", WORKER_CRASH_POINT="during_kafka_commit")
     killed.communicate(timeout=60)

@@ -11,7 +11,7 @@ enum { MAX_REDRIVES = 3 };
 static const struct dead_letter_reason reason = {DEAD_LETTER_APPLY, "sqlstate", "users: 23514"};
 static const struct dead_letter_limits limits = {{".dlq", 4}, {"group-1", 7}, 1000000};
 
-static struct message command(void **state)
+static struct message received_of(void **state)
 {
     struct message message = command_of(*state, USER_UPSERT_TYPE, hex(*state, "80"));
     message.key = hex(*state, "00ff");
@@ -85,7 +85,7 @@ static struct message as_received(const struct outgoing *record, int64_t offset)
 
 static void test_letter_read__what_the_worker_wrote(void **state)
 {
-    struct message received = command(state);
+    struct message received = received_of(state);
     struct message message = letter_of(state, &received);
 
     struct letter letter = read(&message);
@@ -110,7 +110,7 @@ static void test_letter_read__numbers_that_are_none(void **state)
 {
     static const char *const texts[] = {"",   "-1",  "x",          "1x",
                                         " 1", "0x1", "2147483648", "99999999999999999999"};
-    struct message received = command(state);
+    struct message received = received_of(state);
 
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct message message = letter_of(state, &received);
@@ -129,7 +129,7 @@ static void test_letter_read__numbers_that_are_none(void **state)
 
 static void test_letter_read__what_is_not_told_is_absent(void **state)
 {
-    struct message received = command(state);
+    struct message received = received_of(state);
     struct message message = letter_of(state, &received);
     set_header(*state, &message, "__connect.errors.stage", NULL);
     set_header(*state, &message, "__connect.errors.class.name", NULL);
@@ -146,7 +146,7 @@ static void test_letter_read__what_is_not_told_is_absent(void **state)
 
 static void test_letter_read__foreign_records_are_none(void **state)
 {
-    struct message message = command(state);
+    struct message message = received_of(state);
     struct letter letter;
 
     assert_false(letter_read(&message, &letter));
@@ -173,7 +173,7 @@ static void assert_fault(const struct message *message, const char *part)
 
 static void test_letter_fault__none(void **state)
 {
-    struct message received = command(state);
+    struct message received = received_of(state);
     struct message message = letter_of(state, &received);
 
     assert_null(fault(&message));
@@ -183,7 +183,7 @@ static void test_letter_fault__none(void **state)
 
 static void test_letter_fault__redriven_as_often_as_allowed(void **state)
 {
-    struct message received = command(state);
+    struct message received = received_of(state);
     struct message message = letter_of(state, &received);
     set_header(*state, &message, "catalyst-redrive-count", "3");
 
@@ -192,7 +192,7 @@ static void test_letter_fault__redriven_as_often_as_allowed(void **state)
 
 static void test_letter_fault__no_count(void **state)
 {
-    struct message received = command(state);
+    struct message received = received_of(state);
     struct message message = letter_of(state, &received);
     add_header(*state, &message, "catalyst-redrive-count", (struct slice){NULL, 0});
 
@@ -202,11 +202,11 @@ static void test_letter_fault__no_count(void **state)
 static void test_letter_fault__not_what_was_received(void **state)
 {
     const struct dead_letter_limits small = {limits.suffix, limits.connector_name, 1500};
-    struct message received = command(state);
+    struct message received = received_of(state);
     set_header(*state, &received, "ce_type", "dev.catalyst.key.issue.v1");
     received.value = hex(*state, "81 a6736563726574 a468757368");
     struct message redacted = letter_of(state, &received);
-    received = command(state);
+    received = received_of(state);
     received.value = (struct slice){arena_alloc(*state, 3000), 3000};
     memset((void *)(uintptr_t)received.value.data, 0xc1, 3000);
     struct message truncated = letter_within(state, &received, &small);
@@ -217,7 +217,7 @@ static void test_letter_fault__not_what_was_received(void **state)
 
 static void test_letter_fault__another_origin(void **state)
 {
-    struct message received = command(state);
+    struct message received = received_of(state);
     struct message moved = letter_of(state, &received);
     struct message nowhere = letter_of(state, &received);
     set_header(*state, &moved, "__connect.errors.topic", "another");
@@ -229,7 +229,7 @@ static void test_letter_fault__another_origin(void **state)
 
 static void test_letter_fault__redriven(void **state)
 {
-    struct message received = command(state);
+    struct message received = received_of(state);
     struct message message = letter_of(state, &received);
     struct letter letter = read(&message);
     letter.redriven = true;
@@ -242,7 +242,7 @@ static void test_letter_fault__redriven(void **state)
 
 static void test_letter_restore__as_received_with_count_and_origin(void **state)
 {
-    struct message received = command(state);
+    struct message received = received_of(state);
     struct message message = letter_of(state, &received);
 
     struct outgoing record = restore(state, &message);
@@ -275,7 +275,7 @@ static void test_letter_restore__no_key_and_no_value_stay_none(void **state)
 
 static void test_letter_restore__a_second_failure_raises_the_count(void **state)
 {
-    struct message received = command(state);
+    struct message received = received_of(state);
     struct message first = letter_of(state, &received);
     struct outgoing record = restore(state, &first);
     struct message again = as_received(&record, 50);
@@ -293,7 +293,7 @@ static void test_letter_restore__a_second_failure_raises_the_count(void **state)
 
 static void test_letter_restore__full_arena(void **state)
 {
-    struct message received = command(state);
+    struct message received = received_of(state);
     struct message message = letter_of(state, &received);
     const struct letter letter = read(&message);
     CLEANUP(arena_freep) struct arena *tiny = arena_new(64);
@@ -319,7 +319,7 @@ static struct outgoing mark_of(void **state, const struct message *message)
 
 static void test_letter_mark__is_read_back(void **state)
 {
-    struct message received = command(state);
+    struct message received = received_of(state);
     struct message message = letter_of(state, &received);
     struct outgoing record = mark_of(state, &message);
     struct message mark = as_received(&record, 8);
@@ -337,7 +337,7 @@ static void test_letter_mark__is_read_back(void **state)
 
 static void test_letter_mark_read__marks_only_what_is_before_it(void **state)
 {
-    struct message received = command(state);
+    struct message received = received_of(state);
     struct message message = letter_of(state, &received);
     struct outgoing record = mark_of(state, &message);
     struct message same = as_received(&record, 7);
@@ -349,7 +349,7 @@ static void test_letter_mark_read__marks_only_what_is_before_it(void **state)
 
 static void test_letter_mark_read__a_letter_that_carries_the_header_is_a_letter(void **state)
 {
-    struct message received = command(state);
+    struct message received = received_of(state);
     add_header(*state, &received, "catalyst-dlq-redriven", slice_of_text(TEXT("1")));
     struct message message = letter_of(state, &received);
     int64_t offset;
@@ -375,7 +375,7 @@ static struct command audit_of(void **state, const struct letter *letter)
 
 static void test_letter_audit__is_a_command_that_names_the_record(void **state)
 {
-    struct message received = command(state);
+    struct message received = received_of(state);
     struct message message = letter_of(state, &received);
     struct letter letter = read(&message), raised = letter;
     raised.redrive_count = 1;
@@ -395,7 +395,7 @@ static void test_letter_audit__is_a_command_that_names_the_record(void **state)
 
 static void test_letter_audit__coordinates_that_are_too_long(void **state)
 {
-    struct message received = command(state);
+    struct message received = received_of(state);
     struct message message = letter_of(state, &received);
     struct letter letter = read(&message);
     struct outgoing record;
