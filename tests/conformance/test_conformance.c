@@ -84,9 +84,9 @@ static struct ends start_and_take(void)
 
 static enum outcome produce(struct sink *sink, struct text value)
 {
-    const struct outgoing record = {
+    const struct outgoing outgoing = {
         .topic = world.audit, .timestamp_ms = -1, .value = slice_of_text(value)};
-    return sink->ops->produce(sink, &record, &err);
+    return sink->ops->produce(sink, &outgoing, &err);
 }
 
 static void begin_with(struct sink *sink, struct text value)
@@ -159,12 +159,12 @@ static void test_send_offsets__may_go_back(void **state)
     (void)state;
     struct ends ends = start_and_take();
 
-    for (int64_t offset = 3; offset > 0; offset--) {
+    for (int64_t to = 3; to > 0; to--) {
         begin_with(ends.sink, TEXT("x"));
-        ASSERT_OK(send(ends.sink, offset + 1, -1));
-        ASSERT_OK(send(ends.sink, offset, -1));
+        ASSERT_OK(send(ends.sink, to + 1, -1));
+        ASSERT_OK(send(ends.sink, to, -1));
         ASSERT_OK(ends.sink->ops->commit(ends.sink, &err));
-        assert_committed(&ends, offset, -1);
+        assert_committed(&ends, to, -1);
     }
 }
 
