@@ -26,8 +26,6 @@
     X(after_send_offsets)  /* nothing is missing but the commit */                                 \
     X(during_kafka_commit) /* up to three milliseconds after it was asked for */                   \
     X(after_kafka_commit)  /* acknowledged, nothing of it remembered */                            \
-    X(before_abort)        /* a Kafka transaction is to be aborted */                              \
-    X(after_abort)         /* it is */                                                             \
     X(before_reopen)       /* a producer is to be opened, or replaced */                           \
     X(after_reopen)        /* it is initialised */                                                 \
     X(before_save)         /* published offsets are to be saved by an idle lane */                 \

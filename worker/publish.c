@@ -41,12 +41,6 @@ static enum outcome call_commit(const struct publishing *with, const void *argum
     return with->sink->ops->commit(with->sink, err);
 }
 
-static enum outcome call_abort(const struct publishing *with, const void *argument, struct err *err)
-{
-    (void)argument;
-    return with->sink->ops->abort(with->sink, err);
-}
-
 static enum outcome call_reopen(const struct publishing *with, const void *argument,
                                 struct err *err)
 {
@@ -143,32 +137,26 @@ static enum outcome has_committed(const struct publishing *with, struct err *err
 /* A new producer ends what the old one left open, so that the committed offsets are final. */
 static enum outcome replace_producer(const struct publishing *with, struct err *err)
 {
+    /* the cause may be a rebalance that only polling gets us through */
+    source_keep_alive(with->source, REJOIN_MS);
     for (;;) {
         metric_add(&with->metrics->producers_reopened, 1);
         enum outcome outcome = persist(with, call_reopen, NULL, err);
         if (outcome == OUTCOME_OK)
-            return has_committed(with, err);
+            break;
         if (!wait_for_kafka(with, err))
             return OUTCOME_REJECT;
     }
+    if (source_generation(with->source) != with->batch->generation)
+        return err_set(err, OUTCOME_REJECT, "", "the batch's partitions were revoked");
+    return has_committed(with, err);
 }
 
-static enum outcome roll_back(const struct publishing *with, struct err *err)
+static void report_failed(const struct publishing *with, const struct err *err)
 {
-    struct err abort_err;
-    enum outcome outcome;
-
     metric_add(&with->metrics->transactions_aborted, 1);
-    log_line(LOG_WARN, "kafka transaction aborted", LOG_INT("lane", with->wait->lane),
+    log_line(LOG_WARN, "kafka transaction failed", LOG_INT("lane", with->wait->lane),
              LOG_STR("code", err->code), LOG_STR("error", err->text));
-    CRASH_POINT(before_abort);
-    outcome = persist(with, call_abort, NULL, &abort_err);
-    CRASH_POINT(after_abort);
-    /* the cause may be a rebalance that only polling gets us through */
-    source_keep_alive(with->source, REJOIN_MS);
-    if (outcome != OUTCOME_FATAL)
-        return OUTCOME_REJECT;
-    return replace_producer(with, err);
 }
 
 /* The broker takes smaller records than the producer was told: dead letters are cut further. */
@@ -199,16 +187,16 @@ enum outcome publish_batch(const struct publishing *publishing, struct err *err)
 
     for (;;) {
         outcome = transact(publishing, err);
+        if (outcome == OUTCOME_OK)
+            break;
         if (outcome == OUTCOME_FATAL && strcmp(err->code, ERR_NO_MEMORY) == 0) {
-            struct err abort_err;
-            persist(publishing, call_abort, NULL, &abort_err);
+            struct err reopen_err;
+            persist(publishing, call_reopen, NULL, &reopen_err);
             return outcome;
         }
+        report_failed(publishing, err);
         shrink(publishing, err);
-        if (outcome == OUTCOME_FATAL)
-            outcome = replace_producer(publishing, err);
-        else if (outcome == OUTCOME_REJECT)
-            outcome = roll_back(publishing, err);
+        outcome = replace_producer(publishing, err);
         if (outcome == OUTCOME_OK)
             break;
         if (!wait_for_kafka(publishing, err))

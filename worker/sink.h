@@ -10,8 +10,15 @@
  * What an outcome asks of the caller, for every operation:
  *   OK
  *   RETRY   make the same call again after a short wait
- *   REJECT  abort(), then publish the batch again, if it is still this lane's
- *   FATAL   reopen(), then find out whether the transaction committed before publishing again */
+ *   REJECT  the transaction has failed: reopen(), then publish the batch again, if it is still this
+ *           lane's
+ *   FATAL   the producer is broken: reopen(), then find out whether the transaction committed
+ *           before publishing again
+ *
+ * There is no abort. A producer that goes on after one gives the sequence numbers of records that
+ * it threw away to the next ones (librdkafka 2.0.2); where a broker had taken the first late, it
+ * takes the next for duplicates, acknowledges them, and they are lost. reopen() aborts what is open
+ * and begins a new epoch. */
 
 struct sink {
     const struct sink_ops *ops;
@@ -30,8 +37,6 @@ struct sink_ops {
 
     /* Flushes and commits. On OK every record is visible and the offsets have moved. */
     enum outcome (*commit)(struct sink *self, struct err *err);
-
-    enum outcome (*abort)(struct sink *self, struct err *err);
 
     /* A new producer under the same transactional.id: it ends what the old one left open. Also the
      * first opening. RETRY: the brokers are away. FATAL: they refuse us. */

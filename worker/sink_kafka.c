@@ -16,7 +16,6 @@ enum {
     OPEN_TIMEOUT_MS = 5000,
     SEND_OFFSETS_TIMEOUT_MS = 10000, /* the one call that cannot be taken up again */
     COMMIT_TIMEOUT_MS = 5000,
-    ABORT_TIMEOUT_MS = 5000,
     QUEUE_FULL_WAIT_MS = 100,
 };
 
@@ -37,8 +36,8 @@ struct sink_kafka {
 
     rd_kafka_t *producer; /* NULL: not open */
     bool initialised;     /* init_transactions() is done */
-    bool committing;      /* a commit is under way in the background: only commit() may follow */
-    bool aborting;        /* an abort is: only abort() may follow, or begin(), which awaits it */
+    bool committing;      /* a commit is under way in the background: only commit() may follow, or
+                             reopen() */
     struct kafka_topic_handles topics; /* of the open producer */
 
     /* of the transaction: deliveries that failed, and why the first did */
@@ -77,7 +76,6 @@ static void close_producer(struct sink_kafka *self)
     self->producer = NULL;
     self->initialised = false;
     self->committing = false;
-    self->aborting = false;
 }
 
 /* The smaller of what the operator set and what the topics take: a set of messages that exceeds the
@@ -182,26 +180,6 @@ static void acknowledge(rd_kafka_error_t *answer)
         rd_kafka_error_destroy(answer);
 }
 
-static enum outcome abort_transaction(struct sink *port, struct err *err)
-{
-    struct sink_kafka *self = (struct sink_kafka *)port;
-    if (!self->initialised)
-        return not_open(err);
-    if (self->committing)
-        return err_set(
-            err, OUTCOME_FATAL, "_STATE",
-            "abort the Kafka transaction: its commit is under way and may have succeeded");
-
-    rd_kafka_error_t *error = rd_kafka_abort_transaction(self->producer, ABORT_TIMEOUT_MS);
-    enum outcome outcome = error != NULL
-                               ? kafka_transaction_fail(error, "abort the Kafka transaction", err)
-                               : OUTCOME_OK;
-    if (outcome == OUTCOME_OK && self->aborting)
-        acknowledge(rd_kafka_abort_transaction(self->producer, ABORT_TIMEOUT_MS));
-    self->aborting = outcome == OUTCOME_RETRY;
-    return outcome;
-}
-
 static enum outcome begin(struct sink *port, struct err *err)
 {
     struct sink_kafka *self = (struct sink_kafka *)port;
@@ -211,13 +189,6 @@ static enum outcome begin(struct sink *port, struct err *err)
     if (self->committing)
         return err_set(err, OUTCOME_FATAL, "_STATE",
                        "begin a Kafka transaction: the commit of the last is under way");
-    /* The lane may have lost its batch while the abort waited for brokers. */
-    if (self->aborting) {
-        enum outcome outcome = abort_transaction(port, err);
-        if (outcome != OUTCOME_OK)
-            return outcome;
-    }
-
     self->failed = 0;
     rd_kafka_error_t *error = rd_kafka_begin_transaction(self->producer);
     return error != NULL ? kafka_transaction_fail(error, "begin the Kafka transaction", err)
@@ -330,7 +301,6 @@ static const struct sink_ops ops = {
     .produce = produce,
     .send_offsets = send_offsets,
     .commit = commit,
-    .abort = abort_transaction,
     .reopen = reopen,
     .serve = serve,
     .record_bytes_max = record_bytes_max,

@@ -136,14 +136,14 @@ static void test_commit__shows_records_and_moves_offsets(void **state)
     assert_committed(&ends, 3, 2);
 }
 
-static void test_abort__hides_records_and_leaves_offsets(void **state)
+static void test_reopen__hides_records_and_leaves_offsets(void **state)
 {
     (void)state;
     struct ends ends = start_and_take();
 
     begin_with(ends.sink, TEXT("aborted"));
     ASSERT_OK(send(ends.sink, 3, 2));
-    ASSERT_OK(ends.sink->ops->abort(ends.sink, &err));
+    ASSERT_OK(ends.sink->ops->reopen(ends.sink, &err));
 
     assert_committed(&ends, -1, -1);
     begin_with(ends.sink, TEXT("after"));
@@ -177,7 +177,6 @@ static void test_sink__is_closed_before_the_first_reopen(void **state)
     ASSERT_FAILS(produce(ends.sink, TEXT("x")), OUTCOME_FATAL);
     ASSERT_FAILS(send(ends.sink, 1, 1), OUTCOME_FATAL);
     ASSERT_FAILS(ends.sink->ops->commit(ends.sink, &err), OUTCOME_FATAL);
-    ASSERT_FAILS(ends.sink->ops->abort(ends.sink, &err), OUTCOME_FATAL);
 }
 
 static void test_committed__and_rewind_wait_for_a_transaction_that_holds_offsets(void **state)
@@ -341,7 +340,7 @@ static void test_produce__refuses_what_is_too_large(void **state)
     ASSERT_FAILS(produce(ends.sink, large), OUTCOME_REJECT);
     assert_string_equal(err.code, "MSG_SIZE_TOO_LARGE");
 
-    ASSERT_OK(ends.sink->ops->abort(ends.sink, &err));
+    ASSERT_OK(ends.sink->ops->reopen(ends.sink, &err));
     begin_with(ends.sink, TEXT("next"));
     ASSERT_OK(send(ends.sink, 1, -1));
     ASSERT_OK(ends.sink->ops->commit(ends.sink, &err));
@@ -355,7 +354,6 @@ static void test_sink__without_a_transaction_there_is_nothing_to_end(void **stat
 
     ASSERT_FAILS(ends.sink->ops->commit(ends.sink, &err), OUTCOME_FATAL);
     ASSERT_OK(ends.sink->ops->reopen(ends.sink, &err));
-    ASSERT_FAILS(ends.sink->ops->abort(ends.sink, &err), OUTCOME_FATAL);
 }
 
 /* The other joins, and the first serves the group. */
@@ -380,7 +378,7 @@ static void test_rebalance__what_is_in_hand_is_fenced_and_comes_again(void **sta
     begin_with(first.sink, TEXT("of the old generation"));
     ASSERT_FAILS(send(first.sink, 3, 2), OUTCOME_REJECT);
     assert_string_equal(err.code, "ILLEGAL_GENERATION");
-    ASSERT_OK(first.sink->ops->abort(first.sink, &err));
+    ASSERT_OK(first.sink->ops->reopen(first.sink, &err));
 
     assert_visible("");
     source_release(first.source);
@@ -409,7 +407,7 @@ static void test_rebalance__a_silent_member_is_fenced_before_it_knows(void **sta
     assert_int_equal(source_generation(zombie.source), before);
     begin_with(zombie.sink, TEXT("zombie"));
     ASSERT_FAILS(send(zombie.sink, 1, 1), OUTCOME_REJECT);
-    ASSERT_OK(zombie.sink->ops->abort(zombie.sink, &err));
+    ASSERT_OK(zombie.sink->ops->reopen(zombie.sink, &err));
 
     assert_committed(&owner, 3, 2);
     assert_visible("owner");
@@ -738,7 +736,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BOTH(test_commit__shows_records_and_moves_offsets),
-        BOTH(test_abort__hides_records_and_leaves_offsets),
+        BOTH(test_reopen__hides_records_and_leaves_offsets),
         BOTH(test_send_offsets__may_go_back),
         BOTH(test_sink__is_closed_before_the_first_reopen),
         BOTH(test_committed__and_rewind_wait_for_a_transaction_that_holds_offsets),

@@ -96,7 +96,6 @@ struct sim_lane {
     uint64_t epoch; /* 0: not opened */
     bool in_transaction;
     bool committing;  /* a commit is not answered yet: only commit() may follow */
-    bool aborting;    /* an abort is not: only abort() may follow, or begin() */
     bool undelivered; /* a record was too large for the topic */
 
     /* store */

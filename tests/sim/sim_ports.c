@@ -262,31 +262,6 @@ static enum outcome lost(struct err *err)
     return err_set(err, OUTCOME_FATAL, "_TIMED_OUT", "answer lost: simulated");
 }
 
-static enum outcome abort_transaction(struct sink *port, struct err *err)
-{
-    struct sim_lane *lane = lane_of_sink(port);
-    bool again = lane->aborting;
-
-    sim_yield();
-    if (lane->epoch == 0 || lane->committing)
-        return bad_state(err, "abort");
-    lane->aborting = false;
-    if (is_fenced(lane))
-        return fenced(err);
-    if (!lane->in_transaction)
-        return bad_state(err, "abort");
-    if (!again && sim_chance(3))
-        return err_set(err, OUTCOME_FATAL, "_FATAL", "simulated");
-    lane->aborting = !again && sim_chance(5);
-    if (lane->aborting && sim_chance(50)) /* it is still under way */
-        return late(err);
-    sim_transaction_end(lane->index, false);
-    if (lane->aborting)
-        return late(err);
-    lane->in_transaction = false;
-    return sim_chance(3) ? lost(err) : OUTCOME_OK;
-}
-
 /* Local, as most of what a producer does: that it is fenced it learns from the brokers. */
 static enum outcome begin(struct sink *port, struct err *err)
 {
@@ -295,11 +270,6 @@ static enum outcome begin(struct sink *port, struct err *err)
     sim_yield();
     if (lane->epoch == 0 || lane->committing)
         return bad_state(err, "begin");
-    if (lane->aborting) {
-        enum outcome outcome = abort_transaction(port, err);
-        if (outcome != OUTCOME_OK)
-            return outcome;
-    }
     if (lane->in_transaction)
         return bad_state(err, "begin");
     if (sim_chance(2))
@@ -483,7 +453,6 @@ static enum outcome reopen(struct sink *port, struct err *err)
     lane->epoch = 0;
     lane->in_transaction = false;
     lane->committing = false;
-    lane->aborting = false;
     if (sim_chance(5))
         return err_set(err, OUTCOME_RETRY, "_TIMED_OUT", "simulated");
     if (sim_chance(2))
@@ -509,12 +478,11 @@ static size_t record_bytes_max(struct sink *port)
 
 void sim_sink_init(struct sim_lane *lane)
 {
-    static const struct sink_ops ops = {begin,  produce, send_offsets,    commit, abort_transaction,
+    static const struct sink_ops ops = {begin,  produce, send_offsets,    commit,
                                         reopen, serve,   record_bytes_max};
 
     lane->sink.ops = &ops;
     lane->epoch = 0;
     lane->in_transaction = false;
     lane->committing = false;
-    lane->aborting = false;
 }

@@ -72,8 +72,6 @@ PLANS = {
     "in_assign": Plan(most=2, guest=True),
     "after_assigned": Plan(most=2, guest=True),
     "in_revoke": Plan(most=1, guest=True),
-    "before_abort": Plan(most=1, prelude="after_begin"),
-    "after_abort": Plan(most=1, prelude="after_begin"),
     "before_reopen": Plan(most=2, prelude="after_send_offsets", fenced=True),
     "after_reopen": Plan(most=2, prelude="after_send_offsets", fenced=True),
     "before_save": Plan(most=2),

@@ -65,9 +65,9 @@ static enum outcome again(enum outcome (*call)(struct sink *, struct err *), str
     return outcome;
 }
 
-static void start(struct lane_ends *ends)
+static void start_with(struct lane_ends *ends, const char *const *properties)
 {
-    rig_setup(&ends->rig, 1, NULL);
+    rig_setup(&ends->rig, 1, properties);
     rig_fill(&ends->rig, ends->rig.commands, 0, "", 5);
     assert_ok(source_kafka_new(&ends->rig.config, 0, &ends->kafka_source, &err));
     assert_ok(sink_kafka_new(&ends->rig.config, 0, ends->kafka_source, 0, &ends->kafka_sink, &err));
@@ -78,6 +78,11 @@ static void start(struct lane_ends *ends)
     assert_int_equal(rig_poll(ends->source, &MANY, &messages), 5);
 }
 
+static void start(struct lane_ends *ends)
+{
+    start_with(ends, NULL);
+}
+
 static void finish(struct lane_ends *ends)
 {
     sink_kafka_free(ends->kafka_sink);
@@ -85,13 +90,18 @@ static void finish(struct lane_ends *ends)
     rig_teardown(&ends->rig);
 }
 
-static void fill_transaction(struct lane_ends *ends, const char *value)
+static void produce(struct lane_ends *ends, const char *value)
 {
     struct outgoing record = {.topic = text_of(ends->rig.audit),
                               .timestamp_ms = -1,
                               .value = slice_of_text(text_of(value))};
-    struct position position = {text_of(ends->rig.commands), 0, 5};
     assert_ok(ends->sink->ops->produce(ends->sink, &record, &err));
+}
+
+static void fill_transaction(struct lane_ends *ends, const char *value)
+{
+    struct position position = {text_of(ends->rig.commands), 0, 5};
+    produce(ends, value);
     assert_ok(ends->sink->ops->send_offsets(ends->sink, &position, 1, &err));
 }
 
@@ -113,8 +123,7 @@ static void test_commit__is_taken_up_again_after_a_timeout(void **state)
     freeze();
 
     assert_int_equal(ends.sink->ops->commit(ends.sink, &err), OUTCOME_RETRY);
-    /* its outcome is open: neither may an abort follow nor another transaction */
-    assert_int_equal(ends.sink->ops->abort(ends.sink, &err), OUTCOME_FATAL);
+    /* its outcome is open: no other transaction may follow */
     assert_int_equal(ends.sink->ops->begin(ends.sink, &err), OUTCOME_FATAL);
     thaw(NULL);
     assert_ok(again(ends.sink->ops->commit, ends.sink));
@@ -123,22 +132,34 @@ static void test_commit__is_taken_up_again_after_a_timeout(void **state)
     finish(&ends);
 }
 
-static void test_begin__awaits_an_abort_that_timed_out(void **state)
+/* A record that a frozen broker takes after the producer has given it up. With an abort in place of
+ * reopen() the next transaction's record has the same sequence number, is taken for a duplicate,
+ * acknowledged, and lost (librdkafka 2.0.2). */
+static void test_reopen__a_record_taken_late_is_not_mistaken_for_the_next(void **state)
 {
+    static const char *const impatient[] = {"socket.timeout.ms=1000", NULL};
     (void)state;
     struct lane_ends ends;
-    start(&ends);
+    start_with(&ends, impatient);
     assert_ok(ends.sink->ops->begin(ends.sink, &err));
-    fill_transaction(&ends, "aborted");
+    produce(&ends, "first");
+    clock_sleep_us(500000); /* the partition is in the transaction: the next record goes at once */
     freeze();
-    assert_int_equal(ends.sink->ops->abort(ends.sink, &err), OUTCOME_RETRY);
+    produce(&ends, "late");
+    for (int i = 0; i < 15; i++) { /* past the request's timeout: it is to be sent again */
+        clock_sleep_us(100000);
+        ends.sink->ops->serve(ends.sink);
+    }
+    enum outcome outcome = ends.sink->ops->reopen(ends.sink, &err);
     thaw(NULL);
+    if (outcome != OUTCOME_OK)
+        assert_ok(again(ends.sink->ops->reopen, ends.sink));
 
     assert_ok(again(ends.sink->ops->begin, ends.sink));
-
-    fill_transaction(&ends, "two");
+    fill_transaction(&ends, "next");
     assert_ok(again(ends.sink->ops->commit, ends.sink));
-    assert_audit_is(&ends, "two");
+
+    assert_audit_is(&ends, "next");
     finish(&ends);
 }
 
@@ -166,7 +187,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_commit__is_taken_up_again_after_a_timeout, thaw),
-        cmocka_unit_test_teardown(test_begin__awaits_an_abort_that_timed_out, thaw),
+        cmocka_unit_test_teardown(test_reopen__a_record_taken_late_is_not_mistaken_for_the_next,
+                                  thaw),
         cmocka_unit_test_teardown(test_reopen__ends_a_commit_that_is_under_way, thaw),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -189,7 +189,7 @@ static void test_produce__carries_the_record_byte_for_byte(void **state)
     finish(&rig, &ends);
 }
 
-static void test_abort__hides_records_and_leaves_offsets(void **state)
+static void test_reopen__hides_records_and_leaves_offsets(void **state)
 {
     (void)state;
     struct rig rig;
@@ -198,7 +198,7 @@ static void test_abort__hides_records_and_leaves_offsets(void **state)
     assert_ok(send_offset(&ends, &rig, 5));
     clock_sleep_us(100000);
 
-    assert_ok(sink_of(&ends)->ops->abort(sink_of(&ends), &err));
+    assert_ok(sink_of(&ends)->ops->reopen(sink_of(&ends), &err));
 
     assert_int_equal(rig_committed(source_of(&ends), &rig, 0), -1);
     begin_with(&ends, &rig, "after");
@@ -339,7 +339,7 @@ static void test_send_offsets__of_a_zombie_is_refused(void **state)
     enum outcome outcome = send_offset(&zombie, &rig, 2);
 
     assert_int_equal(outcome, OUTCOME_REJECT);
-    assert_ok(sink_of(&zombie)->ops->abort(sink_of(&zombie), &err));
+    assert_ok(sink_of(&zombie)->ops->reopen(sink_of(&zombie), &err));
     assert_string_equal(audit_values(&rig), "owner");
     assert_int_equal(rig_committed(source_of(&owner), &rig, 0), 5);
     close_ends(&owner);
@@ -443,7 +443,7 @@ static void test_produce__refuses_a_record_that_is_too_large(void **state)
 
     assert_int_equal(outcome, OUTCOME_REJECT);
     assert_string_equal(err.code, "MSG_SIZE_TOO_LARGE");
-    assert_ok(sink->ops->abort(sink, &err));
+    assert_ok(sink->ops->reopen(sink, &err));
     begin_with(&ends, &rig, "small");
     commit(&ends);
     assert_string_equal(audit_values(&rig), "small");
@@ -491,7 +491,7 @@ int main(void)
         cmocka_unit_test(test_commit__shows_records_and_moves_offsets_together),
         cmocka_unit_test(test_commit__many_transactions_in_a_row),
         cmocka_unit_test(test_produce__carries_the_record_byte_for_byte),
-        cmocka_unit_test(test_abort__hides_records_and_leaves_offsets),
+        cmocka_unit_test(test_reopen__hides_records_and_leaves_offsets),
         cmocka_unit_test(test_begin__before_the_first_reopen_is_fatal),
         cmocka_unit_test(test_reopen__ends_what_a_predecessor_left_open_and_fences_it),
         cmocka_unit_test(test_reopen__after_fencing_works_again),
