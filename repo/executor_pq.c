@@ -1,6 +1,5 @@
 #include "repo/executor_pq.h"
 
-#include <assert.h>
 #include <libpq-fe.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -11,12 +10,12 @@
 #include "repo/pq_connect.h"
 #include "repo/pq_hosts.h"
 #include "repo/pq_prepared.h"
+#include "repo/pq_statement.h"
 #include "repo/pq_wait.h"
 #include "repo/session_settings.h"
 #include "repo/sqlstate.h"
 
 enum {
-    BINARY = 1,
     /* The server gives up a statement first, and says so; only a peer that does not answer at all
      * runs into the client's own deadline. */
     TIMEOUT_GRACE_MS = 2000,
@@ -64,8 +63,8 @@ static const char RAISE[] = "exec_stmt_raise";
 
 /* A refusal puts the offending value into its message; for it only the names of the objects are
  * told. */
-static enum outcome refused(const PGresult *result, const char *label, const char *sqlstate,
-                            enum outcome outcome, struct err *err)
+static enum outcome tell_refusal(const PGresult *result, const char *label, const char *sqlstate,
+                                 enum outcome outcome, struct err *err)
 {
     const char *table = field(result, PG_DIAG_TABLE_NAME);
     const char *column = field(result, PG_DIAG_COLUMN_NAME);
@@ -93,7 +92,7 @@ static enum outcome fail(struct executor_pq *self, const PGresult *result,
     self->broken = self->broken || rule->reconnect;
     self->stale = self->stale || rule->prepare_anew;
     if (rule->outcome == OUTCOME_REJECT)
-        return refused(result, label, sqlstate, outcome, err);
+        return tell_refusal(result, label, sqlstate, outcome, err);
     if (strcmp(function, RAISE) == 0) /* in somebody's own words: they may hold values */
         return err_set(err, outcome, sqlstate, "%s: a function in the database raises it (%s)",
                        label, sqlstate);
@@ -118,38 +117,6 @@ static int64_t deadline_us(const struct executor_pq *self)
 
 /* --- sending ----------------------------------------------------------------------------- */
 
-/* The parameters of one statement as libpq takes them, in the arena of the call. */
-struct bound {
-    Oid *types;
-    const char **values;
-    int *lengths;
-    int *formats;
-};
-
-static bool bind_params(const struct statement *statement, struct arena *arena,
-                        struct bound *ret_bound)
-{
-    size_t count = statement->param_count;
-    struct bound bound = {
-        ARENA_ARRAY(arena, Oid, count),
-        ARENA_ARRAY(arena, const char *, count),
-        ARENA_ARRAY(arena, int, count),
-        ARENA_ARRAY(arena, int, count),
-    };
-    if (bound.types == NULL || bound.values == NULL || bound.lengths == NULL ||
-        bound.formats == NULL)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        assert(statement->params[i].length <= INT32_MAX);
-        bound.types[i] = (Oid)statement->params[i].type;
-        bound.values[i] = statement->params[i].data;
-        bound.lengths[i] = (int)statement->params[i].length;
-        bound.formats[i] = BINARY;
-    }
-    *ret_bound = bound;
-    return true;
-}
-
 /* What was sent for a statement: what answers come back for it. */
 struct sent {
     bool prepare; /* a preparation precedes the execution */
@@ -170,65 +137,22 @@ static enum outcome send_one(struct executor_pq *self, const struct statement *s
                              size_t index, struct sent *sent, struct arena *arena, struct err *err)
 {
     const struct statement *statement = &statements[index];
-    int count = (int)statement->param_count;
-    struct bound bound;
-    int done = 1;
 
-    if (!bind_params(statement, arena, &bound))
+    sent[index].prepare = statement->name != NULL &&
+                          !pq_prepared_has(&self->prepared, statement->name) &&
+                          !is_prepared_before(statements, sent, index);
+    switch (pq_statement_send(self->connection, statement, sent[index].prepare, arena)) {
+    case PQ_SENT:
+        return OUTCOME_OK;
+    case PQ_NO_MEMORY:
         return err_no_memory(err, "batch arena");
-    if (statement->name == NULL) {
-        done = PQsendQueryParams(self->connection, statement->sql, count, bound.types, bound.values,
-                                 bound.lengths, bound.formats, BINARY);
-    } else {
-        sent[index].prepare = !pq_prepared_has(&self->prepared, statement->name) &&
-                              !is_prepared_before(statements, sent, index);
-        if (sent[index].prepare)
-            done = PQsendPrepare(self->connection, statement->name, statement->sql, count,
-                                 bound.types);
-        if (done == 1)
-            done = PQsendQueryPrepared(self->connection, statement->name, count, bound.values,
-                                       bound.lengths, bound.formats, BINARY);
+    case PQ_CONNECTION_LOST:
+        break;
     }
-    if (done != 1)
-        return lost(self, statement, "cannot be sent: connection lost", err);
-    return OUTCOME_OK;
+    return lost(self, statement, "cannot be sent: connection lost", err);
 }
 
 /* --- results ----------------------------------------------------------------------------- */
-
-static size_t affected_by(PGresult *result)
-{
-    const char *tuples = PQcmdTuples(result);
-    return tuples[0] != '\0' ? (size_t)strtoull(tuples, NULL, 10) : 0;
-}
-
-static bool copy_rows(PGresult *result, struct arena *arena, struct rows *ret_rows)
-{
-    int row_count = PQntuples(result);
-    int column_count = PQnfields(result);
-    struct cell *cells = ARENA_ARRAY(arena, struct cell, (size_t)row_count * (size_t)column_count);
-    if (cells == NULL)
-        return false;
-
-    struct cell *cell = cells;
-    for (int row = 0; row < row_count; row++) {
-        for (int column = 0; column < column_count; column++, cell++) {
-            if (PQgetisnull(result, row, column))
-                continue;
-            cell->length = (size_t)PQgetlength(result, row, column);
-            cell->data = arena_copy(arena, PQgetvalue(result, row, column), cell->length);
-            if (cell->data == NULL)
-                return false;
-        }
-    }
-    *ret_rows = (struct rows){
-        .affected = affected_by(result),
-        .row_count = (size_t)row_count,
-        .column_count = (size_t)column_count,
-        .cells = cells,
-    };
-    return true;
-}
 
 /* The next answer of the pipeline, and the NULL that libpq puts behind each. */
 static PGresult *take_result(struct executor_pq *self, int64_t until_us, const char **ret_why)
@@ -267,12 +191,11 @@ static enum outcome accept(struct executor_pq *self, PGresult *result,
         if (is_commit(statement) && strcmp(PQcmdStatus(result), "COMMIT") != 0)
             return err_set(err, OUTCOME_RETRY, "40000", "%s: was rolled back",
                            statement_label(statement));
-        *ret_rows = (struct rows){.affected = affected_by(result)};
+        *ret_rows = (struct rows){.affected = pq_statement_affected(result)};
         return OUTCOME_OK;
     case PGRES_TUPLES_OK:
-        if (!copy_rows(result, arena, ret_rows))
-            return err_no_memory(err, "batch arena");
-        return OUTCOME_OK;
+        return pq_statement_rows(result, arena, ret_rows) ? OUTCOME_OK
+                                                          : err_no_memory(err, "batch arena");
     case PGRES_BAD_RESPONSE:
     case PGRES_FATAL_ERROR:
     case PGRES_NONFATAL_ERROR:

@@ -113,7 +113,7 @@ void lane_fixture_users(struct lane_fixture *lane, size_t count,
     static struct message messages[LANE_FIXTURE_MAX];
     const struct text topic = TEXT("t");
     const int32_t topic_id = 1;
-    struct err err;
+    struct err err = {0};
 
     assert_true(count <= LANE_FIXTURE_MAX);
     arena_reset(lane->arena);

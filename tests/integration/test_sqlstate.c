@@ -56,7 +56,7 @@ static void in_session(const char *sql)
 {
     const struct statement statement = {.sql = sql};
     struct rows rows;
-    struct err err;
+    struct err err = {0};
 
     if (executor_run(executor_pq_port(lane->pq), &statement, pg->arena, &rows, &err) != OUTCOME_OK)
         fail_msg("%s: %s", sql, err.text);
@@ -64,7 +64,7 @@ static void in_session(const char *sql)
 
 static void settle(size_t count, const char *(*name_of)(size_t index))
 {
-    struct err err;
+    struct err err = {0};
 
     lane_fixture_users(lane, count, name_of);
     if (lane_fixture_settle(lane, &err) != OUTCOME_OK)
@@ -129,7 +129,7 @@ static void mark_session(void)
 {
     const struct statement marker = {.name = "t.marker", .sql = "SELECT 1"};
     struct rows rows;
-    struct err err;
+    struct err err = {0};
 
     assert_int_equal(executor_run(executor_pq_port(lane->pq), &marker, pg->arena, &rows, &err),
                      OUTCOME_OK);
@@ -141,7 +141,7 @@ static bool is_marked(void)
     const struct statement count = {
         .sql = "SELECT count(*) FROM pg_prepared_statements WHERE name = 't.marker'"};
     struct rows rows;
-    struct err err;
+    struct err err = {0};
     int64_t found = -1;
 
     assert_int_equal(executor_run(executor_pq_port(lane->pq), &count, pg->arena, &rows, &err),
@@ -329,7 +329,7 @@ static void test_23514__a_constraint_of_the_published_offsets_buries_nothing(voi
 {
     (void)state;
     const struct published_offset floor = {.topic_id = 1, .partition = 0, .offset = 7};
-    struct err err;
+    struct err err = {0};
     assert_int_equal(
         progress_assigned(&lane->progress, &floor, 1, &lane->store.port, pg->arena, &err),
         OUTCOME_OK);
@@ -430,7 +430,7 @@ static void test_57P01__a_session_that_was_ended(void **state)
     uint64_t connects = executor_pq_connects(lane->pq);
     const struct statement own = {.sql = "SELECT pg_backend_pid()"};
     struct rows rows;
-    struct err err;
+    struct err err = {0};
     int64_t pid = 0;
     assert_int_equal(executor_run(executor_pq_port(lane->pq), &own, pg->arena, &rows, &err),
                      OUTCOME_OK);
@@ -587,7 +587,7 @@ static void test_split__a_batch_too_large_for_the_time_out_becomes_smaller(void 
 static void test_split__a_single_message_waits_and_stops_with_the_lane(void **state)
 {
     (void)state;
-    struct err err;
+    struct err err = {0};
     refuse_bad("53100");
     lane_fixture_users(lane, USERS, all_are_bad);
 
