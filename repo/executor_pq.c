@@ -314,10 +314,10 @@ static enum outcome copy(struct executor *port, const struct copy *copy, struct 
     if (self->connection == NULL || self->broken)
         return err_set(err, OUTCOME_RETRY, pq_connection_failure, "%s: not connected", copy->name);
     struct pq_copied copied = pq_copy(self->connection, copy, deadline_us(self));
-    CLEANUP(PQclearp) PGresult *refused = copied.refused;
+    CLEANUP(PQclearp) PGresult *refusal = copied.refused;
     if (copied.lost != NULL)
         return lost(self, &statement, copied.lost, err);
-    return refused != NULL ? fail(self, refused, &statement, err) : OUTCOME_OK;
+    return refusal != NULL ? fail(self, refusal, &statement, err) : OUTCOME_OK;
 }
 
 /* --- connecting -------------------------------------------------------------------------- */

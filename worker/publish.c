@@ -162,9 +162,12 @@ static void report_failed(const struct publishing *with, const struct err *err)
 /* The broker takes smaller records than the producer was told: dead letters are cut further. */
 static void shrink(const struct publishing *with, const struct err *err)
 {
+    size_t half = with->limits->max_record_bytes / 2;
+
     if (strcmp(err->code, SIZE_TOO_LARGE) == 0 &&
-        with->limits->max_record_bytes / 2 >= DEAD_LETTER_BYTES_MIN)
-        with->limits->max_record_bytes /= 2;
+        with->limits->max_record_bytes > DEAD_LETTER_BYTES_MIN)
+        with->limits->max_record_bytes =
+            half > DEAD_LETTER_BYTES_MIN ? half : DEAD_LETTER_BYTES_MIN;
 }
 
 /* Whether the batch may go out again. */
@@ -183,10 +186,9 @@ static enum outcome confirm_earlier(const struct publishing *with, struct err *e
 enum outcome publish_batch(const struct publishing *publishing, struct err *err)
 {
     int64_t since_us = clock_monotonic_us();
-    enum outcome outcome;
 
     for (;;) {
-        outcome = transact(publishing, err);
+        enum outcome outcome = transact(publishing, err);
         if (outcome == OUTCOME_OK)
             break;
         if (outcome == OUTCOME_FATAL && strcmp(err->code, ERR_NO_MEMORY) == 0) {

@@ -22,7 +22,7 @@ static void on_signal(int number)
 void service_decode(struct service *service, const struct message *message,
                     struct command *ret_command)
 {
-    struct err err;
+    struct err err = {0};
 
     if (command_decode(message, service->arena, ret_command, &err) != OUTCOME_OK)
         die("decode: %s", err.text);
@@ -33,7 +33,7 @@ const struct audit_event *service_event(struct service *service, const struct me
                                         const struct command_result *result)
 {
     struct audit_event *event = ARENA_NEW(service->arena, struct audit_event);
-    struct err err;
+    struct err err = {0};
 
     if (event == NULL || command_event(command, result, service->arena, event, &err) != OUTCOME_OK)
         die("no audit event");
@@ -46,7 +46,7 @@ const struct audit_event *service_event(struct service *service, const struct me
 void service_publish(struct service *service, const struct audit_event *event)
 {
     struct outgoing record;
-    struct err err;
+    struct err err = {0};
 
     if (audit_message_encode(event, TEXT_ABSENT, service->arena, &record, &err) != OUTCOME_OK)
         die("encode: %s", err.text);
@@ -103,7 +103,7 @@ int service_main(int argc, char **argv, const char *name, service_work *work)
     struct sigaction action = {.sa_handler = on_signal};
     struct service service;
     const struct message *messages;
-    struct err err;
+    struct err err = {0};
 
     read_options(argc, argv, &service.options);
     const struct executor_pq_options database = {.conninfo = service.options.conninfo,

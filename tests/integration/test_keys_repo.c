@@ -157,10 +157,11 @@ static void test_keys_issue_copy__stores_what_the_statement_stores(void **state)
                        .updated_at_us = FIXTURE_TIME_US,
                        .expires_at_us = TIMESTAMP_ABSENT};
     const struct text scopes[] = {TEXT("b"), TEXT("a"), TEXT("b"), TEXT("c\"{,}"), TEXT("")};
-    const struct key *keys[] = {&copied, &bare};
     enum write_result results[2];
     bool issued = false;
     copied.scopes = (struct text_list){scopes, 5};
+    const struct key *keys[] = {&copied, &bare};
+
     begin(t);
     ASSERT_OK(keys_issue(t->db, keys, 2, t->arena, results, &err));
     const char *stated =

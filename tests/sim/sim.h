@@ -22,7 +22,7 @@ enum {
     SIM_TOPIC_NAMES_MAX = 8,
     SIM_REFUSED = 99,               /* variant of a user whose e-mail the store refuses */
     SIM_RECORD_BYTES = 1000000,     /* what the producer takes */
-    SIM_SMALL_RECORD_BYTES = 10000, /* what the topics take in some worlds */
+    SIM_SMALL_RECORD_BYTES = 6000, /* what the topics take in some worlds */
     SIM_POISON_BYTES = 20000,
 };
 

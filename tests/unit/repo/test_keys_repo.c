@@ -134,7 +134,6 @@ static void test_keys_issue_copy__copies_new_keys_sorted_by_id(void **state)
     struct key a = fixture_key("a");
     struct key as_new = a;
     const struct text repeated[] = {TEXT("read"), TEXT("write"), TEXT("read")};
-    const struct key *keys[] = {&b, &a};
     enum write_result results[2] = {WRITE_OPEN, WRITE_OPEN};
     bool issued = false;
     struct pg_copy expected;
@@ -148,6 +147,8 @@ static void test_keys_issue_copy__copies_new_keys_sorted_by_id(void **state)
     a.revoked_at_us = FIXTURE_TIME_US;
     a.revoked_by = (struct ref){TEXT("user"), TEXT("u")};
     a.revocation_reason = TEXT("because");
+    const struct key *keys[] = {&b, &a};
+
     script(t, scripted_affected(2));
 
     enum outcome outcome =
