@@ -20,8 +20,8 @@ enum {
     SIM_STORED_MAX = 256,
     SIM_STACK_BYTES = 256 * 1024,
     SIM_TOPIC_NAMES_MAX = 8,
-    SIM_REFUSED = 99,               /* variant of a user whose e-mail the store refuses */
-    SIM_RECORD_BYTES = 1000000,     /* what the producer takes */
+    SIM_REFUSED = 99,              /* variant of a user whose e-mail the store refuses */
+    SIM_RECORD_BYTES = 1000000,    /* what the producer takes */
     SIM_SMALL_RECORD_BYTES = 6000, /* what the topics take in some worlds */
     SIM_POISON_BYTES = 20000,
 };
