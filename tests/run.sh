@@ -261,8 +261,8 @@ run_drain() {
 run() {
     case $1 in
     lint) run_script lint tests/lint.sh --build build/dev ;;
-    unit) run_ctest unit dev -LE integration ;;
-    unit-asan) run_ctest unit-asan asan -LE integration ;;
+    unit) run_ctest unit dev -LE integration -j 2 ;;
+    unit-asan) run_ctest unit-asan asan -LE integration -j 2 ;;
     integration) run_ctest integration dev -L integration ;;
     integration-asan) run_ctest integration-asan asan -L integration ;;
     e2e) run_pytest e2e dev ;;
