@@ -245,10 +245,9 @@ inline complete(t)
 #define AT_SETTLE 1
 #define AT_SEND 2
 #define AT_COMMIT 3
-#define AT_ABORT 4
-#define AT_REOPEN 5
-#define AT_COMMITTED 6
-#define AT_PUBLISH 7
+#define AT_REOPEN 4
+#define AT_COMMITTED 5
+#define AT_PUBLISH 6
 
 #define in_batch(e) (offset_of(e) >= from[partition_of(e)] && offset_of(e) < to[partition_of(e)])
 #ifndef ERROR_KEEP_BATCH
@@ -736,7 +735,7 @@ publish:
     atomic {
         busy[l] = 1;
         if
-        :: in_transaction || fenced[l] -> goto reopen
+        :: in_transaction || fenced[l] -> goto failed
         :: !in_transaction && !fenced[l] && transaction[id_of_lane(l)] != PREPARED ->
             in_transaction = 1;
             produce_events(id_of_lane(l))
@@ -747,15 +746,15 @@ publish:
 send_offsets:
     atomic {
         if
-        :: fenced[l] -> goto reopen
+        :: fenced[l] -> goto failed
 #if defined(ERROR_UNFENCED_OFFSETS)
         :: !fenced[l] ->
 #elif defined(ERROR_KEEP_BATCH)
-        :: !fenced[l] && !is_current[l] -> goto abort
+        :: !fenced[l] && !is_current[l] -> goto failed
         :: !fenced[l] && is_current[l] ->
 #else
         /* ILLEGAL_GENERATION: source_kafka_membership(), or the coordinator */
-        :: !fenced[l] && (!in_hand || !is_current[l]) -> goto abort
+        :: !fenced[l] && (!in_hand || !is_current[l]) -> goto failed
         :: !fenced[l] && in_hand && is_current[l] ->
 #endif
             if
@@ -777,19 +776,19 @@ send_offsets:
 commit:
     atomic {
         if
-        :: fenced[l] -> goto reopen
+        :: fenced[l] -> goto failed
         :: !fenced[l] && transaction[id_of_lane(l)] != OPEN ->
             claim(COMMIT_IS_KNOWN, committing) /* asked again: the coordinator tells that it is done */
         :: !fenced[l] && transaction[id_of_lane(l)] == OPEN ->
             if
             :: decide(id_of_lane(l))
             :: may_fail -> goto crash
-            :: may_fail -> fail; goto reopen /* not asked for, or the answer is lost ... */
-            :: may_fail -> fail; decide(id_of_lane(l)); goto reopen
+            :: may_fail -> fail; goto failed /* not asked for, or the answer is lost ... */
+            :: may_fail -> fail; decide(id_of_lane(l)); goto failed
             :: may_fail -> fail; committing = 1; at = AT_COMMIT; goto wait /* ... or late */
             :: may_fail -> fail; committing = 1; decide(id_of_lane(l)); at = AT_COMMIT; goto wait
 #ifndef ERROR_COMMIT_UNDELIVERED
-            :: may_fail && to_publish != 0 -> fail; goto abort /* records were not delivered */
+            :: may_fail && to_publish != 0 -> fail; goto failed /* records were not delivered */
 #else
             :: may_fail && to_publish != 0 -> fail; records[id_of_lane(l)] = 0; decide(id_of_lane(l))
 #endif
@@ -820,31 +819,12 @@ published_batch:
         goto poll
     };
 
-abort:
-    /* roll_back() */
-    atomic {
-        if
-        :: fenced[l] || committing -> goto reopen
-        :: !fenced[l] && !committing ->
-            if
-            :: if
-                :: transaction[id_of_lane(l)] == OPEN -> forget_transaction(id_of_lane(l))
-                :: else
-                fi;
-                in_transaction = 0
-            :: may_fail -> fail; at = AT_ABORT; goto wait
-            :: may_fail -> fail; goto reopen
-            :: may_fail -> goto crash
-            fi
-        fi
-    };
-
-rolled_back:
-    /* only polling gets a lane through the rebalance that fenced it */
-    atomic { serve_group(); at = AT_PUBLISH; goto wait };
+failed:
+    /* replace_producer(); only polling gets a lane through the rebalance that fenced it */
+    atomic { serve_group() };
 
 reopen:
-    /* replace_producer() */
+    /* ends whatever the producer had open */
     atomic {
         if
         :: transaction[id_of_lane(l)] != PREPARED ->
@@ -867,10 +847,11 @@ committed:
 #ifdef ERROR_BLIND_REPUBLISH
         :: true -> at = AT_PUBLISH; goto wait
 #else
-        :: (from[0] < to[0] && is_unstable(0)) || (from[1] < to[1] && is_unstable(1)) ->
+        :: !in_hand -> at = AT_PUBLISH; goto wait /* revoked meanwhile: dropped */
+        :: in_hand && ((from[0] < to[0] && is_unstable(0)) || (from[1] < to[1] && is_unstable(1))) ->
             at = AT_COMMITTED;
             goto wait
-        :: !(from[0] < to[0] && is_unstable(0)) && !(from[1] < to[1] && is_unstable(1)) ->
+        :: in_hand && !(from[0] < to[0] && is_unstable(0)) && !(from[1] < to[1] && is_unstable(1)) ->
             if
             :: (from[0] == to[0] || committed_offset[0] >= to[0]) &&
                (from[1] == to[1] || committed_offset[1] >= to[1]) -> goto published_batch
@@ -890,9 +871,8 @@ wait:
         :: serve_group()
         fi;
         if
-        :: is_over && (at == AT_SEND || at == AT_COMMIT) -> at = 0; goto abort
-        :: is_over && at == AT_ABORT -> at = 0; goto rolled_back
-        :: is_over && at != AT_SEND && at != AT_COMMIT && at != AT_ABORT ->
+        :: is_over && (at == AT_SEND || at == AT_COMMIT) -> at = 0; goto failed
+        :: is_over && at != AT_SEND && at != AT_COMMIT ->
             at = 0;
             release_batch();
             if
@@ -907,7 +887,6 @@ wait:
 #endif
         :: !is_over && at == AT_SEND -> at = 0; goto send_offsets
         :: !is_over && at == AT_COMMIT -> at = 0; goto commit
-        :: !is_over && at == AT_ABORT -> at = 0; goto abort
         :: !is_over && at == AT_REOPEN -> at = 0; goto reopen
         :: !is_over && at == AT_COMMITTED -> at = 0; goto committed
         :: !is_over && at == AT_PUBLISH -> at = 0; goto publish
