@@ -25,8 +25,7 @@ def _kill(pick: Callable[[Stage], int]) -> Callable[[Stage], str]:
         said = stage.measure(BROKER_KILLED, stage.watch.served(gone, RECOVERY_S))
         stage.hold(0.5, 3)
         stage.cluster.start_broker(number)
-        _healthy(stage)
-        return f"kafka-{number}, {said}"
+        return f"kafka-{number}, {said}, in sync after {_healthy(stage):.1f} s"
 
     return act
 
@@ -41,8 +40,7 @@ def _pause(pick: Callable[[Stage], int]) -> Callable[[Stage], str]:
             stage.hold(0.5, 3)
         finally:
             stage.cluster.resume(number)
-        _healthy(stage)
-        return f"kafka-{number}, {said}"
+        return f"kafka-{number}, {said}, in sync after {_healthy(stage):.1f} s"
 
     return act
 
@@ -191,9 +189,13 @@ def _too_large(stage: Stage) -> str:
     return "200 bytes for a while"
 
 
-def _healthy(stage: Stage) -> None:
+def _healthy(stage: Stage) -> float:
+    """Waits for it, and gives the leaders their partitions back; how long it took."""
+    since = time.monotonic()
     stage.cluster.wait_healthy()
+    took = time.monotonic() - since
     stage.cluster.elect_all_preferred()
+    return took
 
 
 FAULTS = [

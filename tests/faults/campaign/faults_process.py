@@ -127,7 +127,7 @@ def _memory(stage: Stage) -> str:
                 # While it starts it needs more all the time, and most of all with its first batch.
                 stage.fleet.kill(replica)
                 replica.start()
-                replica.limit_memory(int(whole * stage.chance.uniform(0.3, 1)))
+                replica.limit_memory(int(whole * stage.chance.uniform(0.1, 0.4)))
             else:
                 replica.limit_memory(whole)
             stage.hold(2, 4)

@@ -127,7 +127,13 @@ class Campaign:
         self.installation.create()
         self.report.batch = self.installation.batch
         names = self.installation.names
-        producer = {"bootstrap.servers": self.cluster.direct, "reconnect.backoff.max.ms": "500"}
+        producer = {
+            "bootstrap.servers": self.cluster.direct,
+            "reconnect.backoff.max.ms": "500",
+            # A broker that hangs holds up the load no longer than it takes to lead past it.
+            "socket.timeout.ms": "5000",
+            "request.timeout.ms": "5000",
+        }
         self.sender = Sender(self.seed, producer, names.commands, RATE)
         self.load = Load(self.sender)
         self.journal: Journal = self.sender.journal
@@ -250,7 +256,8 @@ class Campaign:
     def _settle(self, done: Done) -> None:
         """Nothing is wrong any more, so that everything must go on."""
         try:
-            self.watch.served(self.watch.mark(), RECOVERY_S)
+            seconds = self.watch.served(self.watch.mark(), RECOVERY_S)
+            done.note += f"; afterwards served within {seconds:.1f} s"
         except Timeout as error:
             done.survived = False
             done.note += f"; {error}"

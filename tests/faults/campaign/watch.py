@@ -41,6 +41,7 @@ class Watch:
                 "auto.offset.reset": "earliest",
                 "fetch.wait.max.ms": 50,
                 "reconnect.backoff.max.ms": 500,
+                "socket.timeout.ms": 5000,
                 "log_level": 0,
             }
         )
