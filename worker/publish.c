@@ -196,8 +196,8 @@ enum outcome publish_batch(const struct publishing *publishing, struct err *err)
             persist(publishing, call_reopen, NULL, &reopen_err);
             return outcome;
         }
-        report_failed(publishing, err);
         shrink(publishing, err);
+        report_failed(publishing, err);
         outcome = replace_producer(publishing, err);
         if (outcome == OUTCOME_OK)
             break;
