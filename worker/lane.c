@@ -171,12 +171,14 @@ static void report(const struct lane *lane, const struct batch *batch)
 /* Settled or dead, whatever is in the batch is published and done with. */
 static enum outcome publish(struct lane *lane, struct batch *batch, struct err *err)
 {
+    /* What a broker takes less of for a while does not cut the dead letters of later batches. */
+    struct dead_letter_limits limits = lane->limits;
     const struct publishing publishing = {.batch = batch,
                                           .source = lane->source,
                                           .sink = lane->sink,
                                           .metrics = lane->metrics,
                                           .wait = &lane->wait,
-                                          .limits = &lane->limits,
+                                          .limits = &limits,
                                           .confirming = &lane->confirming};
 
     enum outcome outcome = publish_batch(&publishing, err);

@@ -134,17 +134,16 @@ static enum outcome has_committed(const struct publishing *with, struct err *err
     return OUTCOME_OK;
 }
 
-/* A new producer ends what the old one left open, so that the committed offsets are final. */
+/* A new producer ends what the old one left open, so that the committed offsets are final. Also for
+ * a batch that is no longer the lane's: its offsets would hold up whoever has the partitions now.
+ */
 static enum outcome replace_producer(const struct publishing *with, struct err *err)
 {
     /* the cause may be a rebalance that only polling gets us through */
     source_keep_alive(with->source, REJOIN_MS);
-    for (;;) {
-        metric_add(&with->metrics->producers_reopened, 1);
-        enum outcome outcome = persist(with, call_reopen, NULL, err);
-        if (outcome == OUTCOME_OK)
-            break;
-        if (!wait_for_kafka(with, err))
+    metric_add(&with->metrics->producers_reopened, 1);
+    while (call_reopen(with, NULL, err) != OUTCOME_OK) {
+        if (!wait_for_kafka(with, err) && atomic_load(with->wait->stopping))
             return OUTCOME_REJECT;
     }
     if (source_generation(with->source) != with->batch->generation)
