@@ -87,8 +87,8 @@ class Installation:
         return f"{self.names.group}.{instance}.0"
 
     def members(self) -> int | None:
-        """Of the group; None: nobody says so at this moment. A client of its own each time: an older
-        one may go on asking a coordinator that has moved."""
+        """Of the group; None: nobody says so now. A client of its own each time: an older one may go
+        on asking a coordinator that has moved."""
         admin = AdminClient({"bootstrap.servers": self.cluster.direct, "log_level": 0})
         asked = admin.describe_consumer_groups([self.names.group], request_timeout=5)
         try:

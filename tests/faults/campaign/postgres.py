@@ -319,6 +319,9 @@ class PostgresPair:
         assert new.ask("SELECT pg_promote(true, 120)"), f"{new.name} was not promoted"
         self.primary, self.standby = new, old
         wait_until(f"{new.name} is primary", lambda: not new.ask("SELECT pg_is_in_recovery()"))
+        # What it had when it was primary last, if pg_rewind found nothing to copy meanwhile: COMMITs
+        # would wait for a standby that rebuild() has yet to make.
+        self.reset("synchronous_standby_names")
 
     def rebuild(self) -> str:
         """Makes the server that is down the synchronous standby of the other, and answers with the
