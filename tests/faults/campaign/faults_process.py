@@ -64,6 +64,7 @@ def _zombie(stage: Stage) -> str:
         pid = replica.process.pid
         replica.pause()
         lasted = stage.hold(SESSION_TIMEOUT_MS / 1000 + 1, SESSION_TIMEOUT_MS / 1000 + 4)
+        without = stage.installation.members()
         replica.resume()
         since = time.monotonic()
         _members(stage, stage.fleet.wanted())
@@ -72,7 +73,10 @@ def _zombie(stage: Stage) -> str:
         # By itself: it is still the process that it was.
         if not replica.alive() or replica.process.pid != pid:
             stage.find("zombie", f"{replica.instance} did not survive being stopped")
-    return f"{replica.instance} for {lasted:.1f} s, in the group again after {took:.1f} s"
+    return (
+        f"{replica.instance} for {lasted:.1f} s, {without} members without it,"
+        f" in the group again after {took:.1f} s"
+    )
 
 
 def _terminate(stage: Stage) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .checker import Checker
 from .cluster import Cluster
-from .evidence import Collector
+from .evidence import Collector, Evidence
 from .faults import RECOVERY_S, Finding, Stage
 from .installation import Installation
 from .journal import Journal
@@ -299,30 +299,34 @@ class Campaign:
         """The sender pauses, the backlog drains, the checker judges: what is new, and the last time
         everything from the beginning."""
         since = time.monotonic()
-        if not self._drain():
-            self._take_findings()
-            self._dump()
-        drained = time.monotonic() - since
-        if last:
+        drained = self._drain()
+        took = time.monotonic() - since
+        if last or not drained:
             self.collector, self.checker = self._collector(), Checker(self.journal)
         evidence = self.collector.collect()
-        found = [Finding(each.rule, each.what) for each in self.checker.check(evidence)]
-        self.stage.findings += found
-        self._take_findings()
-        sent = len(self.journal.sent)
-        took = time.monotonic() - since - drained
-        self.report.checks.append(Check(self._elapsed(), sent, drained, took, len(found)))
-        verdict = f"{len(found)} FINDINGS" if found else "all as it must be"
-        self.say(
-            f"check: {sent} records, drained in {drained:.1f} s, judged in {took:.1f} s: {verdict}"
-        )
+        if drained:
+            self._judge(evidence, took)
+        else:
+            # What is still to come would count as missing.
+            self._dump()
         if self.report.findings:
             with gzip.open(self.directory / "evidence", "wb", compresslevel=3) as file:
                 pickle.dump(evidence, file)
         self.report.dead_letters = sum(map(len, evidence.letters.values()))
+        self.pending.clear()
+
+    def _judge(self, evidence: Evidence, drained_s: float) -> None:
+        since = time.monotonic()
+        found = [Finding(each.rule, each.what) for each in self.checker.check(evidence)]
+        took, sent = time.monotonic() - since, len(self.journal.sent)
+        self.report.checks.append(Check(self._elapsed(), sent, drained_s, took, len(found)))
+        verdict = f"{len(found)} FINDINGS" if found else "all as it must be"
+        times = f"drained in {drained_s:.1f} s, judged in {took:.1f} s"
+        self.say(f"check: {sent} records, {times}: {verdict}")
         for done in self.pending:
             done.judged = not found
-        self.pending.clear()
+        self.stage.findings += found
+        self._take_findings()
 
     def _drain(self) -> bool:
         try:
@@ -332,6 +336,7 @@ class Campaign:
             self.fleet.wait_ready(RECOVERY_S)
         except Timeout as error:
             self.stage.find("the backlog drains", str(error))
+            self._take_findings()
             return False
         return True
 
