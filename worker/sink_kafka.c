@@ -16,6 +16,7 @@ enum {
     OPEN_TIMEOUT_MS = 5000,
     SEND_OFFSETS_TIMEOUT_MS = 10000, /* the one call that cannot be taken up again */
     COMMIT_TIMEOUT_MS = 5000,
+    LAST_ABORT_TIMEOUT_MS = 500,
     QUEUE_FULL_WAIT_MS = 100,
 };
 
@@ -68,6 +69,15 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
 static void close_producer(struct sink_kafka *self)
 {
     kafka_topic_handles_release(&self->topics);
+    if (self->initialised) {
+        /* Nothing comes of it, but a producer that is destroyed while partitions are to be added to
+         * its transaction fails an assertion and ends the process (librdkafka 2.0.2): the request's
+         * callback is made before the request is counted. An abort stops that, whether it succeeds
+         * or not. */
+        rd_kafka_error_t *error = rd_kafka_abort_transaction(self->producer, LAST_ABORT_TIMEOUT_MS);
+        if (error != NULL)
+            rd_kafka_error_destroy(error);
+    }
     if (self->producer != NULL) {
         /* Without this the destruction waits for messages that no transaction will ever hold. */
         rd_kafka_purge(self->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
