@@ -18,6 +18,8 @@ enum {
     SEEK_TIMEOUT_MS = 5000,
     PROBE_TIMEOUT_MS = 200,
     PROBE_EVERY_US = 1000000,
+    IDLE_PROBE_TIMEOUT_MS = 1000,
+    IDLE_PROBE_EVERY_US = 5000000,
     CLOSE_TIMEOUT_MS = 10000,
 };
 
@@ -245,18 +247,22 @@ static enum outcome resume_all(struct source_kafka *self, struct err *err)
 /* --- poll --------------------------------------------------------------------------------------
  */
 
-/* Whether brokers that were away answer again. librdkafka reports only that all are down. */
+/* Whether brokers that were away answer again, and whether those of an idle consumer still do:
+ * librdkafka reports that all are down, but not always, and never that they are back. */
 static void probe(struct source_kafka *self)
 {
     int64_t now_us = clock_monotonic_us();
-    if (!self->down || now_us - self->probed_us < PROBE_EVERY_US)
+    if (now_us - self->probed_us < (self->down ? PROBE_EVERY_US : IDLE_PROBE_EVERY_US))
         return;
     self->probed_us = now_us;
 
     const struct rd_kafka_metadata *metadata = NULL;
-    if (rd_kafka_metadata(self->consumer, 0, self->probed, &metadata, PROBE_TIMEOUT_MS) !=
-        RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (rd_kafka_metadata(self->consumer, 0, self->probed, &metadata,
+                          self->down ? PROBE_TIMEOUT_MS : IDLE_PROBE_TIMEOUT_MS) !=
+        RD_KAFKA_RESP_ERR_NO_ERROR) {
+        self->down = true;
         return;
+    }
     rd_kafka_metadata_destroy(metadata);
     self->down = false;
 }
