@@ -42,7 +42,7 @@ DRAIN_S = 180
 # A campaign that was to last an hour may go on for a while to do everything that is due.
 OVERTIME = 1.5
 FINDINGS_SHOWN = 10  # at once; the report has them all
-PATIENCE = (4.0, 12.0)  # seconds between two random kills
+PATIENCE = (3.0, 9.0)  # seconds between two random kills
 
 
 class Load:
@@ -273,7 +273,10 @@ class Campaign:
     def _take_findings(self) -> None:
         # Out of the memory that we took away, a replica may end as it likes; else it may not.
         for death in self.fleet.unexpected:
-            # 69 and 78: a server or a topic was away when it began, and it said so.
+            self.say(
+                f"{death.instance} ended by itself, exit code {death.code}: {death.last_words}"
+            )
+            # It says that it may be started again: a server or a topic was away for too long.
             if death.code not in (69, 75, 78):
                 self.stage.find("a replica ended by itself", f"{death.instance}: {death.code}")
         self.fleet.unexpected.clear()

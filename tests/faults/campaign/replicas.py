@@ -42,7 +42,7 @@ SAMPLE = re.compile(r"^(\w+)(?:\{[^}]*\})? ([0-9.eE+]+)$", re.MULTILINE)
 class Death:
     instance: str
     code: int
-    log: Path
+    last_words: str
 
 
 class Replica:
@@ -152,6 +152,12 @@ class Replica:
                 samples[name] += int(float(value))
         if samples:
             self.seen = samples
+
+    def last_words(self) -> str:
+        """Its latest error, from the end of its log."""
+        end = self.process.log_from(max(0, self.process.log_size() - 20_000))
+        errors = [line for line in end.splitlines() if " level=error " in line]
+        return errors[-1].partition(" level=error ")[2] if errors else "no error in its log"
 
     def stacks(self) -> str:
         """Of all threads, as gdb sees them."""
@@ -308,7 +314,7 @@ class Fleet:
         if code is not None and not replica.end_expected:
             replica.end_expected = True
             self.ends[code] += 1
-            self.unexpected.append(Death(replica.instance, code, replica.process.log_path))
+            self.unexpected.append(Death(replica.instance, code, replica.last_words()))
             self._count(replica)
             replica.restart_at = now + self._delay()
         if now >= replica.restart_at:
