@@ -17,6 +17,8 @@ suites=(
     "e2e-asan|asan stack|the key scenarios under AddressSanitizer and UBSan"
     "model|dev|the protocol, every state within small bounds; seeded errors are found"
     "drain|dev stack|a backlog of 100,000 commands in bounded memory"
+    "checker|dev|the campaign's checker finds every corruption of good evidence"
+    "crash-points|dev|replicas die and freeze once at every step of the protocol"
     "faults|dev|three brokers, a database pair, a bad network: a short fault campaign, judged by the checker"
     "fuzz|dev|every decoder, 20 s of mutated input"
     "example|dev stack|the installed repository library and its example program"
@@ -258,6 +260,15 @@ run_drain() {
     count drain "$status" "$since"
 }
 
+# A program of the fault campaign, with servers of its own where it needs any.
+run_campaign() {
+    local name=$1 status=0 since=$SECONDS
+    shift
+    CATALYST_WORKER=$repo/build/dev/worker/catalyst-worker PYTHONPATH=$repo/tests/faults PYTHONDONTWRITEBYTECODE=1 \
+        logged "$name" env -u STACK_DIR build/venv/bin/python -m "$@" || status=$?
+    count "$name" "$status" "$since"
+}
+
 run() {
     case $1 in
     lint) run_script lint tests/lint.sh --build build/dev ;;
@@ -269,6 +280,8 @@ run() {
     e2e-asan) run_pytest e2e-asan asan -m key ;;
     model) run_script model tests/model/run.sh ;;
     drain) run_drain ;;
+    checker) run_campaign checker campaign.selftest ;;
+    crash-points) run_campaign crash-points campaign.crash_points ;;
     faults) run_script faults tests/faults/run.sh --short ;;
     fuzz) run_script fuzz tests/fuzz/run.sh --seconds 20 ;;
     example) run_script example tests/example/run.sh ;;
