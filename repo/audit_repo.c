@@ -115,36 +115,30 @@ static bool is_present(const struct column *column, const struct audit_event *ev
     return true;
 }
 
-static void append_value(struct pg_array *array, const struct column *column,
-                         const struct audit_event *event)
+static struct pg_value value_of(const struct column *column, const struct audit_event *event)
 {
     const void *value = (const char *)event + column->offset;
 
-    if (!is_present(column, event)) {
-        pg_array_null(array);
-        return;
-    }
+    if (!is_present(column, event))
+        return (struct pg_value){.kind = PG_VALUE_NULL};
     switch (column->kind) {
     case COLUMN_UUID:
-        pg_array_uuid(array, value);
-        break;
+        return (struct pg_value){.kind = PG_VALUE_UUID, .uuid = value};
     case COLUMN_TIME:
-        pg_array_time(array, *(const int64_t *)value);
-        break;
+        return (struct pg_value){.kind = PG_VALUE_TIME, .number = *(const int64_t *)value};
     case COLUMN_TEXT:
-        pg_array_text(array, *(const struct text *)value);
-        break;
+        return (struct pg_value){.kind = PG_VALUE_TEXT, .text = *(const struct text *)value};
     case COLUMN_JSON:
-        pg_array_text(array, ((const struct document *)value)->json);
-        break;
+        return (struct pg_value){.kind = PG_VALUE_TEXT,
+                                 .text = ((const struct document *)value)->json};
     case COLUMN_SMALL:
+        return (struct pg_value){.kind = PG_VALUE_INT2, .number = *(const int32_t *)value};
     case COLUMN_INT4:
-        pg_array_int4(array, *(const int32_t *)value);
-        break;
+        return (struct pg_value){.kind = PG_VALUE_INT4, .number = *(const int32_t *)value};
     case COLUMN_INT8:
-        pg_array_int8(array, *(const int64_t *)value);
         break;
     }
+    return (struct pg_value){.kind = PG_VALUE_INT8, .number = *(const int64_t *)value};
 }
 
 static int compare_events(const void *left, const void *right)
@@ -185,8 +179,10 @@ static bool bind_events(const struct audit_event *const *events, size_t count, s
     for (size_t c = 0; c < COLUMN_COUNT; c++) {
         struct pg_array array;
         pg_array_init(&array, array_type(columns[c].kind), arena);
-        for (size_t i = 0; i < count; i++)
-            append_value(&array, &columns[c], sorted[i]);
+        for (size_t i = 0; i < count; i++) {
+            const struct pg_value value = value_of(&columns[c], sorted[i]);
+            pg_array_value(&array, &value);
+        }
         params_array(&params, &array);
     }
     return params_done(&params, statement);
@@ -202,40 +198,6 @@ enum outcome audit_record_prepare(const struct audit_event *const *events, size_
         return no_memory(err);
     *ret_statement = statement;
     return OUTCOME_OK;
-}
-
-static void copy_value(struct pg_copy *copy, const struct column *column,
-                       const struct audit_event *event)
-{
-    const void *value = (const char *)event + column->offset;
-
-    if (!is_present(column, event)) {
-        pg_copy_null(copy);
-        return;
-    }
-    switch (column->kind) {
-    case COLUMN_UUID:
-        pg_copy_uuid(copy, value);
-        break;
-    case COLUMN_TIME:
-        pg_copy_time(copy, *(const int64_t *)value);
-        break;
-    case COLUMN_TEXT:
-        pg_copy_text(copy, *(const struct text *)value);
-        break;
-    case COLUMN_JSON:
-        pg_copy_text(copy, ((const struct document *)value)->json);
-        break;
-    case COLUMN_SMALL:
-        pg_copy_int2(copy, (int16_t) * (const int32_t *)value);
-        break;
-    case COLUMN_INT4:
-        pg_copy_int4(copy, *(const int32_t *)value);
-        break;
-    case COLUMN_INT8:
-        pg_copy_int8(copy, *(const int64_t *)value);
-        break;
-    }
 }
 
 /* What a row takes, roughly; more is taken as needed. */
@@ -255,8 +217,10 @@ enum outcome audit_record_copy(struct executor *db, const struct audit_event *co
     pg_copy_init(&rows, arena, count * ROW_BYTES);
     for (size_t i = 0; i < count; i++) {
         pg_copy_row(&rows, COLUMN_COUNT);
-        for (size_t c = 0; c < COLUMN_COUNT; c++)
-            copy_value(&rows, &columns[c], sorted[i]);
+        for (size_t c = 0; c < COLUMN_COUNT; c++) {
+            const struct pg_value value = value_of(&columns[c], sorted[i]);
+            pg_copy_value(&rows, &value);
+        }
     }
     if (!pg_copy_done(&rows, &copy.rows))
         return no_memory(err);

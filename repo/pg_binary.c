@@ -242,6 +242,50 @@ void pg_array_bool(struct pg_array *array, bool value)
     add_element_be(array, value ? 1 : 0, 1);
 }
 
+static void add_list(struct pg_array *array, struct text_list list)
+{
+    struct buffer literal;
+
+    if (list.items == NULL) {
+        pg_array_null(array);
+        return;
+    }
+    buffer_init(&literal, array->bytes.arena);
+    pg_list_literal(&literal, list);
+    if (literal.full)
+        array->bytes.full = true;
+    else
+        pg_array_text(array, buffer_text(&literal));
+}
+
+void pg_array_value(struct pg_array *array, const struct pg_value *value)
+{
+    switch (value->kind) {
+    case PG_VALUE_NULL:
+        pg_array_null(array);
+        break;
+    case PG_VALUE_TEXT:
+        pg_array_text(array, value->text);
+        break;
+    case PG_VALUE_LIST:
+        add_list(array, value->list);
+        break;
+    case PG_VALUE_TIME:
+        pg_array_time(array, value->number);
+        break;
+    case PG_VALUE_UUID:
+        pg_array_uuid(array, value->uuid);
+        break;
+    case PG_VALUE_INT8:
+        pg_array_int8(array, value->number);
+        break;
+    case PG_VALUE_INT4:
+    case PG_VALUE_INT2:
+        pg_array_int4(array, (int32_t)value->number);
+        break;
+    }
+}
+
 void params_array(struct params *params, struct pg_array *array)
 {
     if (array->bytes.full) {

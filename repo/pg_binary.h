@@ -56,6 +56,29 @@ void pg_array_int8(struct pg_array *array, int64_t value);
 void pg_array_int4(struct pg_array *array, int32_t value);
 void pg_array_bool(struct pg_array *array, bool value);
 
+/* One value of a row, on its way into an array parameter or into a row of COPY (repo/pg_copy.h).
+ * Borrows; absent in its own way, or PG_VALUE_NULL, is NULL. */
+struct pg_value {
+    enum {
+        PG_VALUE_NULL,
+        PG_VALUE_TEXT, /* also json */
+        PG_VALUE_LIST, /* text[]; in an array parameter as a literal */
+        PG_VALUE_TIME,
+        PG_VALUE_UUID,
+        PG_VALUE_INT8,
+        PG_VALUE_INT4,
+        PG_VALUE_INT2, /* in an array parameter int4 */
+    } kind;
+    union {
+        struct text text;
+        struct text_list list;
+        int64_t number; /* also microseconds */
+        const struct uuid *uuid;
+    };
+};
+
+void pg_array_value(struct pg_array *array, const struct pg_value *value);
+
 void params_array(struct params *params, struct pg_array *array);
 
 /* A text[] as the text of an array literal, {"a","b"}: how a list per row travels in a text[]

@@ -200,25 +200,22 @@ static struct text document_json(const struct field_spec *field, struct text jso
     return json;
 }
 
-static void append_list(struct pg_array *array, const struct field_spec *field,
-                        const struct text_list *list, struct arena *arena)
+static struct text_list list_or_empty(const struct field_spec *field, struct text_list list)
 {
-    struct buffer literal;
+    static const struct text none[1];
 
-    if (list->items == NULL && field->absent != ABSENT_EMPTY) {
-        pg_array_null(array);
-        return;
-    }
-    buffer_init(&literal, arena);
-    pg_list_literal(&literal, *list);
-    if (literal.full)
-        array->bytes.full = true;
-    else
-        pg_array_text(array, buffer_text(&literal));
+    if (list.items == NULL && field->absent == ABSENT_EMPTY)
+        return (struct text_list){none, 0};
+    return list;
 }
 
-static void append_value(struct pg_array *array, const struct field_spec *field, size_t part,
-                         const void *record, struct arena *arena)
+static struct pg_value text_value(struct text text)
+{
+    return (struct pg_value){.kind = PG_VALUE_TEXT, .text = text};
+}
+
+/* part  which of its columns, for a field that has two */
+static struct pg_value value_of(const struct field_spec *field, size_t part, const void *record)
 {
     const void *value = field_of_const(field, record);
 
@@ -228,31 +225,25 @@ static void append_value(struct pg_array *array, const struct field_spec *field,
     case FIELD_NAME:
     case FIELD_TEXT:
     case FIELD_CHOICE:
-        pg_array_text(array, *(const struct text *)value);
-        break;
+        return text_value(*(const struct text *)value);
     case FIELD_TIME:
-        pg_array_time(array, *(const int64_t *)value);
-        break;
+        return (struct pg_value){.kind = PG_VALUE_TIME, .number = *(const int64_t *)value};
     case FIELD_COUNT:
-        pg_array_int8(array, *(const int64_t *)value);
-        break;
+        return (struct pg_value){.kind = PG_VALUE_INT8, .number = *(const int64_t *)value};
     case FIELD_ID_LIST:
-        append_list(array, field, value, arena);
-        break;
+        return (struct pg_value){.kind = PG_VALUE_LIST,
+                                 .list = list_or_empty(field, *(const struct text_list *)value)};
     case FIELD_LABELS:
     case FIELD_MAP:
     case FIELD_OBJECT:
-        pg_array_text(array, document_json(field, ((const struct document *)value)->json));
-        break;
+        return text_value(document_json(field, ((const struct document *)value)->json));
     case FIELD_PARTY:
-        pg_array_text(array, ((const struct party *)value)->whole.json);
-        break;
-    case FIELD_REF: {
-        const struct ref *ref = value;
-        pg_array_text(array, part == 0 ? ref->kind : ref->id);
+        return text_value(((const struct party *)value)->whole.json);
+    case FIELD_REF:
         break;
     }
-    }
+    const struct ref *ref = value;
+    return text_value(part == 0 ? ref->kind : ref->id);
 }
 
 void record_sql_params(const struct record_spec *spec, const void *const *records, size_t count,
@@ -263,53 +254,12 @@ void record_sql_params(const struct record_spec *spec, const void *const *record
         for (size_t part = 0; part < column_count(field); part++) {
             struct pg_array array;
             pg_array_init(&array, column_of(field, part).array_type, params->arena);
-            for (size_t r = 0; r < count; r++)
-                append_value(&array, field, part, records[r], params->arena);
+            for (size_t r = 0; r < count; r++) {
+                const struct pg_value value = value_of(field, part, records[r]);
+                pg_array_value(&array, &value);
+            }
             params_array(params, &array);
         }
-    }
-}
-
-static struct text_list list_or_empty(const struct field_spec *field, struct text_list list)
-{
-    static const struct text none[1];
-
-    if (list.items == NULL && field->absent == ABSENT_EMPTY)
-        return (struct text_list){none, 0};
-    return list;
-}
-
-static void copy_value(struct pg_copy *copy, const struct field_spec *field, const void *value)
-{
-    switch (field->kind) {
-    case FIELD_ID:
-    case FIELD_EMAIL:
-    case FIELD_NAME:
-    case FIELD_TEXT:
-    case FIELD_CHOICE:
-        pg_copy_text(copy, *(const struct text *)value);
-        break;
-    case FIELD_TIME:
-        pg_copy_time(copy, *(const int64_t *)value);
-        break;
-    case FIELD_COUNT:
-        pg_copy_int8(copy, *(const int64_t *)value);
-        break;
-    case FIELD_ID_LIST:
-        pg_copy_list(copy, list_or_empty(field, *(const struct text_list *)value));
-        break;
-    case FIELD_LABELS:
-    case FIELD_MAP:
-    case FIELD_OBJECT:
-        pg_copy_text(copy, document_json(field, ((const struct document *)value)->json));
-        break;
-    case FIELD_PARTY:
-        pg_copy_text(copy, ((const struct party *)value)->whole.json);
-        break;
-    case FIELD_REF:
-        pg_copy_text(copy, ((const struct ref *)value)->kind);
-        pg_copy_text(copy, ((const struct ref *)value)->id);
-        break;
     }
 }
 
@@ -320,8 +270,12 @@ void record_sql_copy(const struct record_spec *spec, const void *record, struct 
     for (size_t i = 0; i < spec->field_count; i++)
         columns += column_count(&spec->fields[i]);
     pg_copy_row(copy, (uint16_t)columns);
-    for (size_t i = 0; i < spec->field_count; i++)
-        copy_value(copy, &spec->fields[i], field_of_const(&spec->fields[i], record));
+    for (size_t i = 0; i < spec->field_count; i++) {
+        for (size_t part = 0; part < column_count(&spec->fields[i]); part++) {
+            const struct pg_value value = value_of(&spec->fields[i], part, record);
+            pg_copy_value(copy, &value);
+        }
+    }
 }
 
 /* --- reading ----------------------------------------------------------------------------- */
