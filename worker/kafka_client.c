@@ -133,6 +133,28 @@ enum outcome kafka_new(rd_kafka_type_t type, rd_kafka_conf_t **conf, rd_kafka_t 
     return OUTCOME_OK;
 }
 
+void kafka_transaction_acknowledge(rd_kafka_error_t *answer)
+{
+    if (answer != NULL)
+        rd_kafka_error_destroy(answer);
+}
+
+void kafka_transactional_destroy(rd_kafka_t *producer, int timeout_ms)
+{
+    if (producer == NULL)
+        return;
+    /* Nothing need come of the abort, but a producer that is destroyed while partitions are to be
+     * added to its transaction fails an assertion and ends the process (librdkafka 2.0.2): the
+     * request's callback is made before the request is counted. An abort stops that, whether it
+     * succeeds or not; while a commit is under way it is refused and changes nothing. */
+    rd_kafka_error_t *error = rd_kafka_abort_transaction(producer, timeout_ms);
+    if (error != NULL)
+        rd_kafka_error_destroy(error);
+    /* Without this the destruction waits for messages that no transaction will ever hold. */
+    rd_kafka_purge(producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    rd_kafka_destroy(producer);
+}
+
 int64_t kafka_conf_number(const rd_kafka_conf_t *conf, const char *name, int64_t otherwise)
 {
     char text[32];

@@ -58,6 +58,17 @@ enum outcome kafka_fail(rd_kafka_resp_err_t code, struct err *err, const char *f
  * several marks. Destroys `error`. */
 enum outcome kafka_transaction_fail(rd_kafka_error_t *error, const char *action, struct err *err);
 
+/* Ends a transactional call that was taken up again and has succeeded: `answer` is that of making
+ * it once more. librdkafka 2.0.2 can take one answer for two: the call succeeds but stays
+ * unacknowledged, and no transaction begins any more. Where it was acknowledged, the further call
+ * is refused and changes nothing. */
+void kafka_transaction_acknowledge(rd_kafka_error_t *answer);
+
+/* Destroys a transactional producer, whatever it is at. What it has open is aborted within
+ * timeout_ms, or else by the brokers when the transactional.id is taken over or the transaction
+ * times out. NULL: nothing. */
+void kafka_transactional_destroy(rd_kafka_t *producer, int timeout_ms);
+
 /* The value of a property as a number. */
 int64_t kafka_conf_number(const rd_kafka_conf_t *conf, const char *name, int64_t otherwise);
 

@@ -86,13 +86,8 @@ static enum outcome finish(struct kafka_redriver *redriver,
         outcome = error != NULL ? kafka_transaction_fail(error, action, err) : OUTCOME_OK;
         again |= outcome == OUTCOME_RETRY;
     } while (outcome == OUTCOME_RETRY && clock_monotonic_us() < deadline_us);
-    /* librdkafka 2.0.2 may leave the success of a call that was taken up again unacknowledged;
-     * where it did not, this is refused and changes nothing */
-    if (outcome == OUTCOME_OK && again) {
-        rd_kafka_error_t *error = call(redriver->producer, SLICE_MS);
-        if (error != NULL)
-            rd_kafka_error_destroy(error);
-    }
+    if (outcome == OUTCOME_OK && again)
+        kafka_transaction_acknowledge(call(redriver->producer, SLICE_MS));
     return outcome;
 }
 
@@ -116,16 +111,8 @@ enum outcome kafka_redriver_new(const struct config *config, int timeout_ms,
 
 void kafka_redriver_free(struct kafka_redriver *redriver)
 {
-    if (redriver->open) {
-        rd_kafka_error_t *error = rd_kafka_abort_transaction(redriver->producer, SLICE_MS);
-        if (error != NULL)
-            rd_kafka_error_destroy(error);
-    }
     kafka_topic_handles_release(&redriver->topics);
-    if (redriver->producer != NULL) {
-        rd_kafka_purge(redriver->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        rd_kafka_destroy(redriver->producer);
-    }
+    kafka_transactional_destroy(redriver->producer, SLICE_MS);
     free(redriver);
 }
 

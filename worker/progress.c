@@ -92,10 +92,10 @@ bool progress_is_published(const struct progress *progress, const struct entry *
 static void lower(struct partition_progress *item, int64_t offset)
 {
     item->published = offset;
-    item->reset = item->reset || item->confirmed > offset;
     if (item->confirmed > offset) {
         item->confirmed = offset;
         item->unsaved = true;
+        item->reset = true;
     }
 }
 

@@ -69,20 +69,7 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
 static void close_producer(struct sink_kafka *self)
 {
     kafka_topic_handles_release(&self->topics);
-    if (self->initialised) {
-        /* Nothing comes of it, but a producer that is destroyed while partitions are to be added to
-         * its transaction fails an assertion and ends the process (librdkafka 2.0.2): the request's
-         * callback is made before the request is counted. An abort stops that, whether it succeeds
-         * or not. */
-        rd_kafka_error_t *error = rd_kafka_abort_transaction(self->producer, LAST_ABORT_TIMEOUT_MS);
-        if (error != NULL)
-            rd_kafka_error_destroy(error);
-    }
-    if (self->producer != NULL) {
-        /* Without this the destruction waits for messages that no transaction will ever hold. */
-        rd_kafka_purge(self->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        rd_kafka_destroy(self->producer);
-    }
+    kafka_transactional_destroy(self->producer, LAST_ABORT_TIMEOUT_MS);
     self->producer = NULL;
     self->initialised = false;
     self->committing = false;
@@ -181,15 +168,6 @@ static enum outcome not_open(struct err *err)
 /* --- transaction -------------------------------------------------------------------------------
  */
 
-/* Ends a call that was taken up again and has succeeded, by making it once more. librdkafka 2.0.2
- * can take one answer for two: the call succeeds but stays unacknowledged, and no transaction
- * begins any more. Where it was acknowledged, the further call is refused and changes nothing. */
-static void acknowledge(rd_kafka_error_t *answer)
-{
-    if (answer != NULL)
-        rd_kafka_error_destroy(answer);
-}
-
 static enum outcome begin(struct sink *port, struct err *err)
 {
     struct sink_kafka *self = (struct sink_kafka *)port;
@@ -274,7 +252,8 @@ static enum outcome commit(struct sink *port, struct err *err)
     rd_kafka_error_t *error = rd_kafka_commit_transaction(self->producer, COMMIT_TIMEOUT_MS);
     if (error == NULL) {
         if (self->committing)
-            acknowledge(rd_kafka_commit_transaction(self->producer, COMMIT_TIMEOUT_MS));
+            kafka_transaction_acknowledge(
+                rd_kafka_commit_transaction(self->producer, COMMIT_TIMEOUT_MS));
         self->committing = false;
         return OUTCOME_OK;
     }
