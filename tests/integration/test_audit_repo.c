@@ -143,9 +143,11 @@ static void test_audit_record__is_found_again_as_it_was(void **state)
     assert_event(found[2], &plain);
 }
 
-static void test_audit_record__a_known_id_is_a_unique_violation(void **state)
+typedef enum outcome recorder(struct pg_fixture *fixture, const struct audit_event *const *events,
+                              size_t count, struct err *err);
+
+static void assert_known_id_is_refused(struct pg_fixture *fixture, recorder *record_them)
 {
-    struct pg_fixture *fixture = *state;
     const struct audit_event first = command_event(1);
     const struct audit_event second = command_event(2);
     const struct audit_event *const one[] = {&first};
@@ -153,11 +155,16 @@ static void test_audit_record__a_known_id_is_a_unique_violation(void **state)
     struct err err;
 
     must_record(fixture, one, 1);
-    assert_int_equal(record(fixture, both, 2, &err), OUTCOME_REJECT);
+    assert_int_equal(record_them(fixture, both, 2, &err), OUTCOME_REJECT);
 
     assert_string_equal(err.code, "23505");
     assert_int_equal(executor_recover(fixture->db, &err), OUTCOME_OK);
     assert_int_equal(pg_fixture_int(fixture, "SELECT count(*) FROM auth_audit_events"), 1);
+}
+
+static void test_audit_record__a_known_id_is_a_unique_violation(void **state)
+{
+    assert_known_id_is_refused(*state, record);
 }
 
 static enum outcome copy_in_transaction(struct pg_fixture *fixture,
@@ -194,19 +201,7 @@ static void test_audit_record_copy__is_found_again_as_it_was(void **state)
 
 static void test_audit_record_copy__a_known_id_is_a_unique_violation(void **state)
 {
-    struct pg_fixture *fixture = *state;
-    const struct audit_event first = command_event(1);
-    const struct audit_event second = command_event(2);
-    const struct audit_event *const one[] = {&first};
-    const struct audit_event *const both[] = {&second, &first};
-    struct err err;
-
-    must_record(fixture, one, 1);
-    assert_int_equal(copy_in_transaction(fixture, both, 2, &err), OUTCOME_REJECT);
-
-    assert_string_equal(err.code, "23505");
-    assert_int_equal(executor_recover(fixture->db, &err), OUTCOME_OK);
-    assert_int_equal(pg_fixture_int(fixture, "SELECT count(*) FROM auth_audit_events"), 1);
+    assert_known_id_is_refused(*state, copy_in_transaction);
 }
 
 static void test_audit_find__of_nothing_is_nothing(void **state)
