@@ -207,9 +207,6 @@ listeners=PLAINTEXT://127.0.0.1:$kafka_port,CONTROLLER://127.0.0.1:$controller_p
 advertised.listeners=PLAINTEXT://127.0.0.1:$kafka_port
 log.dirs=$dir/kafka/data
 
-# Topics are made by \`catalyst-worker migrate up --topics\` alone, as in production.
-auto.create.topics.enable=false
-
 # One broker: one copy of everything, few internal partitions.
 default.replication.factor=1
 offsets.topic.replication.factor=1
@@ -220,24 +217,11 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 
-# Tests start, stop and kill consumers all the time: no grace period, short sessions allowed, and
-# transactions that ran out of time aborted within a second of it.
-group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
-
 # A killed broker is let in again once its former session has run out: 9 s by default.
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
-
-# A small machine.
-num.network.threads=2
-num.io.threads=4
-log.cleaner.threads=1
-log.cleaner.dedupe.buffer.size=16777216
-log.index.size.max.bytes=1048576
-log.retention.ms=-1
 EOF
+    cat "$here/broker.properties" >>"$dir/kafka/server.properties"
     local id
     id=$(head -c 16 /dev/urandom | base64 | tr '+/' 'pS' | tr -d '=')
     java -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto \

@@ -26,6 +26,7 @@ from .kafka_requests import Metadata, Partition, RequestError
 from .network import CACHE, Network
 from .processes import (
     Process,
+    Servers,
     Timeout,
     free_port,
     server_environment,
@@ -36,7 +37,9 @@ from .processes import (
 T = TypeVar("T")
 
 JARS = CACHE / "kafka"
-LOG_SETTINGS = REPOSITORY / "deploy" / "local" / "log4j2.properties"
+LOCAL = REPOSITORY / "deploy" / "local"
+LOG_SETTINGS = LOCAL / "log4j2.properties"
+COMMON_SETTINGS = LOCAL / "broker.properties"
 OFFSETS, TRANSACTIONS = "__consumer_offsets", "__transaction_state"
 INTERNAL_PARTITIONS = 5
 START_S = 120
@@ -52,7 +55,6 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=DIRECT
 listener.security.protocol.map=DIRECT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 
-auto.create.topics.enable=false
 default.replication.factor=3
 min.insync.replicas=2
 unclean.leader.election.enable=false
@@ -64,24 +66,11 @@ transaction.state.log.min.isr=2
 share.coordinator.state.topic.replication.factor=3
 share.coordinator.state.topic.min.isr=2
 
-# Members come and go all the time, and what they left open is aborted within a second of its time.
-group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
-
 # A broker that says nothing for this long is fenced and led past: 9 s by default.
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500
 replica.socket.timeout.ms=5000
 controller.socket.timeout.ms=5000
-
-# A small machine.
-num.network.threads=2
-num.io.threads=4
-log.cleaner.threads=1
-log.cleaner.dedupe.buffer.size=16777216
-log.index.size.max.bytes=1048576
-log.retention.ms=-1
 """
 
 
@@ -110,7 +99,7 @@ class Broker:
             f",CONTROLLER://{local}:{self.controller_port}\n"
             f"advertised.listeners=DIRECT://{local}:{self.direct_port}"
             f",PROXIED://{local}:{self.client_port}\n"
-            f"log.dirs={self.home / 'data'}\n" + SETTINGS
+            f"log.dirs={self.home / 'data'}\n" + SETTINGS + COMMON_SETTINGS.read_text()
         )
         formatted = subprocess.run(
             [
@@ -151,7 +140,7 @@ class Broker:
         return "Kafka Server started" in self.process.log_from(self._log_offset)
 
 
-class Cluster:
+class Cluster(Servers):
     def __init__(self, directory: Path, brokers: int = 3, network: Network | None = None):
         self.directory = directory
         self.network = network
@@ -161,17 +150,6 @@ class Cluster:
             for number in range(1, brokers + 1)
         }
         self._admin: AdminClient | None = None
-
-    def __enter__(self) -> "Cluster":
-        try:
-            self.start()
-        except BaseException:
-            self.destroy()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.destroy()
 
     @property
     def servers(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.stack import REPOSITORY
 
-from .processes import Process, answers, free_port, wait_until
+from .processes import Process, Servers, answers, free_port, wait_until
 
 CACHE = Path(os.environ.get("CATALYST_CACHE", REPOSITORY / "build"))
 SERVER = CACHE / "toxiproxy" / "toxiproxy-server"
@@ -31,7 +31,7 @@ class NetworkError(AssertionError):
     pass
 
 
-class Network:
+class Network(Servers):
     """Names of proxies are their owners': "kafka-1", "postgres-a". A name that ends in * means
     every proxy that begins so, in every method that takes a name."""
 
@@ -42,17 +42,6 @@ class Network:
         self.proxies: dict[str, int] = {}
         self._down: set[str] = set()
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def __enter__(self) -> "Network":
-        try:
-            self.start()
-        except BaseException:
-            self.destroy()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.destroy()
 
     def start(self) -> None:
         assert SERVER.is_file(), f"{SERVER} is missing: run deploy/local/install.sh test"

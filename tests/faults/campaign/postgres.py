@@ -15,6 +15,7 @@ from .disk import Disk
 from .network import Network
 from .processes import (
     Process,
+    Servers,
     answers,
     as_user,
     free_port,
@@ -189,7 +190,7 @@ class Server:
         assert done.returncode == 0, f"{program} for {self.name}: {done.stderr.strip()}"
 
 
-class PostgresPair:
+class PostgresPair(Servers):
     """Role and database catalyst on two servers. Who is primary changes with fail_over(); url leads
     to whoever it is."""
 
@@ -199,17 +200,6 @@ class PostgresPair:
         self.home = directory / "postgres"
         self._disk_mb = disk_mb
         self.servers: list[Server] = []
-
-    def __enter__(self) -> "PostgresPair":
-        try:
-            self.start()
-        except BaseException:
-            self.destroy()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.destroy()
 
     @property
     def url(self) -> str:

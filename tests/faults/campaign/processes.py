@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from harness.wait import Timeout, wait_until
 
@@ -121,6 +121,27 @@ class Process:
         for pid in descendants(self.pid):
             with contextlib.suppress(ProcessLookupError):  # it ended in between
                 os.kill(pid, number)
+
+
+class Servers:
+    """What is started as a whole and destroyed as a whole, also when starting fails half way."""
+
+    def start(self) -> None:
+        raise NotImplementedError
+
+    def destroy(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.destroy()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.destroy()
 
 
 def descendants(root: int) -> list[int]:
