@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -521,6 +522,9 @@ VERBS = ("run", "check", "migrate", "publish", "tail", "show", "seed", "version"
 def test_version(site: Site) -> None:
     told = program.run_json("version", env={})
     assert re.fullmatch(r"\d+\.\d+\.\d+", told["version"]) and told["librdkafka"]
+    # Else the suite on another librdkafka would prove nothing about it.
+    linked = json.loads(subprocess.check_output([program.BINARY, "version"], env={}))
+    assert (told["librdkafka"] != linked["librdkafka"]) == bool(program.LIBRDKAFKA)
     assert told["version"] in program.run_ok("--version", env={})
 
 

@@ -18,6 +18,9 @@ BINARY = Path(
 )
 SANITIZED = "asan" in BINARY.parts or bool(os.environ.get("E2E_SANITIZED"))
 
+# Put in front of the librdkafka that the program is linked with, when it is to be another one.
+LIBRDKAFKA = os.environ.get("E2E_LIBRDKAFKA")
+
 EXIT_OK = 0
 EXIT_USAGE = 64
 EXIT_DATA = 65
@@ -30,7 +33,10 @@ INHERITED = ("PATH", "LANG", "TZ", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTION
 
 
 def clean_environment(extra: dict[str, str]) -> dict[str, str]:
-    return {name: os.environ[name] for name in INHERITED if name in os.environ} | extra
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    if LIBRDKAFKA:
+        inherited["LD_PRELOAD"] = LIBRDKAFKA
+    return inherited | extra
 
 
 def free_port() -> int:
