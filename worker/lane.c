@@ -303,6 +303,8 @@ static void save_progress(struct lane *lane)
 {
     struct err err;
 
+    if (source_generation(lane->source) != lane->progress_generation)
+        progress_revoked(&lane->progress);
     if (save_once(lane, &err))
         return;
     if (lane->store->ops->recover(lane->store, &err) == OUTCOME_OK && save_once(lane, &err))

@@ -8,9 +8,11 @@ struct partition_progress {
     int64_t published;       /* as the broker acknowledged */
     int64_t confirmed;       /* at most that, and certain: what the store may know */
     int64_t acknowledged;    /* end of the newest batch published under this assignment; 0: none */
+    int64_t certain;         /* `acknowledged`, as soon as it is */
     int64_t before_lowering; /* `published` before a new command lowered it; 0: it was not */
     bool unsaved;            /* the store knows less than `confirmed` */
     bool reset;              /* lowered since it was last saved */
+    bool claimed;            /* `published` was raised to `before_lowering`; not saved since */
 };
 
 void progress_release(struct progress *progress)
@@ -92,6 +94,7 @@ bool progress_is_published(const struct progress *progress, const struct entry *
 static void lower(struct partition_progress *item, int64_t offset)
 {
     item->published = offset;
+    item->claimed = false;
     if (item->confirmed > offset) {
         item->confirmed = offset;
         item->unsaved = true;
@@ -113,13 +116,17 @@ void progress_saw_new(struct progress *progress, const struct entry *entry)
 /* What lay above the new command is as published as it was before. */
 static void restore(struct partition_progress *item)
 {
-    if (item->before_lowering > item->published)
+    if (item->before_lowering > item->published) {
         item->published = item->before_lowering;
+        item->claimed = true;
+    }
     item->before_lowering = 0;
 }
 
 static void confirm(struct partition_progress *item)
 {
+    if (item->certain < item->acknowledged)
+        item->certain = item->acknowledged;
     if (item->confirmed < item->published) {
         item->confirmed = item->published;
         item->unsaved = true;
@@ -142,6 +149,14 @@ void progress_published(struct progress *progress, const struct batch *batch)
     }
     for (size_t i = 0; i < progress->count; i++)
         restore(&progress->items[i]);
+}
+
+void progress_revoked(struct progress *progress)
+{
+    for (size_t i = 0; i < progress->count; i++) {
+        if (progress->items[i].claimed)
+            progress->items[i].confirmed = progress->items[i].certain;
+    }
 }
 
 struct published_offset *progress_unsaved(const struct progress *progress, struct arena *arena,
@@ -174,6 +189,7 @@ void progress_saved(struct progress *progress, const struct published_offset *of
         if (item != NULL && item->confirmed == offsets[i].offset) {
             item->unsaved = false;
             item->reset = false;
+            item->claimed = false;
         }
     }
 }

@@ -47,6 +47,10 @@ void progress_saw_new(struct progress *progress, const struct entry *entry);
 /* The batch's transaction committed in Kafka. */
 void progress_published(struct progress *progress, const struct batch *batch);
 
+/* Somebody else has the partitions now, and may have recorded new commands since: what a new
+ * command lowered is not raised again. The rest the group's committed offset says too. */
+void progress_revoked(struct progress *progress);
+
 /* What the store does not know yet, in `arena`; NULL with ret_count > 0: the arena is full. */
 struct published_offset *progress_unsaved(const struct progress *progress, struct arena *arena,
                                           size_t *ret_count);

@@ -191,6 +191,12 @@ static enum outcome apply_new(struct range *range, struct err *err)
     return outcome;
 }
 
+/* Its event is not recorded yet. */
+static bool is_fresh(const struct entry *entry)
+{
+    return entry->state == ENTRY_NEW || entry->state == ENTRY_CONFLICT;
+}
+
 static enum outcome answer(const struct range *range, struct entry *entry,
                            struct audit_event *event, struct err *err)
 {
@@ -243,7 +249,7 @@ static enum outcome make_events(struct range *range, const struct audit_event **
     for (size_t i = 0; i < range->count; i++) {
         struct entry *entry = &range->entries[i];
         enum outcome outcome = OUTCOME_OK;
-        bool fresh = entry->state == ENTRY_NEW || entry->state == ENTRY_CONFLICT;
+        bool fresh = is_fresh(entry);
         if (fresh) {
             outcome = answer(range, entry, &made[count], err);
             events[count] = &made[count];
@@ -272,7 +278,7 @@ static enum outcome record_events(struct range *range, const struct audit_event 
     size_t unsaved_count;
 
     for (size_t i = 0; i < range->count; i++) {
-        if (range->entries[i].state == ENTRY_NEW)
+        if (is_fresh(&range->entries[i]))
             progress_saw_new(with->progress, &range->entries[i]);
     }
     unsaved = progress_unsaved(with->progress, range->arena, &unsaved_count);

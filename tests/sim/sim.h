@@ -107,7 +107,8 @@ struct sim_lane {
 struct sim {
     uint64_t random;
     bool faults;
-    bool anew; /* the topics were made anew: published offsets of an earlier life are stored */
+    bool anew;    /* topics made anew also in worlds that are not orderly */
+    bool orderly; /* nobody is expelled alive: every member gives its partitions up first */
     enum sim_mistake mistake;
     int64_t now_us;
     ucontext_t scheduler;
@@ -119,6 +120,8 @@ struct sim {
 
     /* group */
     uint64_t generation;
+    bool preparing;           /* in an orderly world: the next generation waits for all members */
+    bool rejoined[SIM_LANES]; /* that it need not wait for */
     bool in_group[SIM_LANES];
     int owner[SIM_PARTITIONS]; /* lane, or -1 */
     int64_t committed[SIM_PARTITIONS];

@@ -101,7 +101,7 @@ static void something_happens(void)
         break;
     case 4:
     case 5:
-        if (!lane->alive || lane->stalled > 0)
+        if (!lane->alive || (lane->stalled > 0 && !sim.orderly))
             expel(lane->index); /* the session timed out: a zombie, if it comes back */
         break;
     case 6:
@@ -203,11 +203,12 @@ static bool run_schedule(uint64_t seed, enum sim_mistake mistake, struct oracle 
             lane_end(&sim.lanes[i]);
     }
     sim_world_clear(seed, mistake);
+    sim.orderly = sim_chance(30);
     if (sim_chance(20))
         sim.topic_bytes_max = SIM_SMALL_RECORD_BYTES;
     oracle_write_topic(oracle);
     for (int p = 0; p < SIM_PARTITIONS; p++) {
-        if (sim.anew && sim_chance(20)) /* of the topic's earlier life: it was made anew */
+        if ((sim.anew || sim.orderly) && sim_chance(20)) /* the topic was made anew */
             sim.published[p] = 1 + (int64_t)sim_random(SIM_MESSAGES_MAX);
     }
     all_start();

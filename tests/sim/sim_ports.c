@@ -17,8 +17,9 @@ static struct sim_lane *lane_of_sink(struct sink *sink)
 
 /* --- consumer ------------------------------------------------------------------------------- */
 
-void sim_rebalance(void)
+static void begin_generation(void)
 {
+    sim.preparing = false;
     sim.generation++;
     sim.rebalances++;
     int members[SIM_LANES] = {0};
@@ -29,6 +30,23 @@ void sim_rebalance(void)
     }
     for (int p = 0; p < SIM_PARTITIONS; p++)
         sim.owner[p] = count > 0 ? members[(p + (int)sim.generation) % count] : -1;
+}
+
+static bool is_awaited(void)
+{
+    for (int i = 0; i < SIM_LANES; i++) {
+        if (sim.in_group[i] && !sim.rejoined[i])
+            return true;
+    }
+    return false;
+}
+
+void sim_rebalance(void)
+{
+    memset(sim.rejoined, 0, sizeof(sim.rejoined));
+    sim.preparing = sim.orderly && is_awaited();
+    if (!sim.preparing)
+        begin_generation();
 }
 
 /* Offsets that a transaction still holds back; the coordinator answers only with stable ones. */
@@ -47,6 +65,17 @@ static int64_t position_of(int partition)
     return sim.committed[partition] > 0 ? sim.committed[partition] : 0;
 }
 
+static void give_up(struct sim_lane *lane)
+{
+    bool owned = false;
+
+    for (int p = 0; p < SIM_PARTITIONS; p++)
+        owned = owned || lane->owns[p];
+    if (owned)
+        lane->source_generation++; /* the revoke callback */
+    memset(lane->owns, 0, sizeof(lane->owns));
+}
+
 /* What happens inside poll(): joining, revocation, assignment. */
 static void serve_group(struct sim_lane *lane)
 {
@@ -56,14 +85,16 @@ static void serve_group(struct sim_lane *lane)
         lane->joined = true;
         sim_rebalance();
     }
+    if (sim.preparing) {
+        give_up(lane);
+        sim.rejoined[lane->index] = true;
+        if (is_awaited())
+            return;
+        begin_generation();
+    }
     if (lane->member && lane->member_generation == sim.generation)
         return;
-    bool owned = false;
-    for (int p = 0; p < SIM_PARTITIONS; p++)
-        owned = owned || lane->owns[p];
-    if (owned)
-        lane->source_generation++; /* the revoke callback */
-    memset(lane->owns, 0, sizeof(lane->owns));
+    give_up(lane);
     for (int p = 0; p < SIM_PARTITIONS; p++) {
         if (sim.owner[p] == lane->index && unstable(p))
             return; /* the fetch of committed offsets is tried again at the next poll */

@@ -46,6 +46,7 @@ void sim_world_clear(uint64_t seed, enum sim_mistake mistake)
     sim.record_bytes_max = SIM_RECORD_BYTES;
     sim.topic_bytes_max = SIM_RECORD_BYTES;
     sim.generation = 0;
+    sim.preparing = false;
     for (int p = 0; p < SIM_PARTITIONS; p++) {
         sim.owner[p] = -1;
         sim.committed[p] = -1;

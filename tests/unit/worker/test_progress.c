@@ -278,6 +278,55 @@ static void test_progress_published__what_lay_above_a_new_command_stays_publishe
     assert_int_equal(unsaved(fixture, 1)->offset, 100);
 }
 
+/* 10 was new below 100, is published and confirmed; the store knows of the lowering only. */
+static void raise_again(struct fixture *fixture)
+{
+    struct batch batch = {.entries = &fixture->entry, .count = 1};
+
+    assign(fixture, 0, 100);
+    fixture->message.offset = 10;
+    progress_saw_new(&fixture->progress, &fixture->entry);
+    progress_saved(&fixture->progress, unsaved(fixture, 1), 1);
+    progress_published(&fixture->progress, &batch);
+    progress_committed(&fixture->progress, 1, 3, 11);
+}
+
+static void test_progress_revoked__what_a_new_command_lowered_stays_so(void **state)
+{
+    struct fixture *fixture = *state;
+
+    raise_again(fixture);
+    progress_revoked(&fixture->progress);
+
+    const struct published_offset *offsets = unsaved(fixture, 1);
+    assert_int_equal(offsets->offset, 11);
+    assert_false(offsets->reset);
+}
+
+static void test_progress_revoked__what_was_saved_before_is_not_touched(void **state)
+{
+    struct fixture *fixture = *state;
+
+    raise_again(fixture);
+    progress_saved(&fixture->progress, unsaved(fixture, 1), 1);
+    progress_revoked(&fixture->progress);
+
+    unsaved(fixture, 0);
+}
+
+static void test_progress_revoked__a_batch_that_is_certain_is_saved(void **state)
+{
+    struct fixture *fixture = *state;
+    struct batch batch = {.entries = &fixture->entry, .count = 1};
+
+    assign(fixture, 0, 0);
+    progress_published(&fixture->progress, &batch);
+    progress_committed(&fixture->progress, 1, 3, 11);
+    progress_revoked(&fixture->progress);
+
+    assert_int_equal(unsaved(fixture, 1)->offset, 11);
+}
+
 static void test_progress_forget__nothing_is_known_any_more(void **state)
 {
     struct fixture *fixture = *state;
@@ -305,6 +354,9 @@ int main(void)
         TEST(test_progress_saw_new__below_the_published_offset_lowers_it),
         TEST(test_progress_saw_new__at_the_published_offset_changes_nothing),
         TEST(test_progress_published__what_lay_above_a_new_command_stays_published),
+        TEST(test_progress_revoked__what_a_new_command_lowered_stays_so),
+        TEST(test_progress_revoked__what_was_saved_before_is_not_touched),
+        TEST(test_progress_revoked__a_batch_that_is_certain_is_saved),
         TEST(test_progress_forget__nothing_is_known_any_more),
     };
 
