@@ -10,8 +10,8 @@ usage() {
     cat <<'EOF'
 usage: tests/lint.sh [--build DIR] [CHECK...]
 
-Checks the files that git tracks. CHECK: format tidy cppcheck shell layering banned placeholders
-portable man; default: all. DIR holds compile_commands.json; default: build/dev.
+Checks the files that git tracks. CHECK: format tidy cppcheck shell python-format python layering
+banned placeholders portable man; default: all. DIR holds compile_commands.json; default: build/dev.
 EOF
 }
 
@@ -31,7 +31,7 @@ while (($# > 0)); do
         usage
         exit 0
         ;;
-    format | tidy | cppcheck | shell | layering | banned | placeholders | portable | man)
+    format | tidy | cppcheck | shell | python-format | python | layering | banned | placeholders | portable | man)
         checks+=("$1")
         shift
         ;;
@@ -41,7 +41,8 @@ while (($# > 0)); do
         ;;
     esac
 done
-((${#checks[@]} > 0)) || checks=(format tidy cppcheck shell layering banned placeholders portable man)
+((${#checks[@]} > 0)) ||
+    checks=(format tidy cppcheck shell python-format python layering banned placeholders portable man)
 
 # tracked PATTERN...: tracked files that are there.
 tracked() {
@@ -54,6 +55,7 @@ tracked() {
 mapfile -t all < <(tracked)
 mapfile -t c_and_headers < <(tracked '*.c' '*.h')
 mapfile -t c_files < <(tracked '*.c')
+mapfile -t python_files < <(tracked '*.py' ':!tests/bench')
 mapfile -t man_pages < <(tracked '*.[1-8]' '*.[1-8].in')
 mapfile -t shell_scripts < <(
     for file in "${all[@]}"; do
@@ -68,6 +70,16 @@ need() {
         echo "$1 is missing: run deploy/local/install.sh test"
         return 1
     }
+}
+
+# Versions of our own: what they want differs from one to the next.
+venv=${CATALYST_CACHE:-$repo/build}/venv
+
+need_python_tools() {
+    local tool
+    for tool in ruff mypy; do
+        need "$venv/bin/$tool" || return
+    done
 }
 
 need_build() {
@@ -108,6 +120,21 @@ check_shell() {
     shellcheck --external-sources "${shell_scripts[@]}"
 }
 
+check_python-format() {
+    need_python_tools || return
+    "$venv/bin/ruff" format --no-cache --check --output-format concise --config tests/ruff.toml \
+        "${python_files[@]}" | sed -n 's/: unformatted:.*/: run ruff format --config tests\/ruff.toml on it/p'
+    return "${PIPESTATUS[0]}"
+}
+
+check_python() {
+    need_python_tools || return
+    local status=0
+    "$venv/bin/ruff" check --no-cache -q --config tests/ruff.toml --output-format concise "${python_files[@]}" || status=1
+    "$venv/bin/mypy" --config-file tests/mypy.ini --no-error-summary "${python_files[@]}" || status=1
+    return "$status"
+}
+
 check_layering() { python3 tests/tools/source_rules.py layering "${c_and_headers[@]}"; }
 check_banned() { python3 tests/tools/source_rules.py banned "${c_and_headers[@]}"; }
 check_placeholders() { python3 tests/tools/source_rules.py placeholders "${all[@]}"; }
@@ -133,6 +160,8 @@ describe() {
     tidy) echo "clang-tidy, ${#c_files[@]} files" ;;
     cppcheck) echo "cppcheck, all of $build/compile_commands.json" ;;
     shell) echo "shellcheck, ${#shell_scripts[@]} scripts" ;;
+    python-format) echo "ruff format, ${#python_files[@]} files" ;;
+    python) echo "ruff and mypy, ${#python_files[@]} files" ;;
     layering) echo "includes follow the layers" ;;
     banned) echo "no banned functions" ;;
     placeholders) echo "nothing is marked unfinished" ;;

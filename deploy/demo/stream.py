@@ -12,13 +12,15 @@ import json
 import random
 import uuid
 from collections import Counter
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import msgpack
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 PREFIX = "dev.catalyst."
-BEGIN = datetime(2026, 3, 2, 8, 0, tzinfo=timezone.utc)
+BEGIN = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 USERS, ORGS, KEYS, USAGES = 400, 40, 500, 3000
 
 chance = random.Random(20260302)
@@ -26,8 +28,8 @@ chance = random.Random(20260302)
 
 class Stream:
     def __init__(self) -> None:
-        self.records: list[dict] = []
-        self.expected: Counter = Counter()  # (type, outcome)
+        self.records: list[dict[str, Any]] = []
+        self.expected: Counter[tuple[str, str]] = Counter()  # (type, outcome)
         self.now = BEGIN
 
     def id(self) -> str:
@@ -38,7 +40,9 @@ class Stream:
         drawn[8] = drawn[8] & 0x3F | 0x80
         return str(uuid.UUID(bytes=bytes(drawn)))
 
-    def send(self, kind: str, data: dict, outcome: str = "applied", **options) -> dict:
+    def send(
+        self, kind: str, data: dict[str, Any], outcome: str = "applied", **options: str
+    ) -> dict[str, Any]:
         """Queues a command. `key` defaults to the entity's id: an entity's commands keep their order."""
         self.now += timedelta(milliseconds=chance.randint(1, 40))
         body = msgpack.packb(data)
@@ -61,12 +65,12 @@ class Stream:
         self.expected[(record["headers"]["ce_type"], outcome)] += 1
         return record
 
-    def again(self, record: dict) -> None:
+    def again(self, record: dict[str, Any]) -> None:
         """The producer was not sure and sent it once more."""
         self.records.append(record)
         self.expected[(record["headers"]["ce_type"], "duplicate")] += 1
 
-    def garbage(self, record: dict, like: dict | None = None, **changes) -> None:
+    def garbage(self, record: dict[str, Any], like: dict[str, Any] | None = None, **changes: Any) -> None:
         merged = (like or record) | changes
         self.records.append(merged)
         kind = (merged["headers"] or {}).get("ce_type", "(none)")
@@ -260,7 +264,7 @@ def malformed(stream: Stream) -> None:
         },
     }
 
-    def headers(**changes: str | None) -> dict:
+    def headers(**changes: str | None) -> dict[str, Any]:
         merged = user["headers"] | {"ce_id": stream.id()} | changes
         return {name: value for name, value in merged.items() if value is not None}
 
@@ -289,7 +293,7 @@ def malformed(stream: Stream) -> None:
 def publish(stream: Stream, servers: str, topics: dict[str, str]) -> None:
     producer = Producer({"bootstrap.servers": servers, "enable.idempotence": True, "linger.ms": 20})
 
-    def delivered(error, _message) -> None:
+    def delivered(error: KafkaError | None, _message: Message) -> None:
         if error is not None:
             raise KafkaException(error)
 
@@ -307,7 +311,9 @@ def publish(stream: Stream, servers: str, topics: dict[str, str]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for flag in ("--servers", "--identity", "--keys", "--ledger"):
         parser.add_argument(flag, required=True)
     arguments = parser.parse_args()
@@ -316,7 +322,7 @@ def main() -> None:
         part(stream)
     publish(stream, arguments.servers, {"identity": arguments.identity, "keys": arguments.keys})
     ledger = [[kind, outcome, count] for (kind, outcome), count in sorted(stream.expected.items())]
-    with open(arguments.ledger, "w", encoding="utf-8") as file:
+    with Path(arguments.ledger).open("w", encoding="utf-8") as file:
         json.dump({"published": len(stream.records), "expected": ledger}, file, indent=1)
     print(f"published {len(stream.records)} messages")
 

@@ -16,9 +16,11 @@ import sys
 import time
 import urllib.request
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import msgpack
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka import ConsumerGroupTopicPartitions as GroupOffsets
 from confluent_kafka.admin import AdminClient
 
@@ -82,13 +84,13 @@ def wait(arguments: argparse.Namespace) -> int:
     return 1
 
 
-def read_all(servers: str, topic: str) -> list:
+def read_all(servers: str, topic: str) -> list[Message]:
     """Everything on the topic that a read_committed consumer is given."""
     wanted = {number: end for (_, number), end in ends(servers, [topic]).items()}
     reader = consumer(servers, "read_committed")
     reader.assign([TopicPartition(topic, number, 0) for number in wanted])
     reached = dict.fromkeys(wanted, 0)
-    messages = []
+    messages: list[Message] = []
     deadline = time.monotonic() + 60
     while any(reached[number] < end for number, end in wanted.items()):
         if time.monotonic() > deadline:
@@ -98,16 +100,16 @@ def read_all(servers: str, topic: str) -> list:
             if error is None:
                 messages.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
-                reached[message.partition()] = message.offset()
+                reached[message.partition() or 0] = message.offset() or 0
             else:
                 raise KafkaException(error)
     reader.close()
     return messages
 
 
-def header(message, name: str) -> str:
+def header(message: Message, name: str) -> str:
     found = dict(message.headers() or []).get(name)
-    return found.decode() if found is not None else "(none)"
+    return found.decode() if isinstance(found, bytes) else "(none)"
 
 
 def rows(database: str) -> dict[str, int]:
@@ -133,31 +135,32 @@ def metric(urls: list[str], name: str) -> int:
     return total
 
 
-def table(head: list[str], lines: list[list[object]]) -> None:
+def table(head: list[str], lines: list[list[Any]]) -> None:
     cells = [[str(cell) for cell in line] for line in [head, *lines]]
     widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
     for number, line in enumerate(cells):
-        print("  " + "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip())
+        print(
+            "  "
+            + "  ".join(
+                cell.ljust(width) if i == 0 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+        )
         if number == 0:
             print("  " + "  ".join("-" * width for width in widths))
     print()
 
 
-def count_all(arguments: argparse.Namespace) -> dict:
+def count_all(arguments: argparse.Namespace) -> dict[str, Any]:
     topics = arguments.topics.split(",")
     published = Counter(
         header(message, "ce_type") for topic in topics for message in read_all(arguments.servers, topic)
     )
     events = [msgpack.unpackb(message.value()) for message in read_all(arguments.servers, arguments.audit)]
     letters = [
-        message
-        for topic in topics
-        for message in read_all(arguments.servers, topic + arguments.dlq_suffix)
+        message for topic in topics for message in read_all(arguments.servers, topic + arguments.dlq_suffix)
     ]
-    outcomes: Counter = Counter()
+    outcomes: Counter[tuple[str, str]] = Counter()
     for event in events:
         code = event["error"]["code"] if event["outcome"] == "rejected" else "applied"
         outcomes[(event["command"]["type"], code)] += 1
@@ -170,14 +173,14 @@ def count_all(arguments: argparse.Namespace) -> dict:
     return {"published": published, "events": events, "letters": letters, "outcomes": outcomes}
 
 
-def print_counts(counted: dict, in_tables: dict[str, int]) -> None:
+def print_counts(counted: dict[str, Any], in_tables: dict[str, int]) -> None:
     outcomes, published = counted["outcomes"], counted["published"]
 
     def of(kind: str, *names: str) -> int:
         return sum(n for (k, name), n in outcomes.items() if k == kind and name in names)
 
     codes = sorted({name for _, name in outcomes} - {"applied", "duplicate", "dead letter"})
-    lines: list[list[object]] = [
+    lines: list[list[Any]] = [
         [
             kind.removeprefix(PREFIX),
             published[kind],
@@ -188,11 +191,13 @@ def print_counts(counted: dict, in_tables: dict[str, int]) -> None:
         ]
         for kind in sorted(published)
     ]
-    lines.append(["all", *(sum(line[i] for line in lines) for i in range(1, 6))])  # type: ignore[misc]
+    lines.append(["all", *(sum(line[i] for line in lines) for i in range(1, 6))])
     print("Commands by type and outcome")
     table(["type", "published", "applied", "rejected", "duplicate", "dead letter"], lines)
     print("Rejections by code")
-    table(["code", "commands"], [[c, sum(n for (_, name), n in outcomes.items() if name == c)] for c in codes])
+    table(
+        ["code", "commands"], [[c, sum(n for (_, name), n in outcomes.items() if name == c)] for c in codes]
+    )
     print("Dead letters by reason")
     reasons = Counter(header(letter, "__connect.errors.exception.message") for letter in counted["letters"])
     table(["reason", "messages"], [[reason, n] for reason, n in sorted(reasons.items())])
@@ -205,32 +210,55 @@ def report(arguments: argparse.Namespace) -> int:
     in_tables = rows(arguments.database)
     print_counts(counted, in_tables)
 
-    with open(arguments.ledger, encoding="utf-8") as file:
+    with Path(arguments.ledger).open(encoding="utf-8") as file:
         ledger = json.load(file)
     expected = Counter({(kind, outcome): n for kind, outcome, n in ledger["expected"]})
     outcomes, events, letters = counted["outcomes"], counted["events"], counted["letters"]
     duplicates = sum(n for (_, name), n in outcomes.items() if name == "duplicate")
     total = sum(counted["published"].values())
-    differing = {key: (expected[key], outcomes[key]) for key in expected | outcomes if expected[key] != outcomes[key]}
+    differing = {
+        key: (expected[key], outcomes[key]) for key in expected | outcomes if expected[key] != outcomes[key]
+    }
     checks = [
         ("every message that was sent is on the command topics", total, ledger["published"]),
-        ("published = audit events + duplicates + dead letters", total, len(events) + duplicates + len(letters)),
-        ("audit events on the topic = rows of auth_audit_events", len(events), in_tables["auth_audit_events"]),
+        (
+            "published = audit events + duplicates + dead letters",
+            total,
+            len(events) + duplicates + len(letters),
+        ),
+        (
+            "audit events on the topic = rows of auth_audit_events",
+            len(events),
+            in_tables["auth_audit_events"],
+        ),
         ("no audit event twice", len({event["id"] for event in events}), len(events)),
-        ("duplicates as the replicas count them", metric(arguments.metrics, "catalyst_duplicates_total"), duplicates),
-        ("dead letters as the replicas count them", metric(arguments.metrics, "catalyst_dead_letters_total"), len(letters)),
+        (
+            "duplicates as the replicas count them",
+            metric(arguments.metrics, "catalyst_duplicates_total"),
+            duplicates,
+        ),
+        (
+            "dead letters as the replicas count them",
+            metric(arguments.metrics, "catalyst_dead_letters_total"),
+            len(letters),
+        ),
         ("types and outcomes that differ from what the stream expects", len(differing), 0),
     ]
     print("Do the sums agree?")
     for what, left, right in checks:
-        print(f"  {'ok  ' if left == right else 'FAIL'}  {what}: {left}" + ("" if left == right else f", not {right}"))
+        print(
+            f"  {'ok  ' if left == right else 'FAIL'}  {what}: {left}"
+            + ("" if left == right else f", not {right}")
+        )
     for (kind, outcome), (wanted, seen) in sorted(differing.items()):
         print(f"        {kind} {outcome}: expected {wanted}, seen {seen}")
     return 0 if all(left == right for _, left, right in checks) else 1
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["wait", "report"])
     for flag in ("--servers", "--topics", "--group", "--audit", "--dlq-suffix", "--ledger", "--database"):
         parser.add_argument(flag)

@@ -1,16 +1,16 @@
 """Publishes one command: an API key is issued. Needs: pip install confluent-kafka msgpack
 
-    BOOTSTRAP_SERVERS=localhost:9092 TOPIC=catalyst.key.commands python publish_command.py
+BOOTSTRAP_SERVERS=localhost:9092 TOPIC=catalyst.key.commands python publish_command.py
 """
 
 import hashlib
 import os
 import secrets
 import uuid
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import msgpack
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 secret = secrets.token_urlsafe(32)  # shown to the user once; only its hash travels
 key_id = f"key_{uuid.uuid4()}"
@@ -21,14 +21,14 @@ data = {
     "name": "CI pipeline",
     "scopes": ["orders:read", "orders:write"],
 }
-headers = {
+headers: dict[str, str | bytes | None] = {
     "ce_specversion": "1.0",
     # Yours to choose, and what makes the command take effect once: the same id and source again,
     # after a timeout say, change nothing. Best a UUIDv7 or a ULID; remember it with your own data.
     "ce_id": str(uuid.uuid4()),
     "ce_source": "billing-service",
     "ce_type": "dev.catalyst.key.issue.v1",
-    "ce_time": datetime.now(timezone.utc).isoformat(),
+    "ce_time": datetime.now(UTC).isoformat(),
     "content-type": "application/vnd.msgpack",
 }
 
@@ -40,7 +40,7 @@ producer = Producer(
 )
 
 
-def delivered(error, message):
+def delivered(error: KafkaError | None, message: Message) -> None:
     if error is not None:
         raise KafkaException(error)
     print(f"{key_id} asked for at {message.topic()}[{message.partition()}]@{message.offset()}")

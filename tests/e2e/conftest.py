@@ -1,11 +1,12 @@
 """Fixtures: one stack for the session, one installation (schema, topics, group) for a module or test."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+
 from harness.kafka import Kafka
 from harness.program import BINARY
 from harness.site import Site
@@ -78,7 +79,7 @@ def narrow(new_site: Callable[..., Site]) -> Site:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed:
         item.failed = True  # type: ignore[attr-defined]

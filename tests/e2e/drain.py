@@ -57,7 +57,9 @@ def preload(site: Site, total: int) -> int:
 def main() -> int:
     stack = stack_from_environment(REPOSITORY / "build" / "drain-stack")
     stack.start()
-    site = Site(f"drain-{uuid4().hex[:8]}", stack, Kafka(stack.servers), REPOSITORY / "build" / "test-logs" / "e2e", 4)
+    site = Site(
+        f"drain-{uuid4().hex[:8]}", stack, Kafka(stack.servers), REPOSITORY / "build" / "test-logs" / "e2e", 4
+    )
     try:
         site.create()
         began = time.monotonic()
@@ -81,7 +83,9 @@ def main() -> int:
         recorded = site.sql("SELECT count(*) AS n FROM auth_audit_events")[0]["n"]
         site.close()
         print(f"drained in {took:.1f} s, {arguments.messages / took:.0f} commands/s, {arguments.lanes} lanes")
-        print(f"resident: peak {peak_mib:.1f} MiB, afterwards {at_rest_mib:.1f} MiB, limit {arguments.limit_mib:g} MiB")
+        print(
+            f"resident: peak {peak_mib:.1f} MiB, afterwards {at_rest_mib:.1f} MiB, limit {arguments.limit_mib:g} MiB"
+        )
         print(f"audit rows: {recorded} of {expected}")
         checks = [peak_mib <= arguments.limit_mib, recorded == expected]
         print(f"{checks.count(True)} passed, {checks.count(False)} failed")

@@ -1,8 +1,7 @@
 """A batch has to give what its commands give one by one, whatever its size."""
 
-from collections.abc import Callable
-
 import pytest
+
 from harness import make, scenarios
 from harness.model import Model
 from harness.site import Site
@@ -10,7 +9,7 @@ from harness.wire import Record
 
 
 def _content(records: list[Record]) -> list[tuple[object, ...]]:
-    return sorted((r.key, r.value, tuple(r.headers)) for r in records)  # type: ignore[type-var]
+    return sorted((r.key, r.value, tuple(r.headers)) for r in records)
 
 
 @pytest.mark.key
@@ -62,9 +61,7 @@ def test_a_stream_of_all_types_is_what_the_model_says(site: Site) -> None:
     assert worker.metric("catalyst_duplicates_total") == model.duplicates
 
 
-def test_a_row_that_only_postgres_refuses_fails_alone(
-    narrow: Site, new_site: Callable[..., Site]
-) -> None:
+def test_a_row_that_only_postgres_refuses_fails_alone(narrow: Site) -> None:
     """Another program's constraint, which no check of the worker knows, refuses one of many rows."""
     narrow.sql("ALTER TABLE auth_users ADD CONSTRAINT house_rule CHECK (display_name <> 'forbidden')")
     users = [make.user(f"u-{n}", {"displayName": "forbidden" if n == 137 else "fine"}) for n in range(300)]

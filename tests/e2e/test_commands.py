@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
+
 from harness import scenarios
 from harness.model import CREATING, UPDATING, Model, check_event
 from harness.site import Site

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
+
 from harness import make, program
 from harness.program import EXIT_DATA, EXIT_NOT_FOUND, EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE, run
 from harness.site import Site
@@ -205,9 +206,7 @@ def _why(told: list[dict[str, Any]], letter: dict[str, Any]) -> str:
 
 
 def _set_limit(site: Site, topic: str, max_bytes: int) -> None:
-    entry = ConfigEntry(
-        "max.message.bytes", str(max_bytes), incremental_operation=AlterConfigOpType.SET
-    )
+    entry = ConfigEntry("max.message.bytes", str(max_bytes), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
     for future in site.kafka.admin.incremental_alter_configs([resource]).values():
         future.result(30)
@@ -228,9 +227,7 @@ def test_a_redrive_that_is_killed_is_gone_on_with(site: Site) -> None:
     back = 0
     for point, nth, survives in DEATHS:
         before = site.kafka.end_offsets(site.topics.values())
-        killed = _start_redrive(
-            site, "--all", "--limit", "10", WORKER_CRASH_POINT=f"{point}:{nth}"
-        )
+        killed = _start_redrive(site, "--all", "--limit", "10", WORKER_CRASH_POINT=f"{point}:{nth}")
         told, errors = killed.communicate(timeout=60)
         assert killed.returncode == -9 and f"crash point {point}: kill" in errors, errors
         assert told == ""

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from harness.site import Site
 from harness.stack import REPOSITORY
 from harness.wire import KEYS

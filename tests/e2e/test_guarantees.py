@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from threading import Thread
+from typing import Any
 
 import pytest
+
 from harness import make
 from harness.model import Model, check_event
 from harness.site import Site, expected_order, order_by_entity
@@ -30,7 +32,9 @@ class Campaign:
 
 def _garbage(number: int) -> Record:
     topic = KEYS if number % 2 else IDENTITY
-    return Record(topic, f"g-{number}".encode(), b"\xc1" + str(number).encode(), [("n", str(number).encode())])
+    return Record(
+        topic, f"g-{number}".encode(), b"\xc1" + str(number).encode(), [("n", str(number).encode())]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +54,12 @@ def campaign(new_module_site: Callable[..., Site], stack: Stack) -> Iterator[Cam
             placed.extend(site.publish(chunk))
 
     def wait_for_progress(share: float) -> None:
-        wait_until(
-            f"{share:.0%} processed", lambda: site.recorded() >= share * len(model.events), 120, 0.02
-        )
+        wait_until(f"{share:.0%} processed", lambda: site.recorded() >= share * len(model.events), 120, 0.02)
 
     model = Model().take_all(commands)
     killed = 0
     # Small batches: more transactions to be interrupted.
-    small = {"CATALYST_BATCH_MAX_MESSAGES": "50", "CATALYST_LANES": "2"}
+    small: dict[str, Any] = {"CATALYST_BATCH_MAX_MESSAGES": "50", "CATALYST_LANES": "2"}
     replicas = {name: site.start(name, **small) for name in ("a", "b")}
     publisher = Thread(target=publish)
     publisher.start()
@@ -125,7 +127,7 @@ def test_guarantee_4_nothing_is_lost(campaign: Campaign) -> None:
     """Everything published is an audit event, a duplicate, or a dead letter; each once."""
 
     def content(records: list[Record]) -> list[tuple[bytes | None, bytes | None, bytes | None]]:
-        return sorted((r.key, r.value, r.header("n")) for r in records)  # type: ignore[type-var]
+        return sorted((r.key, r.value, r.header("n")) for r in records)
 
     def origin(letter: Record) -> tuple[str, int, int]:
         prefix = "__connect.errors."
@@ -144,7 +146,7 @@ def test_guarantee_5_deterministic(campaign: Campaign) -> None:
     in other batches, publishes the same bytes and makes the same rows."""
 
     def content(records: list[Record]) -> list[tuple[object, ...]]:
-        return sorted((r.key, r.value, tuple(r.headers)) for r in records)  # type: ignore[type-var]
+        return sorted((r.key, r.value, tuple(r.headers)) for r in records)
 
     replay = campaign.site.sibling("replay")
     try:
@@ -153,8 +155,14 @@ def test_guarantee_5_deterministic(campaign: Campaign) -> None:
 
         assert content(replay.audit_records()) == content(campaign.audit)
         replay.check_rows(campaign.model)
-        for table in ("auth_users", "auth_orgs", "auth_groups", "auth_memberships", "auth_entitlements",
-                      "auth_keys"):
+        for table in (
+            "auth_users",
+            "auth_orgs",
+            "auth_groups",
+            "auth_memberships",
+            "auth_entitlements",
+            "auth_keys",
+        ):
             assert replay.table(table) == campaign.site.table(table)
         replay.close()
     finally:

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+
 from harness import make
 from harness.malformed import CASES
 from harness.program import run

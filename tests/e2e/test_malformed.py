@@ -9,6 +9,7 @@ from typing import Any
 
 import msgpack
 import pytest
+
 from harness import make
 from harness.malformed import CASES, MARK, Case
 from harness.model import Model
@@ -61,11 +62,7 @@ def _origin(letter: Record) -> tuple[str, int, int]:
 
 
 def _as_received(letter: Record) -> list[tuple[str, bytes | None]]:
-    return [
-        (name, value)
-        for name, value in letter.headers
-        if not name.startswith((CONNECT, SPRING, OWN))
-    ]
+    return [(name, value) for name, value in letter.headers if not name.startswith((CONNECT, SPRING, OWN))]
 
 
 def test_case_names_are_unique() -> None:
@@ -92,7 +89,9 @@ def test_is_a_dead_letter(seen: Seen, case: Case) -> None:
     message = letter.text(CONNECT + "exception.message") or ""
     assert message and case.says in message, f"message: {message}"
     assert MARK not in message
-    assert all(MARK.encode() not in (v or b"") for n, v in letter.headers if n.startswith((CONNECT, SPRING, OWN)))
+    assert all(
+        MARK.encode() not in (v or b"") for n, v in letter.headers if n.startswith((CONNECT, SPRING, OWN))
+    )
 
 
 def _check_redacted(origin: Record, letter: Record, fields: tuple[str, ...]) -> None:

@@ -1,8 +1,9 @@
 """Dependencies that go away under load, or are not there at the start."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
+
 from harness import make, program
 from harness.model import Model
 from harness.site import Site
@@ -134,7 +135,7 @@ def test_a_database_that_comes_late_is_waited_for(narrow: Site, stack: Stack) ->
     assert set(narrow.table("auth_users")) == {"u"}
 
 
-def test_a_table_that_disappears_and_comes_back(narrow: Site, new_site: Callable[..., Site]) -> None:
+def test_a_table_that_disappears_and_comes_back(narrow: Site) -> None:
     """An operator's accident: the worker waits, not ready, and goes on once it is mended."""
     worker = narrow.start()
     narrow.process([make.user("before")])

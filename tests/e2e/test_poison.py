@@ -4,6 +4,7 @@ from itertools import cycle, islice
 from math import ceil, log2
 
 import pytest
+
 from harness import make
 from harness.malformed import CASES
 from harness.model import Model

@@ -1,8 +1,10 @@
 """Redelivery, duplicates and replicas: what happens when commands or members come and go."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+
 from harness import make
 from harness.model import Model
 from harness.site import Site
@@ -77,7 +79,7 @@ def test_a_reset_of_the_groups_offsets_publishes_nothing_twice(site: Site) -> No
     worker.stop()
     before = site.audit_records()
 
-    site.kafka.reset_group(site.group, {at: 0 for at in site.committed()})
+    site.kafka.reset_group(site.group, dict.fromkeys(site.committed(), 0))
     assert site.backlog() == len(commands)
     site.start("again", CATALYST_LANES="2")
     site.wait_done()
@@ -143,7 +145,7 @@ def test_a_replica_that_leaves_under_load(new_site: Callable[..., Site], ending:
     """Nothing is lost and nothing is doubled when one of two goes away in the middle."""
     site = new_site(partitions=4)
     commands = list(make.stream(8000, seed=9))
-    small = {"CATALYST_BATCH_MAX_MESSAGES": "50"}
+    small: dict[str, Any] = {"CATALYST_BATCH_MAX_MESSAGES": "50"}
     leaving = site.start("leaving", **small)
     site.start("staying", **small)
     wait_until("both are members", lambda: site.kafka.group_members(site.group) == 2)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from harness import program
 from harness.program import EXIT_CONFIG, EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE, run
 from harness.site import Site

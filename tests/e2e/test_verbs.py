@@ -4,11 +4,13 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import msgpack
 import pytest
+
 from harness import make, program
 from harness.model import Model
 from harness.program import EXIT_CONFIG, EXIT_DATA, EXIT_NOT_FOUND, EXIT_OK, EXIT_UNAVAILABLE, run
@@ -161,9 +163,7 @@ def test_tail_of_the_audit_topic(site: Site) -> None:
 
 
 def test_tail_of_the_commands_and_of_a_topic_by_name(site: Site) -> None:
-    both = program.run_ok(
-        "tail", "--topic", "commands", "--from", "beginning", "--count", "3", env=site.env
-    )
+    both = program.run_ok("tail", "--topic", "commands", "--from", "beginning", "--count", "3", env=site.env)
     assert {line["topic"] for line in _json_lines(both)} <= set(site.topics.values())
 
     named = program.run_ok(
@@ -178,9 +178,7 @@ def test_tail_of_the_dead_letters_shows_what_cannot_be_decoded(new_site: Callabl
     site.start()
     site.process([Record(IDENTITY, b"k", b"\xc1\x00", [("x", b"\xff")])])
 
-    out = program.run_ok(
-        "tail", "--topic", "dlq", "--from", "beginning", "--count", "1", env=site.env
-    )
+    out = program.run_ok("tail", "--topic", "dlq", "--from", "beginning", "--count", "1", env=site.env)
 
     (line,) = _json_lines(out)
     assert line["topic"] == site.topics[IDENTITY] + ".dlq"
@@ -190,13 +188,11 @@ def test_tail_of_the_dead_letters_shows_what_cannot_be_decoded(new_site: Callabl
 def test_tail_from_a_time(site: Site) -> None:
     records = site.audit_records()
     newest = max(record.timestamp_ms for record in records)
-    from datetime import datetime, timezone
+    from datetime import datetime
 
-    when = datetime.fromtimestamp(newest / 1000, timezone.utc)
+    when = datetime.fromtimestamp(newest / 1000, UTC)
     expected = [record for record in records if record.timestamp_ms >= newest]
-    out = program.run_ok(
-        "tail", "--from", format_time(when), "--count", str(len(expected)), env=site.env
-    )
+    out = program.run_ok("tail", "--from", format_time(when), "--count", str(len(expected)), env=site.env)
     assert [line["offset"] for line in _json_lines(out)] == [record.offset for record in expected]
 
 
@@ -349,9 +345,7 @@ def test_show_audit_with_filters_and_cursor(site: Site) -> None:
         e.id for e in model.events if e.body["category"] == "security"
     }
     one = ONE_OF_EACH[3]
-    assert ids("--command-id", one.id) == [
-        e.id for e in model.events if e.command is one
-    ]
+    assert ids("--command-id", one.id) == [e.id for e in model.events if e.command is one]
     early = ids("--until", "2026-03-01T00:00:00Z", "--limit", "1000")
     late = ids("--since", "2026-03-01T00:00:00Z", "--limit", "1000")
     assert early and late and early + late == everything
@@ -410,9 +404,13 @@ def test_show_identity_of_a_membership_of_another_is_exit_65(site: Site) -> None
 
 
 def test_show_lists_of_nothing_are_empty(site: Site) -> None:
-    for arguments in (["keys", "--owner", "org:nobody"], ["groups", "--org", "nobody"],
-                      ["memberships", "--user", "nobody"], ["entitlements", "--subject", "org:nobody"],
-                      ["audit", "--entity", "nobody"]):
+    for arguments in (
+        ["keys", "--owner", "org:nobody"],
+        ["groups", "--org", "nobody"],
+        ["memberships", "--user", "nobody"],
+        ["entitlements", "--subject", "org:nobody"],
+        ["audit", "--entity", "nobody"],
+    ):
         assert program.run_json("show", *arguments, env=site.env) == []
 
 
@@ -519,7 +517,7 @@ def test_a_changed_migration_is_refused(new_site: Callable[..., Site]) -> None:
 VERBS = ("run", "check", "migrate", "publish", "tail", "show", "seed", "version", "help")
 
 
-def test_version(site: Site) -> None:
+def test_version() -> None:
     told = program.run_json("version", env={})
     assert re.fullmatch(r"\d+\.\d+\.\d+", told["version"]) and told["librdkafka"]
     # Else the suite on another librdkafka would prove nothing about it.

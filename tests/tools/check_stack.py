@@ -8,13 +8,14 @@ fences the older one, and the database lets role catalyst create and drop. Exit 
 import logging
 import os
 import uuid
+from typing import Any
 
 import psycopg
-from psycopg import sql
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from psycopg import sql
 
-SERVERS = {"bootstrap.servers": os.environ["CATALYST_KAFKA_BOOTSTRAP_SERVERS"]}
+SERVERS: dict[str, Any] = {"bootstrap.servers": os.environ["CATALYST_KAFKA_BOOTSTRAP_SERVERS"]}
 NAME = f"check-stack-{uuid.uuid4().hex}"
 
 
@@ -52,7 +53,7 @@ def consume_committed() -> list[str]:
             continue
         if message.error():
             break
-        values.append(message.value().decode())
+        values.append((message.value() or b"").decode())
     consumer.close()
     return values
 

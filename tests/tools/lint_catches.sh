@@ -10,6 +10,8 @@ trap 'rm -rf "$tree"' EXIT
 mkdir -p "$tree/tests/tools" "$tree/base" "$tree/docs" "$tree/build/dev"
 cp "$repo/tests/lint.sh" "$tree/tests/"
 cp "$repo"/tests/tools/{source_rules.py,tidy.py,cppcheck.suppressions} "$tree/tests/tools/"
+cp "$repo"/tests/{ruff.toml,mypy.ini} "$tree/tests/"
+export CATALYST_CACHE=${CATALYST_CACHE:-$repo/build}
 cp "$repo/.clang-format" "$repo/.clang-tidy" "$tree/"
 cd "$tree"
 
@@ -34,6 +36,10 @@ EOF
 cat >sample.sh <<'EOF'
 #!/usr/bin/env bash
 echo "$1"
+EOF
+cat >sample.py <<'EOF'
+def twice(number: int) -> int:
+    return number * 2
 EOF
 echo 'A place for notes.' >notes.md
 cat >build/dev/compile_commands.json <<EOF
@@ -115,6 +121,20 @@ unquoted='echo $2'
 catches shell 'SC2086' sample.sh "$unquoted"
 printf '#!/bin/sh\n' >shebang && git add -A && git -c user.name=l -c user.email=l@localhost commit -q -m shebang
 catches shell 'SC2086' shebang "$unquoted"
+catches python-format 'sample.py:' sample.py 'three = { 3 }'
+catches python 'F401' sample.py 'import os'
+catches python 'B006' sample.py '
+
+def keep(number: int, kept: list[int] = []) -> None:
+    kept.append(number)'
+catches python '[return-value]' sample.py '
+
+def half(number: int) -> int:
+    return number / 2'
+catches python '[no-untyped-def]' sample.py '
+
+def thrice(number):
+    return number * 3'
 catches layering 'base must not include "repo/sample.h"' base/sample.c '#include "repo/sample.h"'
 catches layering 'repo must not include "events/sample.h"' repo/sample.c '#include "events/sample.h"'
 catches layering 'repo must not include "config/sample.h"' repo/sample.c '#include "config/sample.h"'
@@ -141,8 +161,8 @@ empty=$(mktemp -d)
 for tool in bash git python3 grep sed head tr dirname; do
     ln -s "$(command -v "$tool")" "$empty/$tool"
 done
-if said=$(PATH=$empty tests/lint.sh cppcheck shell man format tidy 2>&1) ||
-    [[ $(grep -c 'is missing: run' <<<"$said") != 5 ]]; then
+if said=$(CATALYST_CACHE=$empty PATH=$empty tests/lint.sh cppcheck shell man format tidy python-format python 2>&1) ||
+    [[ $(grep -c 'is missing: run' <<<"$said") != 7 ]]; then
     verdict FAIL "missing tools pass unnoticed"
 else
     verdict ok "missing tools fail loudly"

@@ -8,7 +8,7 @@ Prints one line per violation and exits 1 if there is any. tests/lint.sh runs it
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 # A folder may include headers of itself and of these. No arrow points back.
 MAY_INCLUDE = {
@@ -53,9 +53,7 @@ EXIT_HOME = "worker/main.c"
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 # Comments, then string and character literals, so that neither is read as code.
-NOT_CODE = re.compile(
-    r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL
-)
+NOT_CODE = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
 
 PLACEHOLDER = re.compile(r"\b(TO[D]O|FIX[M]E|XX[X]|HAC[K])\b")
 # In prose the words may be spoken of; a placeholder is followed by what is missing.
@@ -144,8 +142,7 @@ def main() -> int:
     rule = RULES[sys.argv[1]]
     violations = 0
     for path in sys.argv[2:]:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = Path(path).read_bytes()
         if b"\0" in data:  # binary
             continue
         for number, message in rule(path, data.decode(errors="replace")):

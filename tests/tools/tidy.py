@@ -23,10 +23,10 @@ EXTRA = ["-Wno-unknown-warning-option", "-Wvla"]
 
 def commands(build: Path) -> dict[str, tuple[str, list[str]]]:
     """File -> (directory, arguments), real paths."""
-    found = {}
+    found: dict[str, tuple[str, list[str]]] = {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
         arguments = entry.get("arguments") or shlex.split(entry["command"])
-        path = os.path.realpath(os.path.join(entry["directory"], entry["file"]))
+        path = str(Path(entry["directory"], entry["file"]).resolve())
         found.setdefault(path, (entry["directory"], arguments))
     return found
 
@@ -55,7 +55,7 @@ def key(path: str, directory: str, arguments: list[str], salt: bytes) -> str | N
     return hashlib.sha256(salt + repr((path, kept)).encode() + text.stdout).hexdigest()
 
 
-def check(path: str, build: Path, known: dict, salt: bytes) -> str:
+def check(path: str, build: Path, known: dict[str, tuple[str, list[str]]], salt: bytes) -> str:
     real = os.path.realpath(path)
     stamp = None
     if real in known:

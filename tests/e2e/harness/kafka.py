@@ -18,7 +18,6 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from .wait import Timeout, wait_until
 from .wire import Record
 
-
 # What a broker that was away answers, or does not, until it leads its partitions again.
 COMING_BACK = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
@@ -111,7 +110,7 @@ class Kafka:
                         record.topic,
                         key=record.key,
                         value=record.value,
-                        headers=record.headers,
+                        headers=[*record.headers],
                         timestamp=record.timestamp_ms,
                         on_delivery=delivered,
                         **options,
@@ -158,9 +157,7 @@ class Kafka:
             for partition in range(self.partitions(topic))
         ]
         # A consumer that never joins: it only asks the coordinator, for stable offsets.
-        consumer = Consumer(
-            self.settings | {"group.id": group, "isolation.level": "read_committed"}
-        )
+        consumer = Consumer(self.settings | {"group.id": group, "isolation.level": "read_committed"})
 
         def answer() -> list[TopicPartition] | None:
             try:
@@ -179,7 +176,8 @@ class Kafka:
     def reset_group(self, group: str, offsets: dict[tuple[str, int], int]) -> None:
         """What an operator does with kafka-consumer-groups --reset-offsets; the group must be empty."""
         request = ConsumerGroupTopicPartitions(
-            group, [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+            group,
+            [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()],
         )
 
         def altered() -> bool:
@@ -238,7 +236,7 @@ class Kafka:
                         deadline = time.monotonic() + deadline_s
                     elif error.code() == KafkaError._PARTITION_EOF:
                         # Behind the control records, which have offsets of their own.
-                        reached[message.partition()] = message.offset()
+                        reached[message.partition() or 0] = message.offset() or 0
                     elif error.code() not in COMING_BACK:
                         raise KafkaException(error)
         finally:

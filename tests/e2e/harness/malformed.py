@@ -35,7 +35,7 @@ def _good() -> Command:
     return make.user("bad", id=make.new_id("bad"))
 
 
-def _headers(record: Record, **changes: bytes | None | list[bytes]) -> Record:
+def _headers(record: Record, **changes: bytes | list[bytes] | None) -> Record:
     """The record with headers replaced, removed (None) or given several times (a list)."""
     headers: Headers = [(n, v) for n, v in record.headers if n.replace("-", "_") not in changes]
     for name, value in changes.items():
@@ -97,7 +97,12 @@ for time in (
     b"1767225600",
 ):
     case(f"ce_time {time.decode()}", _headers(_good().record(), ce_time=time), "ce_time")
-for kind in ("dev.catalyst.identity.user.upsert.v2", "user.upsert", MARK, "dev.catalyst.identity.user.upsert.v1 "):
+for kind in (
+    "dev.catalyst.identity.user.upsert.v2",
+    "user.upsert",
+    MARK,
+    "dev.catalyst.identity.user.upsert.v1 ",
+):
     case(f"ce_type {kind!r}", _headers(_good().record(), ce_type=kind.encode()), "ce_type")
 for content in (b"text/plain", b"application/xml", b"application/jsonx", b"application/cbor", MARK.encode()):
     case(f"content-type {content!r}", _headers(_good().record(), content_type=content), "content-type")
@@ -212,7 +217,11 @@ for attribute in ("specversion", "id", "source", "type"):
     case(f"structured: {attribute} a number", _structured(_event(**{attribute: 1})), attribute)
 case("structured: no data", _structured(_event(data=...)), "data")
 case("structured: data and data_base64", _structured(_event(data_base64="e30=")), "data_base64")
-case("structured: data_base64 is no base64", _structured(_event(data=..., data_base64=MARK + "!")), "data_base64")
+case(
+    "structured: data_base64 is no base64",
+    _structured(_event(data=..., data_base64=MARK + "!")),
+    "data_base64",
+)
 case(
     "structured: data_base64 of garbage",
     _structured(_event(data=..., data_base64=base64.b64encode(b"\xc1").decode(), datacontenttype=MSGPACK)),
@@ -277,7 +286,13 @@ TEXTS = {  # field: most bytes
     "issue": {"name": 1024, "description": 4096},
     "revoke": {"reason": 4096},
 }
-LABELS = {"user": "labels", "org": "labels", "group": "labels", "membership": "labelsDelta", "issue": "labels"}
+LABELS = {
+    "user": "labels",
+    "org": "labels",
+    "group": "labels",
+    "membership": "labelsDelta",
+    "issue": "labels",
+}
 MAPS = {"org": "settings", "entitlement": "metadata", "issue": "metadata", "append": "metadata"}
 WRONG_TYPES: dict[str, Any] = {
     "a number": 7,
@@ -295,6 +310,7 @@ def _field(kind: str, what: str, field: str, /, **changes: Any) -> None:
 
 
 def _fields() -> None:
+    wrong: Any
     for kind, names in REQUIRED.items():
         for name in names:
             case(f"{kind}: without {name}", GOOD[kind]().without(name).record(), name)
@@ -351,8 +367,16 @@ def _fields() -> None:
             _field("issue", f"{name} {wrong!r}", name, **{name: wrong})
     _field("revoke", "revokedBy without id", "revokedBy", revokedBy={"kind": "user"})
     for name in ("actor", "subject", "resource"):
-        for wrong in (MARK, [], {}, {"id": "x"}, {"type": "", "id": "x"}, {"type": 1, "id": "x"},
-                      {"type": "t", "id": ""}, {"type": "t", "id": "x", "labels": {"a": []}}):
+        for wrong in (
+            MARK,
+            [],
+            {},
+            {"id": "x"},
+            {"type": "", "id": "x"},
+            {"type": 1, "id": "x"},
+            {"type": "t", "id": ""},
+            {"type": "t", "id": "x", "labels": {"a": []}},
+        ):
             _field("append", f"{name} {wrong!r}", name, **{name: wrong})
     for name in ("actor", "subject"):
         _field("append", f"{name} without id", name, **{name: {"type": "t"}})

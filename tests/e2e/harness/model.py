@@ -112,7 +112,7 @@ class Model:
     )
     events: list[Event] = field(default_factory=list)
     duplicates: int = 0
-    counts: Counter = field(default_factory=Counter)  # (kind, "applied" or code)
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # (kind, "applied" or code)
     keep_events: bool = True  # False: take() answers with them, `events` stays empty
     _known: dict[tuple[str, str], bytes] = field(default_factory=dict)
     _conflicts: set[tuple[str, str, bytes]] = field(default_factory=set)
@@ -169,7 +169,7 @@ class Model:
         entity_id = data.get("id", key_id_of(command.source, command.id))
         resource = {"type": entity, "id": entity_id}
         subject = None
-        if verb == "upsert" and entity == "org" or entity == "user":
+        if (verb == "upsert" and entity == "org") or entity == "user":
             subject = resource
         elif entity == "group" and "orgId" in data:
             subject = {"type": "org", "id": data["orgId"]}
@@ -193,9 +193,7 @@ class Model:
         event_id = conflict_id_of(command.source, command.id, digest)
         return self._event(command, event_id, told, self._time(command), "command.id_conflict")
 
-    def _event(
-        self, command: Command, event_id: str, told: _Told, at: datetime, code: str | None
-    ) -> Event:
+    def _event(self, command: Command, event_id: str, told: _Told, at: datetime, code: str | None) -> Event:
         occurred_at = format_time(told.occurred_at or at)
         actor = told.actor
         if actor is None and command.authtype is not None and command.authid is not None:
@@ -216,10 +214,7 @@ class Model:
         if code:
             body["error"] = {"code": code}
         entity = (
-            (told.resource or {}).get("id")
-            or (told.subject or {}).get("id")
-            or command.subject
-            or event_id
+            (told.resource or {}).get("id") or (told.subject or {}).get("id") or command.subject or event_id
         )
         headers = {
             "ce_specversion": "1.0",
@@ -457,9 +452,7 @@ class Model:
             raise Rejected("key.postgres.already_revoked")
         revoked_by = data.get("revokedBy")
         row["status"] = "revoked"
-        row["revoked_at"] = row["updated_at"] = (
-            parse_time(data["revokedAt"]) if "revokedAt" in data else at
-        )
+        row["revoked_at"] = row["updated_at"] = parse_time(data["revokedAt"]) if "revokedAt" in data else at
         row["revoked_by_kind"] = revoked_by["kind"] if revoked_by else None
         row["revoked_by_id"] = revoked_by["id"] if revoked_by else None
         row["revocation_reason"] = data.get("reason")
@@ -491,9 +484,7 @@ class Model:
         return CREATING[kind] if created else UPDATING[kind]
 
     @staticmethod
-    def _created_at(
-        data: dict[str, Any], before: dict[str, Any] | None, at: datetime
-    ) -> datetime:
+    def _created_at(data: dict[str, Any], before: dict[str, Any] | None, at: datetime) -> datetime:
         if "createdAt" in data:
             return parse_time(data["createdAt"])
         return before["created_at"] if before else at

@@ -13,9 +13,7 @@ from typing import Any
 from .stack import REPOSITORY
 from .wait import wait_until
 
-BINARY = Path(
-    os.environ.get("CATALYST_WORKER", REPOSITORY / "build" / "dev" / "worker" / "catalyst-worker")
-)
+BINARY = Path(os.environ.get("CATALYST_WORKER", REPOSITORY / "build" / "dev" / "worker" / "catalyst-worker"))
 SANITIZED = "asan" in BINARY.parts or bool(os.environ.get("E2E_SANITIZED"))
 
 # Put in front of the librdkafka that the program is linked with, when it is to be another one.

@@ -1,7 +1,7 @@
 """Short stories of commands, one behaviour each. Names of entities are a story's own, so that all of
 them can be told to one worker at once, in one partition or spread."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgpack
@@ -286,7 +286,7 @@ ENVELOPES["times as MessagePack timestamps"] = [
         },
     ),
     make.use("env-ext", {"usedAt": msgpack.Timestamp(-62_135_596_800, 1000)}),
-    make.use("env-ext", {"usedAt": datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)}),
+    make.use("env-ext", {"usedAt": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)}),
 ]
 ENVELOPES["an actor"] = [
     make.user("env-actor", authtype="service_account", authid="sync@idp"),
@@ -382,13 +382,10 @@ DEPENDENCIES["a hot key: each usage has its own count"] = [
     make.issue("d-6"),
     *(make.use("d-6", time=make.at(n)) for n in range(200)),
 ]
-_start = datetime(2026, 1, 1, tzinfo=timezone.utc)
+_start = datetime(2026, 1, 1, tzinfo=UTC)
 DEPENDENCIES["usages before and after the expiry, mixed"] = [
     make.issue("d-7", {"expiresAt": "2026-01-01T00:00:10Z"}),
-    *(
-        make.use("d-7", {"usedAt": (_start + timedelta(seconds=(7 * n) % 20)).isoformat()})
-        for n in range(20)
-    ),
+    *(make.use("d-7", {"usedAt": (_start + timedelta(seconds=(7 * n) % 20)).isoformat()}) for n in range(20)),
 ]
 DEPENDENCIES["one user written many times: the last one stands"] = [
     make.user("d-8", {"displayName": f"Name {n}"}, time=make.at(n)) for n in range(50)

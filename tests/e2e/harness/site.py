@@ -60,7 +60,7 @@ class Site:
         """Topics with the partitions wanted, by the client; schema and tables by the program."""
         dead = [topic + self.dlq_suffix for topic in self.topics.values()]
         names = [*self.topics.values(), *dead, self.audit]
-        self.kafka.create_topics({name: self.partitions for name in names})
+        self.kafka.create_topics(dict.fromkeys(names, self.partitions))
         self.migrate()
         return self
 
@@ -75,13 +75,11 @@ class Site:
         for name, value in changes.items():
             setattr(other, name, value)
         names = [other.audit, *(topic + other.dlq_suffix for topic in other.topics.values())]
-        self.kafka.create_topics({name: other.partitions for name in names})
+        self.kafka.create_topics(dict.fromkeys(names, other.partitions))
         other.migrate()
         return other
 
-    def start(
-        self, instance: str = "a", ready: bool = True, http: bool = True, **env: str
-    ) -> Worker:
+    def start(self, instance: str = "a", ready: bool = True, http: bool = True, **env: str) -> Worker:
         log = self.logs / f"{self.name}-{instance}.log"
         worker = Worker(self.env | env, f"{self.name}-{instance}", log, http)
         self.workers.append(worker)
@@ -107,9 +105,7 @@ class Site:
     def place(self, item: Publishable) -> Record:
         record = item.record() if isinstance(item, Command) else item
         topic = self.topics.get(record.topic, record.topic)
-        return Record(
-            topic, record.key, record.value, record.headers, record.timestamp_ms, record.partition
-        )
+        return Record(topic, record.key, record.value, record.headers, record.timestamp_ms, record.partition)
 
     def publish(self, items: Iterable[Publishable]) -> list[Record]:
         return self.kafka.produce([self.place(item) for item in items])
@@ -164,12 +160,11 @@ class Site:
                 message = consumer.poll(0.2)
                 if message is None:
                     continue
-                if message.error() is None:
-                    return True
-                at = (message.topic(), message.partition())
-                if message.error().code() != KafkaError._PARTITION_EOF:
-                    return True  # a broker that is away: to be asked again
-                if message.offset() >= ends[at]:
+                error = message.error()
+                if error is None or error.code() != KafkaError._PARTITION_EOF:
+                    return True  # or a broker that is away: to be asked again
+                at = (message.topic() or "", message.partition() or 0)
+                if (message.offset() or 0) >= ends[at]:
                     unread.discard(at)
         finally:
             consumer.close()
@@ -188,9 +183,9 @@ class Site:
 
     def audit_by_id(self) -> dict[str, Record]:
         records = self.audit_records()
-        by_id = {record.text("ce_id"): record for record in records}
+        by_id = {record.text("ce_id") or "": record for record in records}
         assert len(by_id) == len(records), "an audit event is on the topic twice"
-        return by_id  # type: ignore[return-value]
+        return by_id
 
     def dead_letters(self, topic: str = IDENTITY) -> list[Record]:
         return self.kafka.read_committed(self.topics[topic] + self.dlq_suffix)
@@ -199,7 +194,7 @@ class Site:
         with psycopg.connect(self.stack.database_url, row_factory=dict_row, autocommit=True) as db:
             db.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(self.schema)))
             db.execute("SET timezone TO 'UTC'")
-            cursor = db.execute(query, parameters or None)  # type: ignore[arg-type]
+            cursor = db.execute(query, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
     def recorded(self) -> int:

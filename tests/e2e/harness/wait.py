@@ -12,7 +12,7 @@ class Timeout(AssertionError):
 
 
 def wait_until(
-    what: str, condition: Callable[[], T], deadline_s: float = 60, interval_s: float = 0.05
+    what: str, condition: Callable[[], T | None], deadline_s: float = 60, interval_s: float = 0.05
 ) -> T:
     """The first true answer of condition(). Fails with what was waited for and the last answer."""
     end = time.monotonic() + deadline_s

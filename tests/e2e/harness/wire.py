@@ -6,7 +6,7 @@ import json
 import re
 import uuid
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgpack
@@ -154,7 +154,7 @@ class Command:
 
 # --- times -------------------------------------------------------------------------------------
 
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))"
 )
@@ -170,7 +170,7 @@ def parse_time(given: Any) -> datetime:
     assert match, f"not RFC 3339: {given}"
     year, month, day, hour, minute, second = (int(match[i]) for i in range(1, 7))
     micros = int(((match[7] or "") + "000000")[:6])
-    at = datetime(year, month, day, hour, minute, 0, micros, timezone.utc) + timedelta(seconds=second)
+    at = datetime(year, month, day, hour, minute, 0, micros, UTC) + timedelta(seconds=second)
     if match[8]:
         offset = timedelta(hours=int(match[9]), minutes=int(match[10]))
         at += -offset if match[8] == "+" else offset
@@ -178,7 +178,7 @@ def parse_time(given: Any) -> datetime:
 
 
 def format_time(at: datetime) -> str:
-    return at.astimezone(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def time_of_ms(milliseconds: int) -> datetime:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgpack
+
 from harness.wire import Record
 
 from .contract import AUDIT_COLUMNS, Contract, Expected, audit_row
@@ -167,9 +168,7 @@ class Checker:
         topic, partition, _ = expected.origins[0]
         number, last = self._last.get((expected.key, topic, partition), (-1, ""))
         if expected.number < number:
-            yield Finding(
-                "audit events out of order", f"{expected} at {_place(record)} comes after {last}"
-            )
+            yield Finding("audit events out of order", f"{expected} at {_place(record)} comes after {last}")
         else:
             self._last[(expected.key, topic, partition)] = (expected.number, expected.id)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
+from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
@@ -19,6 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     NewTopic,
     ResourceType,
 )
+
 from harness.stack import REPOSITORY
 
 from . import kafka_requests
@@ -146,8 +147,7 @@ class Cluster(Servers):
         self.network = network
         logs = directory / "logs"
         self.brokers = {
-            number: Broker(number, directory / f"kafka-{number}", logs)
-            for number in range(1, brokers + 1)
+            number: Broker(number, directory / f"kafka-{number}", logs) for number in range(1, brokers + 1)
         }
         self._admin: AdminClient | None = None
 
@@ -179,13 +179,10 @@ class Cluster(Servers):
         if made:
             for broker in made:
                 if self.network is not None:
-                    broker.client_port = self.network.proxy(
-                        f"kafka-{broker.number}", broker.listen_port
-                    )
+                    broker.client_port = self.network.proxy(f"kafka-{broker.number}", broker.listen_port)
             cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             voters = ",".join(
-                f"{broker.number}@127.0.0.1:{broker.controller_port}"
-                for broker in self.brokers.values()
+                f"{broker.number}@127.0.0.1:{broker.controller_port}" for broker in self.brokers.values()
             )
             self._each(lambda broker: broker.make(cluster_id, voters))
         self._start_all()
@@ -221,9 +218,11 @@ class Cluster(Servers):
             return [*found, str(error)]
         if missing := self.brokers.keys() - metadata.brokers:
             found.append(f"not admitted: {sorted(missing)}")
-        for each in metadata.partitions:
-            if each.leader < 0 or set(each.isr) != set(each.replicas):
-                found.append(f"{each.topic}-{each.number} is not in sync")
+        found += [
+            f"{each.topic}-{each.number} is not in sync"
+            for each in metadata.partitions
+            if each.leader < 0 or set(each.isr) != set(each.replicas)
+        ]
         return found
 
     # --- faults of brokers ---------------------------------------------------------------------
@@ -335,8 +334,7 @@ class Cluster(Servers):
         """With a replica on every broker. Settings in Kafka's names, dots as underscores."""
         settings = {name.replace("_", "."): value for name, value in config.items()}
         wanted = [
-            NewTopic(name, count, len(self.brokers), config=settings)
-            for name, count in partitions.items()
+            NewTopic(name, count, len(self.brokers), config=settings) for name, count in partitions.items()
         ]
         for future in self.admin.create_topics(wanted, operation_timeout=30).values():
             future.result(60)
@@ -354,9 +352,7 @@ class Cluster(Servers):
 
     def limit_message_size(self, topic: str, max_bytes: int | None) -> None:
         """max.message.bytes of a topic; None: the broker's default again."""
-        self.set_topic_config(
-            topic, "max.message.bytes", None if max_bytes is None else str(max_bytes)
-        )
+        self.set_topic_config(topic, "max.message.bytes", None if max_bytes is None else str(max_bytes))
 
     def set_topic_config(self, topic: str, name: str, value: str | None) -> None:
         """None: what it is without. Each broker follows in its own time, moments later."""
@@ -393,9 +389,7 @@ class Cluster(Servers):
             except BaseException as error:
                 failures.append(error)
 
-        threads = [
-            threading.Thread(target=guarded, args=(broker,)) for broker in self.brokers.values()
-        ]
+        threads = [threading.Thread(target=guarded, args=(broker,)) for broker in self.brokers.values()]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 import msgpack
+
 from harness.model import Event, Model
 from harness.wire import TYPES, Command, digest_of
 
@@ -210,7 +211,9 @@ def command_of(sent: Sent) -> Command:
     else:
         event = {name.removeprefix("ce_"): value for name, value in headers.items()}
         data = _data(headers["content-type"], sent.value)
-    carried = {name: headers[name] for name in ("traceparent", "tracestate") if name in headers}
+    carried: dict[str, str] = {
+        name: headers[name] for name in ("traceparent", "tracestate") if name in headers
+    }
     if "correlationid" in event:
         carried["ce_correlationid"] = event["correlationid"]
     return Command(

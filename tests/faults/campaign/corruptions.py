@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgpack
+
 from harness.wire import Record
 
 from .contract import AUDIT_COLUMNS
@@ -275,7 +276,9 @@ def event_of_nothing(evidence: Evidence, chance: random.Random) -> bool:
     records, index = _event(evidence, chance) or ([], 0)
     if not records:
         return False
-    headers = [(n, b"%032x" % chance.getrandbits(128) if n == "ce_id" else v) for n, v in records[index].headers]
+    headers = [
+        (n, b"%032x" % chance.getrandbits(128) if n == "ce_id" else v) for n, v in records[index].headers
+    ]
     _insert(records, replace(records[index], headers=headers))
     return True
 
@@ -520,7 +523,7 @@ def _row(
     evidence: Evidence,
     chance: random.Random,
     table: str,
-    wanted: Callable[[dict[str, Any]], bool] = lambda row: True,
+    wanted: Callable[[dict[str, Any]], bool] = lambda _row: True,
 ) -> dict[str, Any] | None:
     rows = [row for row in evidence.tables[table] if wanted(row)]
     return chance.choice(rows) if rows else None

@@ -26,9 +26,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from confluent_kafka import KafkaException, Producer
+
 from harness import make, program
 from harness.kafka import Kafka
 from harness.model import Model
@@ -139,7 +141,8 @@ class Cell:
     def start_victim(self, armed: str = "") -> Worker:
         log = self.site.logs / f"{self.site.name}-a.log"
         self.mark = log.stat().st_size if log.exists() else 0
-        return self.site.start("a", http=False, PGAPPNAME=self.site.name, **{VARIABLE: armed})
+        environment: dict[str, Any] = {"PGAPPNAME": self.site.name, VARIABLE: armed}
+        return self.site.start("a", http=False, **environment)
 
     def said(self, victim: Worker, words: str) -> int:
         with victim.log_path.open("rb") as log:

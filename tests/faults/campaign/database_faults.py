@@ -37,9 +37,7 @@ def crowd(pair: PostgresPair) -> Iterator[int]:
 def table_locked(pair: PostgresPair, schema: str, table: str) -> Iterator[None]:
     """Whoever needs the table waits: for statement_timeout (57014), or the end of this."""
     with pair.primary.connect(DATABASE) as rival, rival.transaction(force_rollback=True):
-        rival.execute(
-            sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.Identifier(schema, table))
-        )
+        rival.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.Identifier(schema, table)))
         yield
 
 
@@ -50,9 +48,7 @@ def rows_locked(pair: PostgresPair, schema: str, table: str, ids: Sequence[str])
         yield
 
 
-def deadlock(
-    pair: PostgresPair, schema: str, table: str, ids: Sequence[str], deadline_s: float = 30
-) -> bool:
+def deadlock(pair: PostgresPair, schema: str, table: str, ids: Sequence[str], deadline_s: float = 30) -> bool:
     """Holds the rows named until somebody waits for one, and then asks for the whole table: if that
     somebody has changed any row of it, each waits for the other, and it is the other whom the
     server ends (40P01), since our session looks for deadlocks only after an hour. False: nobody
@@ -61,16 +57,18 @@ def deadlock(
     with pair.primary.connect(DATABASE) as rival:
         rival.execute("SET deadlock_timeout = '1h'")
         rival.execute("SET lock_timeout = '20s'")
-        with contextlib.suppress(Timeout, psycopg.errors.LockNotAvailable):
-            with rival.transaction(force_rollback=True):
-                _lock_rows(rival, schema, table, ids)
-                wait_until(
-                    "somebody waits for us",
-                    lambda: _waits_for(pair, rival.info.backend_pid),
-                    deadline_s,
-                    0.01,
-                )
-                _lock_rows(rival, schema, table, None)
+        with (
+            contextlib.suppress(Timeout, psycopg.errors.LockNotAvailable),
+            rival.transaction(force_rollback=True),
+        ):
+            _lock_rows(rival, schema, table, ids)
+            wait_until(
+                "somebody waits for us",
+                lambda: _waits_for(pair, rival.info.backend_pid),
+                deadline_s,
+                0.01,
+            )
+            _lock_rows(rival, schema, table, None)
     # Counted when the session that failed reports its statistics: at the latest a second after.
     with contextlib.suppress(Timeout):
         wait_until("a deadlock is counted", lambda: deadlocks(pair) > before, 3)
@@ -79,9 +77,7 @@ def deadlock(
 
 def deadlocks(pair: PostgresPair) -> int:
     """That the server has ended since its statistics began."""
-    return int(
-        pair.primary.ask("SELECT deadlocks FROM pg_stat_database WHERE datname = %s", DATABASE)
-    )
+    return int(pair.primary.ask("SELECT deadlocks FROM pg_stat_database WHERE datname = %s", DATABASE))
 
 
 @contextlib.contextmanager
@@ -115,11 +111,7 @@ def failing(
             ).format(
                 sql.SQL("CONSTRAINT" if at_commit else ""),
                 where,
-                sql.SQL(
-                    "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
-                    if at_commit
-                    else "FOR EACH STATEMENT"
-                ),
+                sql.SQL("DEFERRABLE INITIALLY DEFERRED FOR EACH ROW" if at_commit else "FOR EACH STATEMENT"),
                 sqlstate,
                 str(share),
             )
@@ -157,9 +149,7 @@ def lose_commit_answers(
     return lost
 
 
-def _lock_rows(
-    rival: psycopg.Connection[Any], schema: str, table: str, ids: Sequence[str] | None
-) -> None:
+def _lock_rows(rival: psycopg.Connection[Any], schema: str, table: str, ids: Sequence[str] | None) -> None:
     where = sql.SQL("" if ids is None else "WHERE id = ANY (%s)")
     query = sql.SQL("SELECT id FROM {} {} FOR UPDATE").format(sql.Identifier(schema, table), where)
     rival.execute(query, None if ids is None else [list(ids)])

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row, tuple_row
+
 from harness.kafka import Kafka
 from harness.model import TABLES
 from harness.wire import Record
-from psycopg import sql
-from psycopg.rows import dict_row, tuple_row
 
 from .contract import AUDIT_COLUMNS
 
@@ -67,9 +68,7 @@ class Collector:
             assert record.partition is not None
             evidence.audit.setdefault(record.partition, []).append(record)
         for topic, positions in evidence.letter_positions.items():
-            records, evidence.letter_positions[topic] = self.kafka.read_committed_from(
-                topic, positions
-            )
+            records, evidence.letter_positions[topic] = self.kafka.read_committed_from(topic, positions)
             for record in records:
                 assert record.partition is not None
                 evidence.letters.setdefault((topic, record.partition), []).append(record)

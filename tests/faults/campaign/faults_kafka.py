@@ -101,9 +101,7 @@ def _move_coordinators(stage: Stage) -> str:
         stage.cluster.move_transaction_coordinator(
             transactional_id, stage.chance.choice(list(stage.cluster.brokers))
         )
-        stage.cluster.move_group_coordinator(
-            group, stage.chance.choice(list(stage.cluster.brokers))
-        )
+        stage.cluster.move_group_coordinator(group, stage.chance.choice(list(stage.cluster.brokers)))
         stage.hold(0.2, 1)
     return f"both moved {moves} times"
 

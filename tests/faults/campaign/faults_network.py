@@ -53,9 +53,7 @@ def _partition(stage: Stage, name: str) -> str:
 
 
 def _slices(stage: Stage, name: str) -> str:
-    stage.network.toxic(
-        name, "slicer", "downstream", average_size=200, size_variation=150, delay=500
-    )
+    stage.network.toxic(name, "slicer", "downstream", average_size=200, size_variation=150, delay=500)
     stage.hold()
     stage.network.restore(name)
     return "answers in pieces"

@@ -174,9 +174,9 @@ def _some_keys(stage: Stage) -> list[str]:
     """Those that were used last: hot ones, which will be wanted again."""
     with stage.pair.primary.connect("catalyst") as db:
         rows = db.execute(
-            sql.SQL(
-                "SELECT id FROM {} WHERE usage_count > 0 ORDER BY usage_count DESC LIMIT 20"
-            ).format(sql.Identifier(_schema(stage), "auth_keys"))
+            sql.SQL("SELECT id FROM {} WHERE usage_count > 0 ORDER BY usage_count DESC LIMIT 20").format(
+                sql.Identifier(_schema(stage), "auth_keys")
+            )
         ).fetchall()
     return [row[0] for row in rows]
 

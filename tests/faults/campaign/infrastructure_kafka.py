@@ -81,9 +81,7 @@ def kafka_two_of_three_down(world: World) -> None:
     cluster.kill(1)
     cluster.kill(2)
     acknowledged: list[KafkaError | None] = []
-    producer.produce(
-        TOPIC, value="late/2", partition=2, on_delivery=lambda e, _: acknowledged.append(e)
-    )
+    producer.produce(TOPIC, value="late/2", partition=2, on_delivery=lambda e, _: acknowledged.append(e))
     assert producer.flush(3) == 1 and not acknowledged
     cluster.start_broker(1, wait=False)
     cluster.start_broker(2, wait=False)
@@ -138,9 +136,7 @@ def kafka_message_size(world: World) -> None:
 
     def outcome() -> int | None:
         outcomes: list[KafkaError | None] = []
-        producer.produce(
-            TOPIC, value="x" * 5000, partition=0, on_delivery=lambda e, _: outcomes.append(e)
-        )
+        producer.produce(TOPIC, value="x" * 5000, partition=0, on_delivery=lambda e, _: outcomes.append(e))
         assert producer.flush(60) == 0
         if outcomes[0] is None:
             world.committed.append("x" * 5000)

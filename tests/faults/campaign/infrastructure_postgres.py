@@ -168,8 +168,7 @@ def postgres_full_disk(world: World) -> None:
     with world.database() as db, refused("53100"):
         for _ in range(100):
             db.execute(
-                "INSERT INTO rows SELECT gen_random_uuid(), repeat('x', 5000)"
-                " FROM generate_series(1, 1000)"
+                "INSERT INTO rows SELECT gen_random_uuid(), repeat('x', 5000) FROM generate_series(1, 1000)"
             )
     world.pair.free_disk()
     with world.database() as db:
@@ -224,9 +223,8 @@ def postgres_deadlock(world: World) -> None:
 
 def postgres_failing(world: World) -> None:
     with world.database() as db:
-        with database_faults.failing(world.pair, "public", "rows", "40001"):
-            with refused("40001"):
-                db.execute("INSERT INTO rows (id) VALUES ('refused')")
+        with database_faults.failing(world.pair, "public", "rows", "40001"), refused("40001"):
+            db.execute("INSERT INTO rows (id) VALUES ('refused')")
         with database_faults.failing(world.pair, "public", "rows", "58030", at_commit=True):
             db.execute("BEGIN")
             db.execute("INSERT INTO rows (id) VALUES ('refused')")

@@ -135,9 +135,7 @@ def main() -> int:
     wanted = [
         check
         for check in CHECKS
-        if not options.only
-        or check.__name__ in FIRST
-        or any(word in check.__name__ for word in options.only)
+        if not options.only or check.__name__ in FIRST or any(word in check.__name__ for word in options.only)
     ]
     world = World(directory.resolve())
     since = time.monotonic()

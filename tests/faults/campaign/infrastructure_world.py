@@ -68,9 +68,7 @@ class World:
             return len(seen) >= len(self.committed)
 
         wait_until("all of the transactions", complete, 30, 0.5)
-        assert sorted(seen) == sorted(self.committed), (
-            f"{len(seen)} of {len(self.committed)} records"
-        )
+        assert sorted(seen) == sorted(self.committed), f"{len(seen)} of {len(self.committed)} records"
 
     def _read_topic(self) -> list[str]:
         consumer = Consumer(
@@ -105,9 +103,7 @@ class World:
     # --- PostgreSQL, through the proxies -------------------------------------------------------
 
     def database(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(
-            self.pair.url, autocommit=True, application_name=CLIENT, connect_timeout=5
-        )
+        return psycopg.connect(self.pair.url, autocommit=True, application_name=CLIENT, connect_timeout=5)
 
     def insert(self) -> None:
         self.rows += 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+
 from harness import program
 from harness.kafka import Kafka
 from harness.wire import IDENTITY, KEYS
@@ -78,7 +79,7 @@ class Installation:
     def create(self) -> None:
         names = self.names
         wanted = [*names.commands.values(), *names.dead_letters, names.audit]
-        self.cluster.create_topics({topic: PARTITIONS for topic in wanted})
+        self.cluster.create_topics(dict.fromkeys(wanted, PARTITIONS))
         self.cluster.create_topics({names.spare: 1, names.spare_dead_letters: 1})
         program.run_ok("migrate", "up", env=self.env | {"CATALYST_HTTP_LISTEN": ""})
 

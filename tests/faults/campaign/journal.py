@@ -74,6 +74,4 @@ def _sent(
 ) -> Sent:
     # A million records share a few dozen names.
     named = [(sys.intern(name), content) for name, content in headers]
-    return Sent(
-        sys.intern(topic), partition, offset, key, value, named, timestamp_ms, sys.intern(kind)
-    )
+    return Sent(sys.intern(topic), partition, offset, key, value, named, timestamp_ms, sys.intern(kind))

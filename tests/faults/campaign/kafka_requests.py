@@ -197,9 +197,7 @@ def set_replicas(ports: Sequence[int], topic: str, partition: int, replicas: Seq
 
 def elect_preferred(ports: Sequence[int], partitions: Sequence[tuple[str, int]]) -> None:
     """Makes the first replica of each the leader, if it is in sync."""
-    topics = [
-        _string(topic) + _array([_int32(partition)]) + NO_TAGS for topic, partition in partitions
-    ]
+    topics = [_string(topic) + _array([_int32(partition)]) + NO_TAGS for topic, partition in partitions]
     body = bytes([PREFERRED]) + _array(topics) + _int32(ANSWER_MS)
     reader = _ask(ports, ELECT_LEADERS, body + NO_TAGS)
     reader.int32()  # throttle time

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgpack
+
 from harness.malformed import MARK, Case
 from harness.wire import Record
 

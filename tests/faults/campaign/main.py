@@ -209,9 +209,7 @@ class Campaign:
             times = Counter(done.fault for done in report.faults)
             names = (fault.name for fault in chosen([]))
             report.short_of = {
-                name: f"{times[name]} times, {AT_LEAST} were due"
-                for name in names
-                if times[name] < AT_LEAST
+                name: f"{times[name]} times, {AT_LEAST} were due" for name in names if times[name] < AT_LEAST
             }
             if report.kills < KILLS_AT_LEAST:
                 report.short_of["SIGKILL"] = f"{report.kills} times, {KILLS_AT_LEAST} were due"
@@ -273,9 +271,7 @@ class Campaign:
     def _take_findings(self) -> None:
         # Out of the memory that we took away, a replica may end as it likes; else it may not.
         for death in self.fleet.unexpected:
-            self.say(
-                f"{death.instance} ended by itself, exit code {death.code}: {death.last_words}"
-            )
+            self.say(f"{death.instance} ended by itself, exit code {death.code}: {death.last_words}")
             # It says that it may be started again: a server or a topic was away for too long.
             if death.code not in (69, 75, 78):
                 self.stage.find("a replica ended by itself", f"{death.instance}: {death.code}")
@@ -349,10 +345,7 @@ class Campaign:
         into.mkdir(exist_ok=True)
         for replica in self.fleet.running():
             tail = replica.process.log_path.read_text(errors="replace")[-20_000:]
-            asked = [
-                f"{path}: {replica.get(path)}"
-                for path in ("/health/live", "/health/ready", "/metrics")
-            ]
+            asked = [f"{path}: {replica.get(path)}" for path in ("/health/live", "/health/ready", "/metrics")]
             parts = [tail, *asked, replica.stacks()]
             (into / f"{replica.instance}.txt").write_text("\n\n".join(map(str, parts)))
         self.say(f"logs, health and stacks of the replicas: {into}")

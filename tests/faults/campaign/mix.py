@@ -20,6 +20,7 @@ from typing import Any
 from uuid import UUID
 
 import msgpack
+
 from harness import make
 from harness.malformed import CASES
 from harness.wire import CROCKFORD, EPOCH, KEYS, Command, Record
@@ -374,7 +375,7 @@ def _issue(mix: Mix, family: int, slot: int) -> Command:
         labels=mix.labels,
         createdAt=mix.time_field,
         metadata=mix.map,
-        expiresAt=lambda: soon.isoformat(),
+        expiresAt=soon.isoformat,
     )
     scopes = [chance.choice(("read", "write", "admin:*")) for _ in range(chance.randrange(5))]
     data |= {"hash": hashed, "owner": mix.party(), "scopes": scopes}

@@ -29,9 +29,7 @@ class Step:
 
 def chosen(names: Sequence[str]) -> list[Fault]:
     """Those whose names begin with one of these; all, if none is given."""
-    return [
-        fault for fault in FAULTS if not names or any(fault.name.startswith(name) for name in names)
-    ]
+    return [fault for fault in FAULTS if not names or any(fault.name.startswith(name) for name in names)]
 
 
 def long_plan(seed: int, faults: Sequence[Fault]) -> Iterator[list[Step]]:

@@ -280,8 +280,7 @@ class PostgresPair(Servers):
 
     def synchronous(self) -> bool:
         state = self.primary.ask(
-            "SELECT sync_state FROM pg_stat_replication WHERE application_name = %s"
-            " AND state = 'streaming'",
+            "SELECT sync_state FROM pg_stat_replication WHERE application_name = %s AND state = 'streaming'",
             self.standby.name,
         )
         return bool(state == "sync")

@@ -144,9 +144,7 @@ class Report:
     def _recoveries(self) -> list[str]:
         if not self.recoveries:
             return []
-        lines = [
-            f"  {'recovery, seen by an audit consumer (s)':<66}{'n':>4}{'median':>9}{'max':>8}"
-        ]
+        lines = [f"  {'recovery, seen by an audit consumer (s)':<66}{'n':>4}{'median':>9}{'max':>8}"]
         for name, seen in sorted(self.recoveries.items()):
             middle = statistics.median(seen)
             lines.append(f"  {name:<66}{len(seen):>4}{middle:>9.2f}{max(seen):>8.2f}")

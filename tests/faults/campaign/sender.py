@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from confluent_kafka import KafkaError, Producer
+
 from harness.kafka import Kafka
 from harness.wire import Record
 
@@ -49,9 +50,7 @@ class Sender:
         start_ms = int(time.time() * 1000) if start_ms is None else start_ms
         self.mix = Mix(seed, partitions, start_ms)
         settings: dict[str, Any] = {"log_level": 0, "reconnect.backoff.max.ms": 500}
-        self._producer = Producer(
-            settings | BUFFERS | producer_config | EXACT | {"error_cb": self._on_error}
-        )
+        self._producer = Producer(settings | BUFFERS | producer_config | EXACT | {"error_cb": self._on_error})
         self._waiting = 0
         self.unplaced: list[Sent] = []  # acknowledged, at an offset yet to be found
         self._failure: str | None = None
@@ -113,9 +112,9 @@ class Sender:
                     topic,
                     key=record.key,
                     value=record.value,
-                    headers=record.headers,
+                    headers=[*record.headers],
                     timestamp=record.timestamp_ms,
-                    partition=record.partition,
+                    partition=-1 if record.partition is None else record.partition,
                     on_delivery=delivered,
                 )
                 self._waiting += 1

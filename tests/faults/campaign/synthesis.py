@@ -7,6 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 import msgpack
+
 from harness.wire import IDENTITY, KEYS, Record
 
 from .contract import AUDIT_COLUMNS, Contract, Expected, audit_row
@@ -25,7 +26,7 @@ MESSAGE = "what PostgreSQL has, or has not"
 
 def journal(seed: int, count: int) -> Journal:
     """What a sender would have published."""
-    mix = Mix(seed, {name: PARTITIONS for name in TOPICS}, START_MS)
+    mix = Mix(seed, dict.fromkeys(TOPICS, PARTITIONS), START_MS)
     ends: dict[tuple[str, int], int] = {}
     sent: list[Sent] = []
     for _ in range(count):
@@ -35,9 +36,7 @@ def journal(seed: int, count: int) -> Journal:
         where = (TOPICS[record.topic], record.partition)
         offset = ends[where] = ends.get(where, -1) + 1
         sent.append(
-            Sent(
-                *where, offset, record.key, record.value, record.headers, record.timestamp_ms, item.kind
-            )
+            Sent(*where, offset, record.key, record.value, record.headers, record.timestamp_ms, item.kind)
         )
     return Journal(sent)
 
