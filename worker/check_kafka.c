@@ -71,6 +71,16 @@ static void judge_retention(const struct asking *asking, const char *where,
                     (double)topic->retention_ms / MS_PER_DAY);
 }
 
+static void judge_record_size(const struct asking *asking, const char *where,
+                              const struct kafka_topic *topic)
+{
+    if (topic->max_message_bytes != KAFKA_NOT_TOLD &&
+        topic->max_message_bytes < KAFKA_RECORD_BYTES_LEAST)
+        finding_add(asking->findings, FINDING_ERROR, where,
+                    "max.message.bytes is less than %d: what does not fit would wait for ever",
+                    KAFKA_RECORD_BYTES_LEAST);
+}
+
 static void judge_topic(const struct asking *asking, size_t index)
 {
     const struct kafka_topic_name *name = &asking->names.items[index];
@@ -93,6 +103,8 @@ static void judge_topic(const struct asking *asking, size_t index)
                     "has one replica: a lost broker is a lost topic");
     if (name->use == KAFKA_COMMAND_TOPIC)
         judge_retention(asking, where, topic);
+    else
+        judge_record_size(asking, where, topic);
 }
 
 /* --- all topics together -----------------------------------------------------------------------

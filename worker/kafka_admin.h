@@ -58,6 +58,11 @@ enum kafka_topic_state {
 
 #define KAFKA_NOT_TOLD INT64_MIN
 
+/* The least max.message.bytes that can be worked with: an ordinary audit event fits, and a dead
+ * letter that was cut as far as it ever is. Less is somebody's mistake: nothing is refused or cut
+ * for it, what does not fit waits until it is mended. (librdkafka itself wants 1,000 at least.) */
+enum { KAFKA_RECORD_BYTES_LEAST = 8192 };
+
 struct kafka_topic {
     enum kafka_topic_state state;
     int partitions;

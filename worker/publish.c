@@ -195,12 +195,13 @@ enum outcome publish_batch(const struct publishing *publishing, struct err *err)
             persist(publishing, call_reopen, NULL, &reopen_err);
             return outcome;
         }
+        const struct err why = *err; /* what readiness tells, whatever becomes of the producer */
         shrink(publishing, err);
         report_failed(publishing, err);
         outcome = replace_producer(publishing, err);
         if (outcome == OUTCOME_OK)
             break;
-        if (!wait_for_kafka(publishing, err))
+        if (!wait_for_kafka(publishing, &why))
             return OUTCOME_REJECT;
         outcome = confirm_earlier(publishing, err);
         if (outcome != OUTCOME_OK)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/crash_point.h"
+#include "worker/kafka_admin.h"
 #include "worker/kafka_client.h"
 #include "worker/kafka_record.h"
 #include "worker/kafka_topics.h"
@@ -81,9 +82,10 @@ static int64_t message_limit(const struct sink_kafka *self)
 {
     const char *text = config_kafka_value(self->config, "message.max.bytes");
     int64_t limit = text != NULL ? strtoll(text, NULL, 10) : MESSAGE_MAX_BYTES;
-    if (self->message_max_bytes > 0 && self->message_max_bytes < limit)
-        limit = self->message_max_bytes;
-    return limit;
+    int64_t topics = self->message_max_bytes;
+    if (topics > 0 && topics < KAFKA_RECORD_BYTES_LEAST)
+        topics = KAFKA_RECORD_BYTES_LEAST;
+    return topics > 0 && topics < limit ? topics : limit;
 }
 
 static enum outcome make_conf(struct sink_kafka *self, rd_kafka_conf_t **ret_conf, struct err *err)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from harness import make, program
 from harness.program import EXIT_DATA, EXIT_NOT_FOUND, EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE, run
@@ -181,7 +180,7 @@ def test_letters_that_cannot_go_back_are_refused_alone(site: Site) -> None:
     # The limit that the client knows, then the one that only the broker knows.
     small = ("--set", "kafka.message.max.bytes=10000")
     assert "size" in _why(_redrive(site, large["letter"], *small, code=EXIT_DATA), large)
-    _set_limit(site, site.topics[IDENTITY], 10_000)
+    site.kafka.limit_record_size(site.topics[IDENTITY], 10_000)
     told = _redrive(site, "--all", code=EXIT_DATA)
 
     assert "redacted" in _why(told, redacted)
@@ -191,7 +190,7 @@ def test_letters_that_cannot_go_back_are_refused_alone(site: Site) -> None:
     site.wait_done()
     assert len(_redriven_events(site)) == len(site.table("auth_users")) == len(commands)
 
-    _set_limit(site, site.topics[IDENTITY], 1_000_000)
+    site.kafka.limit_record_size(site.topics[IDENTITY], 1_000_000)
     assert [line["outcome"] for line in _redrive(site, large["letter"])] == ["redriven"]
     topic = site.topics[IDENTITY] + site.dlq_suffix
     _redrive(site, f"{topic}:0:999", code=EXIT_NOT_FOUND)
@@ -203,13 +202,6 @@ def _why(told: list[dict[str, Any]], letter: dict[str, Any]) -> str:
     (line,) = [line for line in told if line["letter"] == letter["letter"]]
     assert line["outcome"] == "refused"
     return line["why"]
-
-
-def _set_limit(site: Site, topic: str, max_bytes: int) -> None:
-    entry = ConfigEntry("max.message.bytes", str(max_bytes), incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
-    for future in site.kafka.admin.incremental_alter_configs([resource]).values():
-        future.result(30)
 
 
 # Where it dies, at the how manyth time, and how many of its ten letters went back all the same.

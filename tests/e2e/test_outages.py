@@ -9,6 +9,7 @@ from harness.model import Model
 from harness.site import Site
 from harness.stack import Stack
 from harness.wait import wait_until
+from harness.wire import KEYS
 
 COMMANDS = list(make.stream(6000, seed=21))
 
@@ -82,6 +83,26 @@ def test_while_the_broker_is_away_it_is_live_and_not_ready(narrow: Site, stack: 
     narrow.process([make.user("after")])
 
     assert set(narrow.table("auth_users")) == {"after"}
+
+
+def test_a_topic_that_takes_next_to_nothing_is_waited_for(narrow: Site) -> None:
+    """Also by a replica that starts then: it neither gives up nor buries what would fit otherwise."""
+    topics = [narrow.audit, narrow.topics[KEYS] + narrow.dlq_suffix]
+    for topic in topics:
+        narrow.kafka.limit_record_size(topic, 200)
+    checked = program.run("check", "--online", env=narrow.env)
+    assert checked.returncode == program.EXIT_CONFIG and "max.message.bytes" in checked.stdout + checked.stderr
+    commands = [make.issue("k1"), make.issue("k2")]
+    narrow.publish(commands)
+    worker = narrow.start()
+    wait_until("waits", lambda: "MSG_SIZE_TOO_LARGE" in worker.get("/health/ready")[1], 30)
+
+    for topic in topics:
+        narrow.kafka.limit_record_size(topic, 1_000_000)
+    narrow.wait_done()
+
+    worker.wait_ready()
+    narrow.check(Model().take_all(commands))
 
 
 def test_a_stop_while_postgres_is_away(narrow: Site, stack: Stack) -> None:

@@ -13,7 +13,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
 from .wait import Timeout, wait_until
 from .wire import Record
@@ -190,6 +190,12 @@ class Kafka:
             return all(each.error is None for each in answer.topic_partitions)
 
         wait_until(f"group {group} takes new offsets", altered)
+
+    def limit_record_size(self, topic: str, max_bytes: int) -> None:
+        entry = ConfigEntry("max.message.bytes", str(max_bytes), incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+        for future in self.admin.incremental_alter_configs([resource]).values():
+            future.result(30)
 
     def group_members(self, group: str) -> int:
         described = self.admin.describe_consumer_groups([group], request_timeout=30)[group]

@@ -72,6 +72,9 @@ class Installation:
             "CATALYST_STARTUP_DEADLINE": "600s",
             "CATALYST_KAFKA_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_MS),
             "CATALYST_KAFKA_HEARTBEAT_INTERVAL_MS": "500",
+            # How long a group coordinator that has lost its timers holds a join up; see
+            # docs/operations.md, "The group hangs".
+            "CATALYST_KAFKA_MAX_POLL_INTERVAL_MS": "60000",
             "CATALYST_KAFKA_TRANSACTION_TIMEOUT_MS": str(TRANSACTION_TIMEOUT_MS),
             "CATALYST_KAFKA_RECONNECT_BACKOFF_MAX_MS": "1000",
         }
