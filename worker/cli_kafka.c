@@ -6,11 +6,7 @@ enum { DESCRIBE_TIMEOUT_MS = 10000, REACH_MAX_MS = 3600 * 1000 };
 
 enum exit_code cli_kafka_fail(const struct arguments *arguments, const struct err *err)
 {
-    enum exit_code code = EXIT_BUG;
-    if (err->outcome == OUTCOME_RETRY)
-        code = EXIT_UNAVAILABLE;
-    else if (err->outcome == OUTCOME_REJECT)
-        code = EXIT_CONFIG;
+    enum exit_code code = err->outcome == OUTCOME_REJECT ? EXIT_CONFIG : exit_code_of(err);
     return cli_fail(arguments, code, "%s%s%s%s", err->text, err->code[0] != '\0' ? " [" : "",
                     err->code, err->code[0] != '\0' ? "]" : "");
 }

@@ -6,6 +6,9 @@
 #include "base/clock.h"
 #include "worker/kafka_client.h"
 
+/* How long one attempt at a question takes that may have to be asked again. */
+enum { ASK_SLICE_MS = 500 };
+
 struct kafka_admin {
     rd_kafka_t *handle;
     rd_kafka_queue_t *queue; /* of answers */
@@ -310,6 +313,18 @@ static enum outcome reader_new(const struct config *config, enum kafka_role role
     return outcome;
 }
 
+/* Who may not ask for the coordinator is told so by the consumer's queue; the question itself waits
+ * for a coordinator until it times out. */
+static rd_kafka_resp_err_t refusal_of_group(rd_kafka_t *consumer)
+{
+    CLEANUP(rd_kafka_message_destroyp)
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(consumer, 0);
+
+    return message != NULL && message->err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED
+               ? message->err
+               : RD_KAFKA_RESP_ERR__TIMED_OUT;
+}
+
 enum outcome kafka_probe_group(const struct config *config, int timeout_ms, struct err *err)
 {
     CLEANUP(rd_kafka_destroyp) rd_kafka_t *consumer = NULL;
@@ -320,9 +335,15 @@ enum outcome kafka_probe_group(const struct config *config, int timeout_ms, stru
     CLEANUP(rd_kafka_topic_partition_list_destroyp)
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, config->command_topics[0], 0);
-    rd_kafka_resp_err_t code = rd_kafka_committed(consumer, list, timeout_ms);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-        code = list->elems[0].err;
+    int64_t end_us = clock_monotonic_us() + (int64_t)timeout_ms * 1000;
+    rd_kafka_resp_err_t code;
+    do {
+        code = rd_kafka_committed(consumer, list, ASK_SLICE_MS);
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+            code = list->elems[0].err;
+        else if (code == RD_KAFKA_RESP_ERR__TIMED_OUT)
+            code = refusal_of_group(consumer);
+    } while (code == RD_KAFKA_RESP_ERR__TIMED_OUT && clock_monotonic_us() < end_us);
     return code == RD_KAFKA_RESP_ERR_NO_ERROR
                ? OUTCOME_OK
                : kafka_fail(code, err, "consumer group %s", config->group_id);

@@ -206,6 +206,9 @@ static enum outcome take_error(struct kafka_reader *reader, const rd_kafka_messa
             note_end(reader, index);
         return OUTCOME_OK;
     }
+    if (received->err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
+        return OUTCOME_OK; /* of the group that is never joined: librdkafka asks for it all the same
+                            */
     enum outcome outcome = received->rkt != NULL ? kafka_fail(received->err, err, "read topic %s",
                                                               rd_kafka_topic_name(received->rkt))
                                                  : kafka_fail(received->err, err, "read");

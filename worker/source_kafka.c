@@ -313,6 +313,14 @@ static enum outcome consumer_error(struct source_kafka *self, const rd_kafka_mes
     return outcome;
 }
 
+/* An error that the lane is not told. Most come again if they last; that a topic may not be read,
+ * librdkafka says once. */
+static void report_passed_over(const struct source_kafka *self, const struct err *err)
+{
+    log_line(LOG_WARN, "consumer error", LOG_STR("client", rd_kafka_name(self->consumer)),
+             LOG_STR("code", err->code), LOG_STR("error", err->text));
+}
+
 /* Polls once. ret_message false: nothing came. */
 static enum outcome poll_once(struct source_kafka *self, int timeout_ms, bool *ret_message,
                               struct err *err)
@@ -411,7 +419,6 @@ static enum outcome poll(struct source *port, int timeout_ms, const struct batch
         return outcome;
 
     outcome = fill_stash(self, timeout_ms, limits, err);
-    /* What came before the error is taken first; the error comes again if it lasts. */
     if (self->stash.count == 0) {
         probe(self);
         if (outcome == OUTCOME_OK && self->down)
@@ -420,6 +427,8 @@ static enum outcome poll(struct source *port, int timeout_ms, const struct batch
     }
     if (outcome == OUTCOME_FATAL)
         return outcome;
+    if (outcome != OUTCOME_OK) /* what came before the error is taken first */
+        report_passed_over(self, err);
 
     outcome = take_in_hand(self, limits, err);
     if (outcome == OUTCOME_OK)
@@ -442,8 +451,8 @@ static void keep_alive(struct source *port, int timeout_ms)
     do {
         bool came;
         struct err err;
-        /* Errors come again with the next poll(), which tells them. */
-        (void)poll_once(self, remaining_ms, &came, &err);
+        if (poll_once(self, remaining_ms, &came, &err) == OUTCOME_RETRY)
+            report_passed_over(self, &err);
         remaining_ms = (int)((end_us - clock_monotonic_us()) / 1000);
     } while (remaining_ms > 0);
     probe(self);
