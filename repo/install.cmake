@@ -24,6 +24,7 @@ install(FILES
         migrate.h
         orgs_repo.h
         pg_binary.h
+        pg_copy.h
         record_json.h
         users_repo.h
         write.h
