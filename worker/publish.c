@@ -198,7 +198,6 @@ enum outcome publish_batch(const struct publishing *publishing, struct err *err)
         const struct err why = *err; /* what readiness tells, whatever becomes of the producer */
         shrink(publishing, err);
         report_failed(publishing, err);
-        struct err why = *err;
         outcome = replace_producer(publishing, err);
         if (outcome == OUTCOME_OK)
             break;
