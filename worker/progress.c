@@ -10,10 +10,15 @@ struct partition_progress {
     int64_t acknowledged;    /* end of the newest batch published under this assignment; 0: none */
     int64_t certain;         /* `acknowledged`, as soon as it is */
     int64_t before_lowering; /* `published` before a new command lowered it; 0: it was not */
+    int64_t owed;            /* behind the last that was new below it and is not published yet */
+    int64_t unsure;          /* least offset below `published` whose event went out with the newest
+                                batch, which is not certain; NONE */
     bool unsaved;            /* the store knows less than `confirmed` */
     bool reset;              /* lowered since it was last saved */
     bool claimed;            /* `published` was raised to `before_lowering`; not saved since */
 };
+
+enum { NONE = -1 };
 
 void progress_release(struct progress *progress)
 {
@@ -64,6 +69,7 @@ static void assign(struct progress *progress, const struct published_offset *flo
     *item = (struct partition_progress){.topic_id = floor->topic_id,
                                         .partition = floor->partition,
                                         .published = stored,
+                                        .unsure = NONE,
                                         .unsaved = floor->offset > stored};
     if (item->unsaved)
         item->published = floor->offset;
@@ -102,20 +108,37 @@ static void lower(struct partition_progress *item, int64_t offset)
     }
 }
 
+/* Until what lies at `offset` is published. */
+static void lower_for_now(struct partition_progress *item, int64_t offset)
+{
+    if (item->published > item->before_lowering)
+        item->before_lowering = item->published;
+    lower(item, offset);
+}
+
+static void owe(struct partition_progress *item, int64_t end)
+{
+    if (item->owed < end)
+        item->owed = end;
+}
+
 void progress_saw_new(struct progress *progress, const struct entry *entry)
 {
     struct partition_progress *item = of_entry(progress, entry);
 
     if (item == NULL || entry->message->offset >= item->published)
         return;
-    if (item->published > item->before_lowering)
-        item->before_lowering = item->published;
-    lower(item, entry->message->offset);
+    lower_for_now(item, entry->message->offset);
+    owe(item, entry->message->offset + 1);
 }
 
-/* What lay above the new command is as published as it was before. */
+/* What lay above the new commands is as published as it was before. A batch that was given up,
+ * because the one before it was lost, leaves new ones that come again. */
 static void restore(struct partition_progress *item)
 {
+    if (item->published < item->owed)
+        return;
+    item->owed = 0;
     if (item->before_lowering > item->published) {
         item->published = item->before_lowering;
         item->claimed = true;
@@ -125,12 +148,23 @@ static void restore(struct partition_progress *item)
 
 static void confirm(struct partition_progress *item)
 {
+    item->unsure = NONE;
     if (item->certain < item->acknowledged)
         item->certain = item->acknowledged;
     if (item->confirmed < item->published) {
         item->confirmed = item->published;
         item->unsaved = true;
     }
+}
+
+/* Should the brokers lose the batch, its end tells nothing: `published` is beyond it. */
+static void note_unsure(struct partition_progress *item, const struct entry *entry)
+{
+    int64_t offset = entry->message->offset;
+
+    if (entry->event != NULL && offset < item->published &&
+        (item->unsure == NONE || offset < item->unsure))
+        item->unsure = offset;
 }
 
 void progress_published(struct progress *progress, const struct batch *batch)
@@ -149,6 +183,11 @@ void progress_published(struct progress *progress, const struct batch *batch)
     }
     for (size_t i = 0; i < progress->count; i++)
         restore(&progress->items[i]);
+    for (size_t i = 0; i < batch->count; i++) {
+        struct partition_progress *item = of_entry(progress, &batch->entries[i]);
+        if (item != NULL && item->published > item->acknowledged)
+            note_unsure(item, &batch->entries[i]);
+    }
 }
 
 void progress_revoked(struct progress *progress)
@@ -230,9 +269,15 @@ bool progress_committed(struct progress *progress, int32_t topic_id, int32_t par
         confirm(item);
         return true;
     }
-    /* Behind a published offset that an earlier assignment left, nothing was published now. */
-    if (item->published == item->acknowledged)
+    /* Behind a published offset that an earlier assignment left, only what was new was published
+     * now. */
+    if (item->published == item->acknowledged) {
         lower(item, committed > 0 ? committed : 0);
+    } else if (item->unsure != NONE) {
+        lower_for_now(item, item->unsure);
+        owe(item, item->acknowledged);
+    }
+    item->unsure = NONE;
     item->acknowledged = 0;
     return false;
 }

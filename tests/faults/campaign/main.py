@@ -198,6 +198,7 @@ class Campaign:
         report.took_s = time.monotonic() - self.begun
         report.load_s = self.load.seconds
         report.commands = len(self.journal.sent)
+        report.doubled = self.sender.doubled
         report.kinds = dict(Counter(sent.kind for sent in self.journal.sent))
         report.audit_events = len(self.watch.times)
         report.kills = self.fleet.kills

@@ -46,6 +46,7 @@ class Report:
     took_s: float = 0
     load_s: float = 0
     commands: int = 0
+    doubled: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
     audit_events: int = 0
     dead_letters: int = 0
@@ -102,6 +103,7 @@ class Report:
     def _counts(self) -> list[str]:
         counted = [
             ("records sent", self.commands),
+            ("of these written twice by the brokers", self.doubled),
             ("audit events published", self.audit_events),
             ("dead letters published", self.dead_letters),
             ("replicas killed by SIGKILL", self.kills),

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from confluent_kafka import Producer
+
 from harness.kafka import Kafka
 from harness.site import Site
 from harness.stack import Stack
@@ -77,6 +79,7 @@ def real(seed: int, count: int, directory: Path) -> Good:
         victim = site.start("a", **small)
         sender.run(count // 2)
         _forget_some_offsets(sender)
+        _write_some_twice(sender, stack.servers)
         victim.kill()
         site.start("b", **small)
         site.wait_done(300)
@@ -96,8 +99,22 @@ def _forget_some_offsets(sender: Sender) -> None:
     for index in range(0, 500, 50):
         sent = sender.journal.sent.pop(-1 - index)
         sender.unplaced.append(replace(sent, offset=-1))
+    sender._settled, sender._ends = 0, {}
     sender.run(0)
     assert set(map(repr, sender.journal.sent)) == before and not sender.unplaced
+
+
+def _write_some_twice(sender: Sender, servers: str) -> None:
+    """As a broker that forgot a producer's last records does."""
+    before = len(sender.journal.sent)
+    producer = Producer({"bootstrap.servers": servers})
+    for sent in sender.journal.sent[-400::100]:
+        producer.produce(
+            sent.topic, sent.value, sent.key, sent.partition, timestamp=sent.timestamp_ms, headers=sent.headers
+        )
+    producer.flush(60)
+    sender.run(0)
+    assert (sender.doubled, len(sender.journal.sent)) == (4, before + 4)
 
 
 def _expect_none(findings: list[Finding]) -> None:
@@ -153,14 +170,15 @@ def twins_may_come_from_either_partition(good: Good) -> None:
 
 def a_growing_journal_is_checked_piece_by_piece(good: Good) -> None:
     """What was there and is gone, a check from the beginning finds."""
-    sent = good[0].sent
+    # In a piece that ends early, what was found on the topic later would be a gap.
+    sent = sorted(good[0].sent, key=lambda each: each.offset)
     growing = Journal()
     checker, worker = Checker(growing), synthesis.Synthesis(1)
     for piece in range(4):
         since = len(growing.sent)
         growing.sent += sent[since : len(sent) * (piece + 1) // 4]
         _expect_none(checker.check(worker.follow(growing)))
-    assert growing == good[0]
+    assert growing.sent == sent
     worker.evidence.audit[0].pop()
     rules = {finding.rule for finding in check(growing, worker.evidence)}
     assert rules == {"audit event missing"}, rules

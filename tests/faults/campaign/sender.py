@@ -53,6 +53,9 @@ class Sender:
         self._producer = Producer(settings | BUFFERS | producer_config | EXACT | {"error_cb": self._on_error})
         self._waiting = 0
         self.unplaced: list[Sent] = []  # acknowledged, at an offset yet to be found
+        self.doubled = 0  # records that are on the topic twice although they were sent once
+        self._settled = 0  # so much of the journal is complete, up to these ends of the topics
+        self._ends: dict[tuple[str, int], int] = {}
         self._failure: str | None = None
 
     def run(self, count: int | None = None, until: threading.Event | None = None) -> None:
@@ -127,25 +130,47 @@ class Sender:
             self._failure = f"fatal: {error.name()}"
 
     def _place_the_rest(self) -> None:
-        """Looks for those without an offset where they must be: in the gaps of the journal."""
-        if not self.unplaced:
-            return
-        known = {sent.at for sent in self.journal.sent}
-        topics = {sent.topic for sent in self.unplaced}
-        gaps = [
-            record
-            for topic in sorted(topics)
-            for record in self._kafka.read_committed(topic)
-            if record.at not in known
-        ]
+        """Looks for what is on the topics and not in the journal: records that were acknowledged without
+        their offset, and records that were written twice. A broker that is killed can forget what an idempotent
+        producer wrote last, and takes a retry for something new: to the worker, upstream sent it twice."""
+        strangers = self._strangers()
         for sent in self.unplaced:
-            found = next((record for record in gaps if _same(record, sent)), None)
+            found = next((record for record in strangers if _same(record, sent)), None)
             if found is None:
                 raise SenderFailed(f"{sent.topic}-{sent.partition}: acknowledged, but not there")
-            gaps.remove(found)
-            assert found.offset is not None
-            self.journal.sent.append(replace(sent, offset=found.offset))
+            self._place(sent, found)
+            strangers.remove(found)
         self.unplaced = []
+        for record in strangers:
+            twin = next((sent for sent in reversed(self.journal.sent) if _same(record, sent)), None)
+            if twin is not None:  # else the checker finds a gap in the journal
+                self._place(twin, record)
+                self.doubled += 1
+        self._settled = len(self.journal.sent)
+
+    def _place(self, sent: Sent, record: Record) -> None:
+        assert record.offset is not None
+        self.journal.sent.append(replace(sent, offset=record.offset))
+
+    def _strangers(self) -> list[Record]:
+        """Read from the first gap of each topic on."""
+        ends = self._kafka.end_offsets(self.topics.values())
+        known = {sent.at for sent in self.journal.sent[self._settled :]}
+        missing = {
+            (topic, partition, offset)
+            for (topic, partition), end in ends.items()
+            for offset in range(self._ends.get((topic, partition), 0), end)
+        } - known
+        self._ends = ends
+        found = []
+        for topic in sorted({topic for topic, _, _ in missing}):
+            places = [(partition, offset) for name, partition, offset in missing if name == topic]
+            first = {p: end for (name, p), end in ends.items() if name == topic}
+            for partition, offset in places:
+                first[partition] = min(first[partition], offset)
+            records, _ = self._kafka.read_committed_from(topic, first)
+            found += [record for record in records if record.at in missing]
+        return found
 
 
 def _same(record: Record, sent: Sent) -> bool:

@@ -327,6 +327,86 @@ static void test_progress_revoked__a_batch_that_is_certain_is_saved(void **state
     assert_int_equal(unsaved(fixture, 1)->offset, 11);
 }
 
+/* 10 was new below 100, and is published as far as the broker said. */
+static void publish_below(struct fixture *fixture)
+{
+    static const struct audit_event event;
+    struct batch batch = {.entries = &fixture->entry, .count = 1};
+
+    assign(fixture, 0, 100);
+    fixture->message.offset = 10;
+    fixture->entry.event = &event;
+    progress_saw_new(&fixture->progress, &fixture->entry);
+    progress_published(&fixture->progress, &batch);
+    assert_true(progress_is_published(&fixture->progress, &fixture->entry));
+}
+
+static void test_progress_committed__what_was_new_below_an_old_offset_can_be_lost(void **state)
+{
+    struct fixture *fixture = *state;
+    struct batch batch = {.entries = &fixture->entry, .count = 1};
+
+    publish_below(fixture);
+
+    assert_false(progress_committed(&fixture->progress, 1, 3, 10));
+    assert_false(progress_is_published(&fixture->progress, &fixture->entry));
+    fixture->message.offset = 9;
+    assert_true(progress_is_published(&fixture->progress, &fixture->entry));
+
+    /* published again, what lies behind is as published as before */
+    fixture->message.offset = 10;
+    progress_published(&fixture->progress, &batch);
+    fixture->message.offset = 99;
+    assert_true(progress_is_published(&fixture->progress, &fixture->entry));
+}
+
+static void test_progress_committed__it_can_be_lost_a_second_time(void **state)
+{
+    struct fixture *fixture = *state;
+    struct batch batch = {.entries = &fixture->entry, .count = 1};
+
+    publish_below(fixture);
+    progress_committed(&fixture->progress, 1, 3, 10);
+    progress_published(&fixture->progress, &batch);
+
+    assert_false(progress_committed(&fixture->progress, 1, 3, 10));
+    assert_false(progress_is_published(&fixture->progress, &fixture->entry));
+}
+
+/* 10 and 12 are new below 100; the batch of 10 is lost, that of 12 given up for it. */
+static void test_progress_committed__what_was_recorded_behind_it_is_not_published_yet(void **state)
+{
+    struct fixture *fixture = *state;
+    struct batch batch = {.entries = &fixture->entry, .count = 1};
+
+    publish_below(fixture);
+    fixture->message.offset = 12;
+    progress_saw_new(&fixture->progress, &fixture->entry);
+    assert_false(progress_committed(&fixture->progress, 1, 3, 10));
+
+    fixture->message.offset = 10;
+    progress_published(&fixture->progress, &batch);
+    fixture->message.offset = 12;
+    assert_false(progress_is_published(&fixture->progress, &fixture->entry));
+    progress_published(&fixture->progress, &batch);
+    fixture->message.offset = 99;
+    assert_true(progress_is_published(&fixture->progress, &fixture->entry));
+}
+
+static void test_progress_committed__what_was_published_before_is_not_lost_with_it(void **state)
+{
+    struct fixture *fixture = *state;
+    struct batch batch = {.entries = &fixture->entry, .count = 1};
+
+    assign(fixture, 0, 100);
+    fixture->message.offset = 10;
+    fixture->entry.event = NULL; /* nothing to do but to move the group's offset */
+    progress_published(&fixture->progress, &batch);
+
+    assert_false(progress_committed(&fixture->progress, 1, 3, 10));
+    assert_true(progress_is_published(&fixture->progress, &fixture->entry));
+}
+
 static void test_progress_forget__nothing_is_known_any_more(void **state)
 {
     struct fixture *fixture = *state;
@@ -357,6 +437,10 @@ int main(void)
         TEST(test_progress_revoked__what_a_new_command_lowered_stays_so),
         TEST(test_progress_revoked__what_was_saved_before_is_not_touched),
         TEST(test_progress_revoked__a_batch_that_is_certain_is_saved),
+        TEST(test_progress_committed__what_was_new_below_an_old_offset_can_be_lost),
+        TEST(test_progress_committed__it_can_be_lost_a_second_time),
+        TEST(test_progress_committed__what_was_recorded_behind_it_is_not_published_yet),
+        TEST(test_progress_committed__what_was_published_before_is_not_lost_with_it),
         TEST(test_progress_forget__nothing_is_known_any_more),
     };
 
