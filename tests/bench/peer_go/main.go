@@ -22,8 +22,8 @@ import (
 const pollMax = 2000
 
 type ref struct {
-	Kind string `msgpack:"kind" json:"kind,omitempty"`
-	Type string `msgpack:"type" json:"type,omitempty"`
+	Kind string `msgpack:"kind,omitempty" json:"kind,omitempty"`
+	Type string `msgpack:"type,omitempty" json:"type,omitempty"`
 	ID   string `msgpack:"id" json:"id"`
 }
 
