@@ -11,10 +11,11 @@ cache=${CATALYST_CACHE:-$repo/build}
 
 usage() {
     cat <<'EOF'
-usage: install.sh run|test
+usage: install.sh run|test|bench
 
   run    what it takes to build the worker and to run it on a local stack
   test   that, and what tests/run.sh and tests/lint.sh use
+  bench  that, and a JDK, which builds one of the services that tests/bench/run.sh compares with
 
 CATALYST_CACHE names the directory of what is fetched (kafka/, venv/, toxiproxy/); default: build/ in
 the repository.
@@ -48,6 +49,7 @@ test_packages=(
     nodejs:node npm:npm
     golang-go:go libfaketime
 )
+bench_packages=(openjdk-17-jdk-headless:javac)
 
 installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 
@@ -151,7 +153,7 @@ install_toxiproxy() {
 
 level=${1:-}
 case $level in
-run | test) ;;
+run | test | bench) ;;
 -h | --help | help)
     usage
     exit 0
@@ -168,12 +170,15 @@ exec 9>"$cache/.install.lock"
 flock -w 600 9 || die "another install.sh is at work in $cache"
 
 packages=("${run_packages[@]}")
-if [[ $level == test ]]; then
+if [[ $level != run ]]; then
     packages+=("${test_packages[@]}")
+fi
+if [[ $level == bench ]]; then
+    packages+=("${bench_packages[@]}")
 fi
 install_packages "${packages[@]}"
 install_kafka
-if [[ $level == test ]]; then
+if [[ $level != run ]]; then
     install_venv
     install_toxiproxy
 fi
