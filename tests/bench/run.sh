@@ -44,8 +44,8 @@ die() {
 
 # The peer in Go is built by its own tools, when there are recent ones: Debian 12's are too old for
 # its libraries.
-peer=()
-build_peer() {
+peers=()
+build_go_peer() {
     local wanted have
     wanted=$(sed -n 's/^go //p' tests/bench/peer_go/go.mod)
     if ! command -v go >/dev/null; then
@@ -60,7 +60,34 @@ build_peer() {
     fi
     (cd tests/bench/peer_go && GOTOOLCHAIN=local go build -o "$build/peer_go" .) >"$build/peer_go.log" 2>&1 ||
         die "the Go peer does not build; see build/bench/peer_go.log"
-    peer=(--peer-go "$build/peer_go")
+    peers+=(--peer-go "$build/peer_go")
+}
+
+# Its jars are those that its pom.xml names; Maven is asked again when that changes.
+compile_java_peer() {
+    local source=$repo/tests/bench/peer_java home=$build/peer_java hash
+    hash=$(sha256sum <"$source/pom.xml")
+    if [[ $(cat "$home/jars/.stamp" 2>/dev/null) != "$hash" ]]; then
+        rm -rf "$home/jars"
+        mvn -B -q -f "$source/pom.xml" -Dpeer.jars="$home/jars" package || return
+        echo "$hash" >"$home/jars/.stamp"
+    fi
+    rm -rf "$home/classes"
+    javac -Xlint:all -Werror --release 17 -cp "$home/jars/*" -d "$home/classes" "$source"/peer/*.java
+}
+
+# The peer in Java takes a JDK, which nothing else here does: only this part is left out without one.
+build_java_peer() {
+    local have
+    command -v javac >/dev/null || deploy/local/install.sh bench >>"$build/install.log" 2>&1 || true
+    have=$(javac -version 2>/dev/null | sed -n 's/^javac \([0-9]*\).*/\1/p') || true
+    if ((${have:-0} < 17)); then
+        say "no JDK for Java 17 or newer: the Java peer is left out (Debian: openjdk-17-jdk-headless)"
+        return 0
+    fi
+    compile_java_peer >"$build/peer_java.log" 2>&1 ||
+        die "the Java peer does not build; see build/bench/peer_java.log"
+    peers+=(--peer-java "$build/peer_java")
 }
 
 mkdir -p "$build"
@@ -72,5 +99,6 @@ say "building"
     cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=ON &&
         ninja -C "$build" catalyst-worker tests/bench/all
 } >"$build/build.log" 2>&1 || die "the build is broken; see build/bench/build.log"
-build_peer
-exec build/venv/bin/python tests/bench/driver.py --build "$build" "${peer[@]}" "$@"
+build_go_peer
+build_java_peer
+exec build/venv/bin/python tests/bench/driver.py --build "$build" "${peers[@]}" "$@"
