@@ -125,11 +125,14 @@ static void owe(struct partition_progress *item, int64_t end)
 void progress_saw_new(struct progress *progress, const struct entry *entry)
 {
     struct partition_progress *item = of_entry(progress, entry);
+    int64_t offset = entry->message->offset;
 
-    if (item == NULL || entry->message->offset >= item->published)
+    if (item == NULL)
         return;
-    lower_for_now(item, entry->message->offset);
-    owe(item, entry->message->offset + 1);
+    if (offset < item->published)
+        lower_for_now(item, offset);
+    if (offset < item->before_lowering)
+        owe(item, offset + 1);
 }
 
 /* What lay above the new commands is as published as it was before. A batch that was given up,
