@@ -91,7 +91,9 @@ def test_a_topic_that_takes_next_to_nothing_is_waited_for(narrow: Site) -> None:
     for topic in topics:
         narrow.kafka.limit_record_size(topic, 200)
     checked = program.run("check", "--online", env=narrow.env)
-    assert checked.returncode == program.EXIT_CONFIG and "max.message.bytes" in checked.stdout + checked.stderr
+    assert (
+        checked.returncode == program.EXIT_CONFIG and "max.message.bytes" in checked.stdout + checked.stderr
+    )
     commands = [make.issue("k1"), make.issue("k2")]
     narrow.publish(commands)
     worker = narrow.start()

@@ -110,7 +110,12 @@ def _write_some_twice(sender: Sender, servers: str) -> None:
     producer = Producer({"bootstrap.servers": servers})
     for sent in sender.journal.sent[-400::100]:
         producer.produce(
-            sent.topic, sent.value, sent.key, sent.partition, timestamp=sent.timestamp_ms, headers=sent.headers
+            sent.topic,
+            sent.value,
+            sent.key,
+            sent.partition,
+            timestamp=sent.timestamp_ms,
+            headers=[*sent.headers],
         )
     producer.flush(60)
     sender.run(0)

@@ -1,8 +1,8 @@
 # A new command below the published offset does not lower it.
 set(file worker/progress.c)
 set(old [==[
-entry->message->offset >= item->published)
-        return;]==])
+    if (offset < item->published)
+        lower_for_now(item, offset);]==])
 set(new [==[
-entry->message->offset >= item->published || item->published > 0)
-        return;]==])
+    if (item->published < 0)
+        lower_for_now(item, offset);]==])
