@@ -116,7 +116,7 @@ struct audit_event {
     struct text command_type;
     struct uuid command_digest; /* of type and value, see digest_of() */
 
-    /* where the command was read; topic_id: see repo/audit_repo.h; 0: nowhere */
+    /* where the command was read; topic_id: see repo/protocol_repo.h; 0: nowhere */
     int32_t topic_id;
     int32_t partition;
     int64_t offset;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "repo/audit_repo.h"
+#include "repo/protocol_repo.h"
 #include "worker/batch.h"
 #include "worker/store.h"
 

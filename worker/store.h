@@ -2,6 +2,7 @@
 
 #include "events/commands.h"
 #include "repo/audit_repo.h"
+#include "repo/protocol_repo.h"
 
 /* Port: the database as the protocol sees it. One transaction at a time: find ... apply ... record.
  * Real: worker/store_repo.h. Used by the lane's thread only.
