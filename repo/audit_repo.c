@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/utf8.h"
+#include "repo/audit_layout.h"
 #include "repo/pg_binary.h"
 #include "repo/pg_copy.h"
 
@@ -283,14 +284,10 @@ static void read_value(const struct column *column, struct pg_row *row, struct a
     }
 }
 
-/* All rows, in their order. */
+/* All rows of a result, in their order, into `events`. */
 static enum outcome read_events(const struct rows *rows, struct arena *arena,
-                                struct audit_event **ret_events, struct err *err)
+                                struct audit_event *events, struct err *err)
 {
-    struct audit_event *events = ARENA_ARRAY(arena, struct audit_event, rows->row_count);
-    if (events == NULL)
-        return no_memory(err);
-
     for (size_t i = 0; i < rows->row_count; i++) {
         struct pg_row row;
         pg_row_init(&row, rows, i, arena);
@@ -300,25 +297,75 @@ static enum outcome read_events(const struct rows *rows, struct arena *arena,
         if (outcome != OUTCOME_OK)
             return outcome;
     }
-    *ret_events = events;
     return OUTCOME_OK;
 }
 
-enum outcome audit_find_prepare(const struct uuid *ids, size_t count, struct arena *arena,
-                                struct statement *ret_statement, struct err *err)
+/* --- finding ----------------------------------------------------------------------------- */
+
+/* Which ids are asked for together: those that begin with their time lie in one or two partitions,
+ * and so do all hashes above AUDIT_TIMED_END; hashes below are few and lie anywhere. */
+enum id_group { ID_TIMED, ID_HASH, ID_LOW_HASH };
+static_assert(ID_LOW_HASH + 1 == AUDIT_FIND_STATEMENTS, "a statement each");
+
+static enum id_group group_of(const struct uuid *id)
 {
-    struct statement statement = {
-        .name = "audit.find",
-        .own = true,
-        .sql = "SELECT " COLUMNS " FROM auth_audit_events WHERE id = ANY($1::uuid[])",
-    };
+    if (id->bytes[0] >= AUDIT_TIMED_END)
+        return ID_HASH;
+    return id->bytes[6] >> 4 == 8 ? ID_TIMED : ID_LOW_HASH;
+}
+
+/* The server plans once for all ids (force_generic_plan), and picks partitions by comparing their
+ * bounds with parameters when it begins; it does that for inequalities, not for = ANY. */
+static const struct statement find_in_range = {
+    .name = "audit.find",
+    .own = true,
+    .sql = "SELECT " COLUMNS " FROM auth_audit_events"
+           " WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid",
+};
+
+static bool bind_group(const struct uuid *ids, size_t count, enum id_group group,
+                       struct arena *arena, struct statement *statement)
+{
+    const struct uuid *least = NULL;
+    const struct uuid *greatest = NULL;
+    struct pg_array wanted;
     struct params params;
 
-    params_init(&params, arena, 1);
-    params_uuid_array(&params, ids, count);
-    if (!params_done(&params, &statement))
-        return no_memory(err);
-    *ret_statement = statement;
+    pg_array_init(&wanted, PG_UUID_ARRAY, arena);
+    for (size_t i = 0; i < count; i++) {
+        if (group_of(&ids[i]) != group)
+            continue;
+        pg_array_uuid(&wanted, &ids[i]);
+        if (least == NULL || uuid_compare(&ids[i], least) < 0)
+            least = &ids[i];
+        if (greatest == NULL || uuid_compare(&ids[i], greatest) > 0)
+            greatest = &ids[i];
+    }
+    params_init(&params, arena, 3);
+    params_array(&params, &wanted);
+    params_uuid(&params, least);
+    params_uuid(&params, greatest);
+    return params_done(&params, statement);
+}
+
+enum outcome audit_find_prepare(const struct uuid *ids, size_t count, struct arena *arena,
+                                struct statement ret_statements[AUDIT_FIND_STATEMENTS],
+                                size_t *ret_count, struct err *err)
+{
+    size_t sizes[AUDIT_FIND_STATEMENTS] = {0};
+    size_t statements = 0;
+
+    for (size_t i = 0; i < count; i++)
+        sizes[group_of(&ids[i])]++;
+    for (size_t group = 0; group < AUDIT_FIND_STATEMENTS; group++) {
+        if (sizes[group] == 0)
+            continue;
+        ret_statements[statements] = find_in_range;
+        if (!bind_group(ids, count, (enum id_group)group, arena, &ret_statements[statements]))
+            return no_memory(err);
+        statements++;
+    }
+    *ret_count = statements;
     return OUTCOME_OK;
 }
 
@@ -329,22 +376,31 @@ static int compare_found(const void *left, const void *right)
     return uuid_compare(&a->id, &b->id);
 }
 
-enum outcome audit_find_read(const struct rows *rows, const struct uuid *ids, size_t count,
-                             struct arena *arena, const struct audit_event **ret_events,
-                             struct err *err)
+enum outcome audit_find_read(const struct rows *rows, size_t statement_count,
+                             const struct uuid *ids, size_t count, struct arena *arena,
+                             const struct audit_event **ret_events, struct err *err)
 {
-    struct audit_event *found;
+    size_t found_count = 0;
+    size_t read = 0;
 
-    enum outcome outcome = read_events(rows, arena, &found, err);
-    if (outcome != OUTCOME_OK)
-        return outcome;
-    if (rows->row_count > 1)
-        qsort(found, rows->row_count, sizeof(found[0]), compare_found);
+    for (size_t i = 0; i < statement_count; i++)
+        found_count += rows[i].row_count;
+    struct audit_event *found = ARENA_ARRAY(arena, struct audit_event, found_count);
+    if (found == NULL)
+        return no_memory(err);
+    for (size_t i = 0; i < statement_count; i++) {
+        enum outcome outcome = read_events(&rows[i], arena, found + read, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+        read += rows[i].row_count;
+    }
+    if (found_count > 1)
+        qsort(found, found_count, sizeof(found[0]), compare_found);
     for (size_t i = 0; i < count; i++) {
         const struct audit_event wanted = {.id = ids[i]};
-        ret_events[i] = rows->row_count == 0 ? NULL
-                                             : bsearch(&wanted, found, rows->row_count,
-                                                       sizeof(found[0]), compare_found);
+        ret_events[i] = found_count == 0
+                            ? NULL
+                            : bsearch(&wanted, found, found_count, sizeof(found[0]), compare_found);
     }
     return OUTCOME_OK;
 }
@@ -416,7 +472,6 @@ enum outcome audit_list(struct executor *db, const struct audit_filter *filter, 
                         const struct audit_event **ret_events, size_t *ret_count, struct err *err)
 {
     struct conditions conditions;
-    struct audit_event *events = NULL;
     struct rows rows;
 
     assert(filter->limit > 0);
@@ -428,8 +483,12 @@ enum outcome audit_list(struct executor *db, const struct audit_filter *filter, 
         return no_memory(err);
 
     enum outcome outcome = executor_run(db, &statement, arena, &rows, err);
-    if (outcome == OUTCOME_OK)
-        outcome = read_events(&rows, arena, &events, err);
+    if (outcome != OUTCOME_OK)
+        return err_prefix(err, "audit.list");
+    struct audit_event *events = ARENA_ARRAY(arena, struct audit_event, rows.row_count);
+    if (events == NULL)
+        return no_memory(err);
+    outcome = read_events(&rows, arena, events, err);
     if (outcome != OUTCOME_OK)
         return err_prefix(err, "audit.list");
     *ret_events = events;

@@ -6,13 +6,18 @@
 /* auth_audit_events: the audit log, which is also the inbox: its primary key makes a command take
  * effect once. */
 
-/* The events with these ids, for the caller's own round trip. */
+/* The events with these ids, for the caller's own round trip: up to so many statements, none when
+ * there are no ids. Each asks for ids that lie close together, so that on a partitioned table
+ * (repo/audit_layout.h) it scans only the partitions that may hold them. */
+enum { AUDIT_FIND_STATEMENTS = 3 };
 enum outcome audit_find_prepare(const struct uuid *ids, size_t count, struct arena *arena,
-                                struct statement *ret_statement, struct err *err);
-/* ret_events  one per id in that order, in `arena`; NULL: not there. Documents as JSON only. */
-enum outcome audit_find_read(const struct rows *rows, const struct uuid *ids, size_t count,
-                             struct arena *arena, const struct audit_event **ret_events,
-                             struct err *err);
+                                struct statement ret_statements[AUDIT_FIND_STATEMENTS],
+                                size_t *ret_count, struct err *err);
+/* rows        what those statements answered, statement_count of them
+ * ret_events  one per id in that order, in `arena`; NULL: not there. Documents as JSON only. */
+enum outcome audit_find_read(const struct rows *rows, size_t statement_count,
+                             const struct uuid *ids, size_t count, struct arena *arena,
+                             const struct audit_event **ret_events, struct err *err);
 
 /* Inserts events as they are. An id that is already there fails the statement with REJECT 23505:
  * somebody else recorded that command. */

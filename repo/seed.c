@@ -286,17 +286,20 @@ static enum outcome write_events(struct seeding *self, const struct audit_event 
     const struct audit_event *fresh[BATCH];
     size_t fresh_count = 0;
     struct statement statement;
+    struct statement lookups[AUDIT_FIND_STATEMENTS];
+    struct rows found[AUDIT_FIND_STATEMENTS];
     struct rows rows;
+    size_t lookup_count;
 
     for (size_t i = 0; i < count; i++)
         ids[i] = events[i].id;
     enum outcome outcome = made(self, err);
     if (outcome == OUTCOME_OK)
-        outcome = audit_find_prepare(ids, count, arena, &statement, err);
+        outcome = audit_find_prepare(ids, count, arena, lookups, &lookup_count, err);
     if (outcome == OUTCOME_OK)
-        outcome = executor_run(self->db, &statement, arena, &rows, err);
+        outcome = executor_run_all(self->db, lookups, lookup_count, arena, found, err);
     if (outcome == OUTCOME_OK)
-        outcome = audit_find_read(&rows, ids, count, arena, known, err);
+        outcome = audit_find_read(found, lookup_count, ids, count, arena, known, err);
     if (outcome != OUTCOME_OK)
         return outcome;
 

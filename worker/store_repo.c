@@ -10,18 +10,19 @@ static enum outcome find(struct store *port, const struct uuid *ids, size_t coun
                          struct err *err)
 {
     struct store_repo *self = self_of(port);
-    struct statement statements[2] = {executor_begin};
-    struct rows rows[2];
-    size_t lookup = self->in_transaction ? 0 : 1;
+    struct statement statements[1 + AUDIT_FIND_STATEMENTS] = {executor_begin};
+    struct rows rows[1 + AUDIT_FIND_STATEMENTS];
+    size_t first = self->in_transaction ? 0 : 1;
+    size_t lookups;
 
-    enum outcome outcome = audit_find_prepare(ids, count, arena, &statements[lookup], err);
+    enum outcome outcome = audit_find_prepare(ids, count, arena, &statements[first], &lookups, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     self->in_transaction = true;
-    outcome = executor_run_all(self->applier.db, statements, lookup + 1, arena, rows, err);
+    outcome = executor_run_all(self->applier.db, statements, first + lookups, arena, rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
-    return audit_find_read(&rows[lookup], ids, count, arena, ret_events, err);
+    return audit_find_read(&rows[first], lookups, ids, count, arena, ret_events, err);
 }
 
 static enum outcome apply(struct store *port, const struct command *const *commands, size_t count,

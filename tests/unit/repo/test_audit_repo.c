@@ -236,23 +236,38 @@ static void test_audit_append__blank_category_and_action_are_rejected_unasked(vo
 
 /* --- find ----------------------------------------------------------------------------------- */
 
+/* Asks for the ids; the script answers each statement. */
+static size_t find(struct recording *recording, const struct uuid *ids, size_t count,
+                   const struct audit_event **ret_events)
+{
+    struct statement statements[AUDIT_FIND_STATEMENTS];
+    struct rows rows[AUDIT_FIND_STATEMENTS];
+    size_t statement_count;
+
+    assert_int_equal(audit_find_prepare(ids, count, recording->arena, statements, &statement_count,
+                                        &recording->err),
+                     OUTCOME_OK);
+    assert_int_equal(executor_run_all(&recording->db.port, statements, statement_count,
+                                      recording->arena, rows, &recording->err),
+                     OUTCOME_OK);
+    assert_int_equal(audit_find_read(rows, statement_count, ids, count, recording->arena,
+                                     ret_events, &recording->err),
+                     OUTCOME_OK);
+    return statement_count;
+}
+
 static void test_audit_find__answers_in_the_order_of_the_ids(void **state)
 {
     struct recording *recording = *state;
     const struct uuid ids[] = {{{0x02}}, {{0x09}}, {{0x01}}, {{0x02}}};
     const struct audit_event *events[4];
-    struct statement statement;
-    struct rows rows;
     struct cell *cells = ARENA_ARRAY(recording->arena, struct cell, (size_t)2 * COLUMNS);
 
     memcpy(cells, event_cells(&recording->db, &ids[0]), COLUMNS * sizeof(cells[0]));
     memcpy(cells + COLUMNS, event_cells(&recording->db, &ids[2]), COLUMNS * sizeof(cells[0]));
+    script(recording, scripted_rows(NULL, 0, COLUMNS));
     script(recording, scripted_rows(cells, 2, COLUMNS));
-    assert_int_equal(audit_find_prepare(ids, 4, recording->arena, &statement, &recording->err),
-                     OUTCOME_OK);
-    run(recording, &statement, &rows);
-    assert_int_equal(audit_find_read(&rows, ids, 4, recording->arena, events, &recording->err),
-                     OUTCOME_OK);
+    find(recording, ids, 4, events);
 
     assert_recorded_name(&recording->db, 0, "audit.find");
     ASSERT_RECORDED_SQL(&recording->db, 0, "WHERE id = ANY($1::uuid[])");
@@ -262,6 +277,49 @@ static void test_audit_find__answers_in_the_order_of_the_ids(void **state)
     assert_ptr_equal(events[3], events[0]);
 }
 
+/* A partition is picked by comparing its bounds with the parameters, so a statement must not reach
+ * from a time to a hash. */
+static void test_audit_find__asks_for_times_and_hashes_apart(void **state)
+{
+    struct recording *recording = *state;
+    const struct uuid ids[] = {
+        {{0xF0, 0, 0, 0, 0, 0, 0x50}},       /* a hash */
+        {{0x01, 0x9B, 0, 0, 0, 1, 0x80}},    /* a time */
+        {{0x03, 0xFF, 0, 0, 0, 0, 0x50}},    /* a hash among the times */
+        {{0x01, 0x9A, 0, 0, 0, 2, 0x8F, 7}}, /* an earlier time */
+        {{0x04}},
+    };
+    const struct audit_event *events[5];
+    for (size_t i = 0; i < AUDIT_FIND_STATEMENTS; i++)
+        script(recording, scripted_rows(NULL, 0, COLUMNS));
+
+    find(recording, ids, 5, events);
+
+    for (size_t i = 0; i < AUDIT_FIND_STATEMENTS; i++)
+        ASSERT_RECORDED_SQL(&recording->db, i, "id >= $2", "id <= $3");
+#define EARLIER "019a0000-0002-8f07-0000-000000000000"
+#define LATER "019b0000-0001-8000-0000-000000000000"
+#define HASH "f0000000-0000-5000-0000-000000000000"
+#define LEAST_HASH "04000000-0000-0000-0000-000000000000"
+#define LOW_HASH "03ff0000-0000-5000-0000-000000000000"
+    ASSERT_RECORDED_PARAMS(&recording->db, 0, "{" LATER "," EARLIER "}", EARLIER, LATER);
+    ASSERT_RECORDED_PARAMS(&recording->db, 1, "{" HASH "," LEAST_HASH "}", LEAST_HASH, HASH);
+    ASSERT_RECORDED_PARAMS(&recording->db, 2, "{" LOW_HASH "}", LOW_HASH, LOW_HASH);
+    assert_recording_done(&recording->db, 3, 1);
+}
+
+static void test_audit_find__asks_no_more_than_it_needs(void **state)
+{
+    struct recording *recording = *state;
+    const struct uuid ids[] = {{{0x01, 0x9B, 0, 0, 0, 1, 0x80}}, {{0x01, 0x9B, 0, 0, 0, 9, 0x80}}};
+    const struct audit_event *events[2] = {NULL};
+
+    assert_int_equal(find(recording, NULL, 0, NULL), 0);
+    script(recording, scripted_rows(NULL, 0, COLUMNS));
+    assert_int_equal(find(recording, ids, 2, events), 1);
+    assert_null(events[0]);
+}
+
 static void test_audit_find__reads_every_column(void **state)
 {
     struct recording *recording = *state;
@@ -269,7 +327,7 @@ static void test_audit_find__reads_every_column(void **state)
     const struct rows rows = {1, 1, COLUMNS, event_cells(&recording->db, &id)};
     const struct audit_event *event;
 
-    assert_int_equal(audit_find_read(&rows, &id, 1, recording->arena, &event, &recording->err),
+    assert_int_equal(audit_find_read(&rows, 1, &id, 1, recording->arena, &event, &recording->err),
                      OUTCOME_OK);
 
     assert_int_equal(event->occurred_at_us, SECOND_US);
@@ -305,7 +363,7 @@ static void test_audit_find__an_unreadable_row_is_fatal(void **state)
 
     cells[1] = (struct cell){"\177\377\377\377\377\377\377\377", 8};
 
-    assert_int_equal(audit_find_read(&rows, &id, 1, recording->arena, &event, &recording->err),
+    assert_int_equal(audit_find_read(&rows, 1, &id, 1, recording->arena, &event, &recording->err),
                      OUTCOME_FATAL);
     assert_non_null(strstr(recording->err.text, "column 2"));
 }
@@ -411,6 +469,8 @@ int main(void)
         TEST(test_audit_append__tells_whether_it_was_new),
         TEST(test_audit_append__blank_category_and_action_are_rejected_unasked),
         TEST(test_audit_find__answers_in_the_order_of_the_ids),
+        TEST(test_audit_find__asks_for_times_and_hashes_apart),
+        TEST(test_audit_find__asks_no_more_than_it_needs),
         TEST(test_audit_find__reads_every_column),
         TEST(test_audit_find__an_unreadable_row_is_fatal),
         TEST(test_audit_list__without_filters_has_no_condition),
