@@ -7,10 +7,6 @@
 #include "repo/pg_binary.h"
 #include "repo/sql_script.h"
 
-/* Half of the advisory lock's key, random once: ours among other programs'. The other half is the
- * schema's. */
-#define LOCK_CLASS "1130455910"
-
 enum {
     STEP_ROWS = 5000,              /* audit ids a fetch */
     STEP_BYTES = 64 * 1024 * 1024, /* ids may be long texts */
@@ -406,8 +402,9 @@ static enum outcome begin_locked(struct executor *db, const char *schema, struct
                       arena, &rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
-    outcome = run_with_text(db, "SELECT pg_advisory_xact_lock(" LOCK_CLASS ", hashtext($1))",
-                            text_of(schema), arena, &rows, err);
+    outcome =
+        run_with_text(db, "SELECT pg_advisory_xact_lock(" MIGRATE_LOCK_CLASS ", hashtext($1))",
+                      text_of(schema), arena, &rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     return run_sql(db,

@@ -39,6 +39,10 @@ enum outcome migrate_status(struct executor *db, struct arena *arena,
 #define MIGRATE_SCHEMA "SCHEMA"
 enum outcome migrate_check(struct executor *db, struct arena *arena, struct err *err);
 
+/* Half of the key of the advisory lock that migrations hold, random once: ours among other
+ * programs'. The other half is hashtext() of the schema's name. */
+#define MIGRATE_LOCK_CLASS "1130455910"
+
 struct migrate_report {
     size_t applied; /* migrations applied by this call */
     size_t audit_ids_converted;

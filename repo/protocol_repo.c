@@ -55,6 +55,42 @@ enum outcome topics_intern(struct executor *db, const struct text *names, size_t
     return OUTCOME_OK;
 }
 
+enum outcome topics_list(struct executor *db, struct arena *arena,
+                         const struct topic_number **ret_topics, size_t *ret_count, struct err *err)
+{
+    static const struct statement list = {
+        .name = "topics.list",
+        .own = true,
+        .sql = "SELECT t.topic_id, t.name, coalesce((SELECT max(o.\"partition\") + 1"
+               " FROM catalyst_consumer_offsets o WHERE o.topic_id = t.topic_id), 0)"
+               " FROM catalyst_topics t ORDER BY t.topic_id",
+    };
+    struct rows rows;
+
+    enum outcome outcome = executor_run(db, &list, arena, &rows, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    struct topic_number *topics = ARENA_ARRAY(arena, struct topic_number, rows.row_count);
+    if (topics == NULL)
+        return no_memory(err);
+    for (size_t i = 0; i < rows.row_count; i++) {
+        struct pg_row row;
+        pg_row_init(&row, &rows, i, arena);
+        topics[i].topic_id = (int32_t)pg_row_int(&row);
+        struct text name = pg_row_text(&row);
+        topics[i].name = arena_copy(arena, name.data != NULL ? name.data : "", name.length);
+        topics[i].partitions = (int32_t)pg_row_int(&row);
+        if (topics[i].name == NULL)
+            return no_memory(err);
+        outcome = pg_row_done(&row, list.name, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+    }
+    *ret_topics = topics;
+    *ret_count = rows.row_count;
+    return OUTCOME_OK;
+}
+
 /* --- published offsets ------------------------------------------------------------------- */
 
 /* $n topic_id, $n+1 partition, of all or of those to be reset. */

@@ -9,6 +9,17 @@
 enum outcome topics_intern(struct executor *db, const struct text *names, size_t count,
                            struct arena *arena, int32_t *ret_topic_ids, struct err *err);
 
+struct topic_number {
+    int32_t topic_id;
+    const char *name;
+    int32_t partitions; /* that commands were read from: all below this one, or fewer */
+};
+
+/* All that were ever numbered, in `arena`. */
+enum outcome topics_list(struct executor *db, struct arena *arena,
+                         const struct topic_number **ret_topics, size_t *ret_count,
+                         struct err *err);
+
 /* How far the audit events of a partition are known to be published: the offset behind the last
  * one. reset: lower it too (the topic was made anew); otherwise it only grows. */
 struct published_offset {

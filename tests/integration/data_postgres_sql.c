@@ -1,6 +1,14 @@
 #include "tests/integration/data_postgres_sql.h"
 
+#include <libpq-fe.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
 
 #define LABELS(column) column " jsonb DEFAULT '{}'::jsonb"
 
@@ -151,3 +159,29 @@ const struct data_postgres_statement data_postgres_statements[] = {
     {"entitlement delete", "DELETE FROM auth_entitlements WHERE id = $1 RETURNING *", 1, {"e-new"}},
     {NULL, NULL, 0, {NULL}},
 };
+
+static PGconn *plain_connection(const struct pg_fixture *fixture)
+{
+    PGconn *connection = PQconnectdb(getenv("CATALYST_DATABASE_URL"));
+    char sql[128];
+
+    assert_int_equal(PQstatus(connection), CONNECTION_OK);
+    snprintf(sql, sizeof(sql), "SET search_path TO \"%s\"", fixture->schema);
+    PQclear(PQexec(connection, sql));
+    return connection;
+}
+
+void data_postgres_speaks(const struct pg_fixture *fixture)
+{
+    PGconn *connection = plain_connection(fixture);
+
+    for (const struct data_postgres_statement *statement = data_postgres_statements;
+         statement->sql != NULL; statement++) {
+        PGresult *result = PQexecParams(connection, statement->sql, statement->param_count, NULL,
+                                        statement->params, NULL, NULL, 0);
+        if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) == 0)
+            fail_msg("%s: %s", statement->name, PQresultErrorMessage(result));
+        PQclear(result);
+    }
+    PQfinish(connection);
+}

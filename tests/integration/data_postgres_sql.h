@@ -1,5 +1,7 @@
 #pragma once
 
+#include "tests/integration/pg_fixture.h"
+
 /* What a database looks like that the TypeScript package data-postgres made, and how that package
  * speaks to it. Same tables, columns, types, defaults and statement shapes as its migrations 0001
  * and 0002 and its repositories have; written anew for these tests. */
@@ -20,3 +22,6 @@ struct data_postgres_statement {
 /* Writes of every table, and reads; they run in this order on empty tables of the final shape. NULL
  * sql ends the list. */
 extern const struct data_postgres_statement data_postgres_statements[];
+
+/* Runs the statements, which must each give at least one row. */
+void data_postgres_speaks(const struct pg_fixture *fixture);

@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <libpq-fe.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -268,38 +267,11 @@ static void test_migrate_up__several_at_once_share_the_work(void **state)
 
 /* --- adoption ------------------------------------------------------------------------------- */
 
-static PGconn *plain_connection(struct pg_fixture *fixture)
-{
-    PGconn *connection = PQconnectdb(getenv("CATALYST_DATABASE_URL"));
-    char sql[128];
-
-    assert_int_equal(PQstatus(connection), CONNECTION_OK);
-    snprintf(sql, sizeof(sql), "SET search_path TO \"%s\"", fixture->schema);
-    PQclear(PQexec(connection, sql));
-    return connection;
-}
-
-/* Runs the package's statements, which must each give at least one row. */
-static void assert_data_postgres_works(struct pg_fixture *fixture)
-{
-    PGconn *connection = plain_connection(fixture);
-
-    for (const struct data_postgres_statement *statement = data_postgres_statements;
-         statement->sql != NULL; statement++) {
-        PGresult *result = PQexecParams(connection, statement->sql, statement->param_count, NULL,
-                                        statement->params, NULL, NULL, 0);
-        if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) == 0)
-            fail_msg("%s: %s", statement->name, PQresultErrorMessage(result));
-        PQclear(result);
-    }
-    PQfinish(connection);
-}
-
 static void test_fresh_schema__serves_data_postgres(void **state)
 {
     up(*state);
 
-    assert_data_postgres_works(*state);
+    data_postgres_speaks(*state);
 }
 
 /* Columns with type, collation and default, and indexes: all that makes the shape, without the
@@ -457,7 +429,7 @@ static void test_adoption__of_the_first_version_loses_nothing(void **state)
         pg_fixture_text(fixture, "SELECT concat_ws('|', id, subject_kind, subject_id, entitlement,"
                                  " created_at, metadata) FROM auth_entitlements"),
         "e1|membership|m1|feature|2026-01-01 00:00:00+00|{}");
-    assert_data_postgres_works(fixture);
+    data_postgres_speaks(fixture);
 }
 
 static void test_adoption__of_the_second_version_loses_nothing(void **state)
@@ -484,7 +456,7 @@ static void test_adoption__of_the_second_version_loses_nothing(void **state)
     assert_int_equal(pg_fixture_int(fixture, "SELECT count(*) FROM auth_webhook_subscriptions"
                                              " WHERE headers::text = '{}'"),
                      1);
-    assert_data_postgres_works(fixture);
+    data_postgres_speaks(fixture);
 }
 
 static void test_adoption__keeps_duplicate_entitlements_aside(void **state)

@@ -41,6 +41,28 @@ static void test_topics_intern__a_missing_answer_is_fatal(void **state)
         OUTCOME_FATAL);
 }
 
+static void test_topics_list__hands_out_names_with_their_numbers(void **state)
+{
+    struct recording *recording = *state;
+    const struct cell cells[] = {{"\0\1", 2}, scripted_text(TEXT("a")), {"\0\0\0\4", 4},
+                                 {"\0\7", 2}, scripted_text(TEXT("b")), {"\0\0\0\0", 4}};
+    const struct topic_number *topics;
+    size_t count;
+
+    script(recording, scripted_rows(cells, 2, 3));
+    assert_int_equal(
+        topics_list(&recording->db.port, recording->arena, &topics, &count, &recording->err),
+        OUTCOME_OK);
+
+    assert_int_equal(count, 2);
+    assert_int_equal(topics[0].topic_id, 1);
+    assert_string_equal(topics[0].name, "a");
+    assert_int_equal(topics[0].partitions, 4);
+    assert_int_equal(topics[1].topic_id, 7);
+    assert_string_equal(topics[1].name, "b");
+    ASSERT_RECORDED_SQL(&recording->db, 0, "FROM catalyst_topics");
+}
+
 /* --- published offsets ------------------------------------------------------------------------ */
 
 static void test_published_offsets_load__fills_them_in_order(void **state)
@@ -105,6 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_topics_intern__inserts_the_missing_and_asks_in_order),
         TEST(test_topics_intern__a_missing_answer_is_fatal),
+        TEST(test_topics_list__hands_out_names_with_their_numbers),
         TEST(test_published_offsets_load__fills_them_in_order),
         TEST(test_published_offsets_load__another_number_of_rows_is_fatal),
         TEST(test_published_offsets_save__resets_only_what_is_asked_to),
