@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "base/interval.h"
 #include "base/log.h"
 
 /* err.code of a failure that only another configuration can mend: exit 78. */
@@ -21,6 +22,8 @@ struct kafka_property {
 struct config {
     char *database_url; /* conninfo or URI; "" for libpq's defaults and PG* variables */
     char *database_schema;
+    int64_t audit_retention_ms; /* CONFIG_FOREVER: nothing is removed */
+    enum interval audit_partition_interval;
     struct kafka_property *kafka; /* what the operator set; never one the guarantees rest on */
     size_t kafka_count;
     char **command_topics;
@@ -75,6 +78,10 @@ bool config_problem_add(struct config_problems *problems, const char *where, con
 
 /* The value of a librdkafka property, or NULL where the operator left it alone. */
 const char *config_kafka_value(const struct config *config, const char *name);
+
+/* What database.audit_retention may be, for a flag that stands for it. false: it is not. */
+#define CONFIG_FOREVER INT64_C(0)
+bool config_retention_parse(const char *value, int64_t *ret_ms);
 
 /* A setting as documentation shows it. */
 struct setting_info {

@@ -40,6 +40,30 @@ const struct setting settings[] = {
         .description = "Schema that holds the tables.",
     },
     {
+        .section = "database",
+        .key = "audit_retention",
+        .variable = "CATALYST_AUDIT_RETENTION",
+        .kind = SETTING_RETENTION,
+        .offset = offsetof(struct config, audit_retention_ms),
+        .fallback = "forever",
+        .min = 1000,
+        .max = 36500LL * 24 * 3600 * 1000,
+        .values = "forever, or 1s to 36500d in d, h, m or s",
+        .description = "How long the audit log remembers; what is older, retention run removes. "
+                       "Never shorter than the command topics keep commands.",
+    },
+    {
+        .section = "database",
+        .key = "audit_partition_interval",
+        .variable = "CATALYST_AUDIT_PARTITION_INTERVAL",
+        .kind = SETTING_INTERVAL,
+        .offset = offsetof(struct config, audit_partition_interval),
+        .fallback = "month",
+        .values = "day, week or month",
+        .description = "How much time one partition of the audit log holds, once retention "
+                       "partition has made them.",
+    },
+    {
         .section = "worker",
         .key = "command_topics",
         .variable = "CATALYST_COMMAND_TOPICS",
@@ -295,6 +319,27 @@ static enum parsed parse_size(const struct setting *setting, const char *value,
     return PARSED;
 }
 
+static const struct unit retention_units[] = {{"d", INT64_C(24) * 3600 * 1000},
+                                              {"h", INT64_C(3600) * 1000},
+                                              {"m", 60000},
+                                              {"s", 1000},
+                                              {NULL, 0}};
+
+/* A number alone is refused: seconds would be a dangerous thing to mean. */
+static bool parse_retention(const struct setting *setting, const char *value, int64_t *ret_ms)
+{
+    if (strcmp(value, "forever") == 0) {
+        *ret_ms = CONFIG_FOREVER;
+        return true;
+    }
+    return parse_amount(setting, value, retention_units, ret_ms);
+}
+
+bool config_retention_parse(const char *value, int64_t *ret_ms)
+{
+    return parse_retention(setting_by_place("database", "audit_retention"), value, ret_ms);
+}
+
 static enum parsed parse_listen(const struct setting *setting, const char *value, char **field)
 {
     const char *colon = strrchr(value, ':');
@@ -389,6 +434,10 @@ enum parsed setting_parse(const struct setting *setting, const char *value, stru
         return parse_size(setting, value, byte_units, field);
     case SETTING_DURATION:
         return parse_amount(setting, value, time_units, field) ? PARSED : PARSED_BAD;
+    case SETTING_RETENTION:
+        return parse_retention(setting, value, field) ? PARSED : PARSED_BAD;
+    case SETTING_INTERVAL:
+        return interval_parse(text_of(value), field) ? PARSED : PARSED_BAD;
     case SETTING_LISTEN:
         return parse_listen(setting, value, field);
     case SETTING_LEVEL:

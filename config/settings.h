@@ -5,13 +5,15 @@
 /* The settings table and the parsers of its values. Private to config/. */
 
 enum setting_kind {
-    SETTING_TEXT,     /* min..max bytes without control characters */
-    SETTING_WORD,     /* the same, of the letters that Kafka allows in names: a-z A-Z 0-9 . _ - */
-    SETTING_TOPICS,   /* comma-separated words, each once */
-    SETTING_COUNT,    /* whole number min..max */
-    SETTING_BYTES,    /* number with KiB or MiB or without unit, min..max */
-    SETTING_DURATION, /* number with ms, s or m; without unit seconds; min..max milliseconds */
-    SETTING_LISTEN,   /* address:port, [address]:port or nothing */
+    SETTING_TEXT,      /* min..max bytes without control characters */
+    SETTING_WORD,      /* the same, of the letters that Kafka allows in names: a-z A-Z 0-9 . _ - */
+    SETTING_TOPICS,    /* comma-separated words, each once */
+    SETTING_COUNT,     /* whole number min..max */
+    SETTING_BYTES,     /* number with KiB or MiB or without unit, min..max */
+    SETTING_DURATION,  /* number with ms, s or m; without unit seconds; min..max milliseconds */
+    SETTING_RETENTION, /* forever, or a number with d, h, m or s; min..max milliseconds */
+    SETTING_INTERVAL,
+    SETTING_LISTEN, /* address:port, [address]:port or nothing */
     SETTING_LEVEL,
     SETTING_FORMAT,
 };

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/timestamp.h"
+#include "repo/audit_layout.h"
 #include "repo/migrate.h"
 #include "repo/pg_binary.h"
 #include "worker/database.h"
@@ -139,6 +141,41 @@ static void look_at_privileges(const struct looking *looking)
 /* --- all ---------------------------------------------------------------------------------------
  */
 
+/* Without partitions ahead nothing is refused, but what comes gathers in one table. */
+static void judge_partitions(const struct looking *looking, const struct audit_layout *layout)
+{
+    const struct audit_partition *last = NULL;
+
+    for (size_t i = 0; i < layout->partition_count; i++) {
+        if (layout->partitions[i].kind == AUDIT_INTERVAL)
+            last = &layout->partitions[i];
+    }
+    if (last == NULL)
+        finding_add(looking->findings, FINDING_WARNING, where,
+                    "the audit log has no partition for what comes; run catalyst-worker retention "
+                    "run daily");
+    else if (last->until_us - layout->now_us < last->until_us - last->from_us) {
+        char until[TIMESTAMP_TEXT_LENGTH + 1];
+        timestamp_format(last->until_us, until);
+        finding_add(looking->findings, FINDING_WARNING, where,
+                    "the partitions of the audit log end %.10s; run catalyst-worker retention run "
+                    "daily",
+                    until);
+    }
+}
+
+static void look_at_partitions(const struct looking *looking)
+{
+    struct audit_layout layout;
+    struct err err;
+
+    if (audit_layout_read(looking->db, looking->arena, &layout, &err) != OUTCOME_OK) {
+        look_failed(looking, &err);
+        executor_recover(looking->db, &err);
+    } else if (layout.shape == AUDIT_PARTITIONED)
+        judge_partitions(looking, &layout);
+}
+
 static void look_at_schema(const struct looking *looking)
 {
     struct err err;
@@ -146,7 +183,9 @@ static void look_at_schema(const struct looking *looking)
     if (migrate_check(looking->db, looking->arena, &err) != OUTCOME_OK) {
         look_failed(looking, &err);
         executor_recover(looking->db, &err);
+        return;
     }
+    look_at_partitions(looking);
 }
 
 void check_conninfo(const struct config *config, struct findings *findings)

@@ -57,13 +57,25 @@ static void judge_state(const struct asking *asking, const char *where,
 static void judge_retention(const struct asking *asking, const char *where,
                             const struct kafka_topic *topic)
 {
+    int64_t kept_ms = asking->config->audit_retention_ms;
+    bool forever = kept_ms == CONFIG_FOREVER;
+
     if (topic->retention_ms == KAFKA_NOT_TOLD)
-        finding_add(asking->findings, FINDING_INFO, where,
+        finding_add(asking->findings, forever ? FINDING_INFO : FINDING_WARNING, where,
                     "its retention may not be asked for (DESCRIBE_CONFIGS); rows of "
                     "auth_audit_events must be kept at least as long");
-    else if (topic->retention_ms < 0)
+    else if (topic->retention_ms < 0 && forever)
         finding_add(asking->findings, FINDING_INFO, where,
                     "keeps commands for ever, so rows of auth_audit_events must be kept too");
+    else if (topic->retention_ms < 0)
+        finding_add(asking->findings, FINDING_ERROR, where,
+                    "keeps commands for ever, but database.audit_retention does not keep their "
+                    "rows: set retention.ms, or audit_retention = forever");
+    else if (!forever && kept_ms < topic->retention_ms)
+        finding_add(asking->findings, FINDING_ERROR, where,
+                    "keeps commands for %.1f days, longer than the %.1f days of "
+                    "database.audit_retention",
+                    (double)topic->retention_ms / MS_PER_DAY, (double)kept_ms / MS_PER_DAY);
     else
         finding_add(asking->findings, FINDING_INFO, where,
                     "keeps commands for %.1f days; rows of auth_audit_events must be kept at least "

@@ -248,6 +248,19 @@ enum outcome kafka_admin_describe(struct kafka_admin *admin, const char *const *
     return OUTCOME_OK;
 }
 
+enum outcome kafka_admin_first_offsets(struct kafka_admin *admin, const char *name, int partitions,
+                                       int timeout_ms, int64_t *ret_offsets, struct err *err)
+{
+    for (int i = 0; i < partitions; i++) {
+        int64_t end;
+        rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
+            admin->handle, name, i, &ret_offsets[i], &end, timeout_ms);
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return kafka_fail(code, err, "first offset of %s partition %d", name, i);
+    }
+    return OUTCOME_OK;
+}
+
 /* --- create ------------------------------------------------------------------------------------
  */
 

@@ -78,6 +78,11 @@ struct kafka_topic {
 enum outcome kafka_admin_describe(struct kafka_admin *admin, const char *const *names, size_t count,
                                   int timeout_ms, struct kafka_topic *ret_topics, struct err *err);
 
+/* The first offset of each partition that can still be read: what lies before is deleted.
+ * ret_offsets  one per partition */
+enum outcome kafka_admin_first_offsets(struct kafka_admin *admin, const char *name, int partitions,
+                                       int timeout_ms, int64_t *ret_offsets, struct err *err);
+
 /* Partitions of a topic that is made without a wish of the operator. A dead-letter topic has one:
  * each partition that a transaction touches costs it time. */
 enum { KAFKA_PARTITIONS_DEFAULT = 8, KAFKA_DEAD_LETTER_PARTITIONS = 1 };

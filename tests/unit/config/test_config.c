@@ -110,6 +110,8 @@ static void test_config_load__nothing_given_is_the_defaults(void **state)
     const struct config *config = &loaded->config;
     assert_string_equal(config->database_url, "");
     assert_string_equal(config->database_schema, "public");
+    assert_int_equal(config->audit_retention_ms, CONFIG_FOREVER);
+    assert_int_equal(config->audit_partition_interval, INTERVAL_MONTH);
     assert_int_equal(config->command_topic_count, 2);
     assert_string_equal(config->command_topics[0], "catalyst.identity.commands");
     assert_string_equal(config->command_topics[1], "catalyst.key.commands");
@@ -431,6 +433,15 @@ static void test_config_load__judges_each_value_by_its_rule(void **state)
         {"CATALYST_LOG_FORMAT=json", true},
         {"CATALYST_LOG_FORMAT=xml", false},
         {"CATALYST_DATABASE_SCHEMA=", false},
+        {"CATALYST_AUDIT_RETENTION=forever", true},
+        {"CATALYST_AUDIT_RETENTION=90d", true},
+        {"CATALYST_AUDIT_RETENTION=36h", true},
+        {"CATALYST_AUDIT_RETENTION=90", false},
+        {"CATALYST_AUDIT_RETENTION=0d", false},
+        {"CATALYST_AUDIT_RETENTION=40000d", false},
+        {"CATALYST_AUDIT_RETENTION=", false},
+        {"CATALYST_AUDIT_PARTITION_INTERVAL=week", true},
+        {"CATALYST_AUDIT_PARTITION_INTERVAL=7d", false},
     };
     (void)state;
 
@@ -450,13 +461,19 @@ static void test_config_load__judges_each_value_by_its_rule(void **state)
 static void test_config_load__units_are_understood(void **state)
 {
     struct loaded *loaded = *state;
-    const char *pairs[] = {"CATALYST_BATCH_MAX_BYTES=2MiB", "CATALYST_STARTUP_DEADLINE=2m",
-                           "CATALYST_COMMAND_TOPICS=one, two ,three", NULL};
+    const char *pairs[] = {"CATALYST_BATCH_MAX_BYTES=2MiB",
+                           "CATALYST_STARTUP_DEADLINE=2m",
+                           "CATALYST_AUDIT_RETENTION=90d",
+                           "CATALYST_AUDIT_PARTITION_INTERVAL=day",
+                           "CATALYST_COMMAND_TOPICS=one, two ,three",
+                           NULL};
 
     assert_int_equal(load_environment(loaded, pairs), OUTCOME_OK);
 
     assert_int_equal(loaded->config.batch_max_bytes, 2 * 1024 * 1024);
     assert_int_equal(loaded->config.startup_deadline_ms, 120000);
+    assert_int_equal(loaded->config.audit_retention_ms, INT64_C(90) * 24 * 3600 * 1000);
+    assert_int_equal(loaded->config.audit_partition_interval, INTERVAL_DAY);
     assert_int_equal(loaded->config.command_topic_count, 3);
     assert_string_equal(loaded->config.command_topics[1], "two");
 }

@@ -152,6 +152,8 @@ static void test_sample__loads_with_every_line_uncommented(void **state)
     assert_int_equal(config.lanes, 2);
     assert_string_equal(config.database_url, defaults.database_url);
     assert_string_equal(config.database_schema, defaults.database_schema);
+    assert_int_equal(config.audit_retention_ms, defaults.audit_retention_ms);
+    assert_int_equal(config.audit_partition_interval, defaults.audit_partition_interval);
     assert_string_equal(config.audit_topic, defaults.audit_topic);
     assert_string_equal(config.dlq_suffix, defaults.dlq_suffix);
     assert_string_equal(config.group_id, defaults.group_id);
