@@ -59,7 +59,7 @@ mapfile -t python_files < <(tracked '*.py' ':!tests/bench')
 mapfile -t man_pages < <(tracked '*.[1-8]' '*.[1-8].in')
 mapfile -t shell_scripts < <(
     for file in "${all[@]}"; do
-        if [[ $file == *.sh ]] || head -c 64 "$file" | head -n 1 | tr -d '\0' | grep -qE '^#!.*[/ ](ba|da)?sh\b'; then
+        if [[ $file == *.sh ]] || head -c 64 "$file" | head -n 1 | tr -d '\0' | grep -E '^#!.*[/ ](ba|da)?sh\b' >/dev/null; then
             printf '%s\n' "$file"
         fi
     done
@@ -117,7 +117,13 @@ check_cppcheck() {
 
 check_shell() {
     need shellcheck || return
-    shellcheck --external-sources "${shell_scripts[@]}"
+    local status=0
+    shellcheck --external-sources "${shell_scripts[@]}" || status=1
+    if grep -nHE '\| *grep -[a-zA-Z]*q' "${shell_scripts[@]}"; then
+        echo "grep -q leaves a pipe early, and pipefail fails it: grep ... >/dev/null, or grep -q ... <(...)"
+        status=1
+    fi
+    return "$status"
 }
 
 check_python-format() {

@@ -8,7 +8,7 @@ repo=$(cd "$here/../.." && pwd)
 cache=${CATALYST_CACHE:-$repo/build}
 jars=$cache/kafka
 
-kafka_start_seconds=60
+kafka_start_seconds=120 # ten times what it takes: after a SIGKILL, on a machine with no time for it
 postgres_start_seconds=30
 stop_seconds=20
 
@@ -265,8 +265,10 @@ await_kafka() {
     while ((SECONDS < deadline)); do
         running_pid kafka >/dev/null || die "the broker ended at its start; see $logs/kafka.log"
         if [[ -z $started ]]; then
+            # Not by a pipe: grep ends at the first match, and pipefail would take a tail that still has
+            # much to say for a failure.
             if [[ -z $kafka_log_offset ]] ||
-                tail -c "+$((kafka_log_offset + 1))" "$logs/kafka.log" | grep -q 'Kafka Server started'; then
+                grep -q 'Kafka Server started' <(tail -c "+$((kafka_log_offset + 1))" "$logs/kafka.log"); then
                 started=yes
             fi
         fi

@@ -121,6 +121,8 @@ unquoted='echo $2'
 catches shell 'SC2086' sample.sh "$unquoted"
 printf '#!/bin/sh\n' >shebang && git add -A && git -c user.name=l -c user.email=l@localhost commit -q -m shebang
 catches shell 'SC2086' shebang "$unquoted"
+# shellcheck disable=SC2016 # not to be expanded here
+catches shell 'leaves a pipe early' sample.sh 'cat "$1" | grep'" -q x"
 catches python-format 'sample.py:' sample.py 'three = { 3 }'
 catches python 'F401' sample.py 'import os'
 catches python 'B006' sample.py '
