@@ -5,7 +5,7 @@ import json
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from threading import Event, Thread
 from typing import Any
@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
 from harness import make, program
 from harness.model import Model
 from harness.program import BINARY, EXIT_CONFIG, EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE, run
@@ -27,9 +28,9 @@ EXIT_TRY_AGAIN = 75
 
 def _month(back: int) -> datetime:
     """The first of the month, so many months ago."""
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     months = now.year * 12 + now.month - 1 - back
-    return datetime(months // 12, months % 12 + 1, 1, tzinfo=timezone.utc)
+    return datetime(months // 12, months % 12 + 1, 1, tzinfo=UTC)
 
 
 def _uuid7(at: datetime, number: int) -> str:
@@ -75,7 +76,7 @@ def _homes(site: Site) -> dict[str, int]:
 def _with_ids(commands: Iterable[Command]) -> Iterator[Command]:
     """Ids of every kind: times of now, hashes, and a few of three months ago that come late. One that
     was sent twice stays one."""
-    now, past = datetime.now(timezone.utc), _month(3) + timedelta(days=9)
+    now, past = datetime.now(UTC), _month(3) + timedelta(days=9)
     ids: dict[str, str] = {}
     for command in commands:
         number = len(ids)
@@ -112,7 +113,7 @@ def test_partitions_come_and_go_under_load(new_site: Callable[..., Site]) -> Non
     endless = _with_ids(make.stream(200_000, seed=7))
     commands: list[Command] = []
     forgotten = {event.id for event in Model().take_all(old).events}
-    small = {"CATALYST_BATCH_MAX_MESSAGES": "40", "CATALYST_LANES": "2"}
+    small: dict[str, Any] = {"CATALYST_BATCH_MAX_MESSAGES": "40", "CATALYST_LANES": "2"}
     for name in ("a", "b"):
         site.start(name, **small)
     site.process(old)
@@ -184,7 +185,7 @@ def test_what_can_be_delivered_again_is_not_forgotten(narrow: Site) -> None:
     assert not month["mayGo"] and month["because"] == interval["because"]
     assert _homes(narrow) == {_name(3): 30, "auth_audit_events_rest": 30}
     narrow.close()
-    narrow.kafka.reset_group(narrow.group, {at: 0 for at in narrow.committed()})
+    narrow.kafka.reset_group(narrow.group, dict.fromkeys(narrow.committed(), 0))
     narrow.start("again")
     narrow.wait_done()
     narrow.check(Model().take_all(commands))
@@ -215,7 +216,7 @@ def test_without_partitions_old_rows_are_deleted(narrow: Site) -> None:
     narrow.start()
     narrow.process([make.user(f"u-{n}", time="2020-01-01T00:00:00Z") for n in range(5)])
     _forget(narrow)
-    narrow.process([make.user("kept", time=datetime.now(timezone.utc).isoformat())])
+    narrow.process([make.user("kept", time=datetime.now(UTC).isoformat())])
     settings = {"CATALYST_AUDIT_RETENTION": "36h"}
 
     planned = _retention(narrow, "run", "--dry-run", **settings)
