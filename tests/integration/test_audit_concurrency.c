@@ -10,7 +10,13 @@
  * lane does is always the same: look its ids up, record them, commit; nothing may be refused, no
  * lane may be the victim of a deadlock, and every row must be there afterwards, once. */
 
-enum { LANES = 3, BATCH = 40, BATCHES_MAX = 20000, ARENA_BYTES = 16 * 1024 * 1024 };
+enum {
+    LANES = 3,
+    BATCH = 40,
+    LOOKED_UP = 2 * BATCH,
+    BATCHES_MAX = 20000,
+    ARENA_BYTES = 16 * 1024 * 1024
+};
 enum { TOPIC = 1 };
 
 struct lane {
@@ -53,8 +59,8 @@ static struct uuid id_of(const struct lane *lane, uint32_t batch, uint32_t i)
 static enum outcome look_up(struct lane *lane, uint32_t batch, struct arena *arena)
 {
     struct executor *db = executor_pq_port(lane->pq);
-    struct uuid ids[2 * BATCH];
-    const struct audit_event *found[2 * BATCH];
+    struct uuid ids[LOOKED_UP];
+    const struct audit_event *found[LOOKED_UP];
     struct statement statements[1 + AUDIT_FIND_STATEMENTS] = {executor_begin};
     struct rows rows[1 + AUDIT_FIND_STATEMENTS];
     uint32_t earlier = batch > 0 ? (batch * 7919) % batch : 0;
@@ -65,11 +71,11 @@ static enum outcome look_up(struct lane *lane, uint32_t batch, struct arena *are
         ids[BATCH + i] = id_of(lane, earlier, i);
     }
     enum outcome outcome =
-        audit_find_prepare(ids, 2 * BATCH, arena, &statements[1], &count, &lane->err);
+        audit_find_prepare(ids, LOOKED_UP, arena, &statements[1], &count, &lane->err);
     if (outcome == OUTCOME_OK)
         outcome = executor_run_all(db, statements, 1 + count, arena, rows, &lane->err);
     if (outcome == OUTCOME_OK)
-        outcome = audit_find_read(&rows[1], count, ids, 2 * BATCH, arena, found, &lane->err);
+        outcome = audit_find_read(&rows[1], count, ids, LOOKED_UP, arena, found, &lane->err);
     for (uint32_t i = 0; outcome == OUTCOME_OK && i < BATCH; i++) {
         if ((batch > 0 && found[BATCH + i] == NULL) || (batch > 0 && found[i] != NULL))
             return err_set(&lane->err, OUTCOME_FATAL, "", "batch %u, id %u: %s", batch, i,

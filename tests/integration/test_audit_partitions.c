@@ -338,7 +338,7 @@ static void test_partitioned__a_listing_goes_page_by_page(void **state)
     convert_by_month(t, "2026-09-01T00:00:00Z");
     int64_t now = time_of("2026-10-01T00:00:00Z");
     for (uint32_t i = 0; i < 3; i++) {
-        put(t, timed_id(now + i * 10 * DAY_US, i), now + i);
+        put(t, timed_id(now + DAY_US * 10 * i, i), now + i);
         put(t, hashed_id((uint8_t)(3 + i * 100), 0xF0, i), now + i);
     }
 
