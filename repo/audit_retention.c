@@ -415,7 +415,6 @@ enum outcome audit_delete_old(const struct audit_change *change, const char *tab
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new(DELETE_ARENA_BYTES);
     size_t collected;
-    enum outcome outcome;
 
     *ret_deleted = 0;
     if (arena == NULL)
@@ -423,7 +422,7 @@ enum outcome audit_delete_old(const struct audit_change *change, const char *tab
     if (only_count)
         return count_old(change->db, table, guard, arena, ret_deleted, err);
     do {
-        outcome = collect(change->db, table, guard, arena, err);
+        enum outcome outcome = collect(change->db, table, guard, arena, err);
         if (outcome == OUTCOME_OK)
             outcome = delete_collected(change, table, guard, arena, &collected, ret_deleted, err);
         if (outcome != OUTCOME_OK)

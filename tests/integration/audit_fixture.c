@@ -137,11 +137,11 @@ struct audit_layout layout_of(struct pg_fixture *t)
 const struct audit_partition *interval_of(struct pg_fixture *t, const char *from)
 {
     struct audit_layout layout = layout_of(t);
+    const struct audit_partition *found = layout.partitions;
 
-    for (size_t i = 0; i < layout.partition_count; i++) {
-        if (layout.partitions[i].kind == AUDIT_INTERVAL &&
-            layout.partitions[i].from_us == time_of(from))
-            return &layout.partitions[i];
+    for (size_t i = 0; i < layout.partition_count; i++, found++) {
+        if (found->kind == AUDIT_INTERVAL && found->from_us == time_of(from))
+            return found;
     }
     fail_msg("no interval from %s", from);
     return NULL;

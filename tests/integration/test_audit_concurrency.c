@@ -91,7 +91,6 @@ static enum outcome run_batch(struct lane *lane, uint32_t batch, struct arena *a
     struct audit_event events[BATCH];
     const struct audit_event *list[BATCH];
     struct statement statements[2] = {executor_commit};
-    struct rows rows[2];
     size_t count = 0;
 
     enum outcome outcome = look_up(lane, batch, arena);
@@ -105,10 +104,11 @@ static enum outcome run_batch(struct lane *lane, uint32_t batch, struct arena *a
         outcome = audit_record_copy(db, list, BATCH, arena, &lane->err);
     else if (outcome == OUTCOME_OK)
         outcome = audit_record_prepare(list, BATCH, arena, &statements[count++], &lane->err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
     statements[count++] = executor_commit;
-    if (outcome == OUTCOME_OK)
-        outcome = executor_run_all(db, statements, count, arena, rows, &lane->err);
-    return outcome;
+    struct rows rows[2];
+    return executor_run_all(db, statements, count, arena, rows, &lane->err);
 }
 
 static void *run_lane(void *argument)
