@@ -16,7 +16,7 @@ enum mix_kind {
     MIX_ALL,           /* D: all types, mostly usage, 1 % duplicates, 1 % rejections */
 };
 
-/* Rows that are there before a run: key-0000000 ..., user-0000000 ... (see driver.py). The keys
+/* Rows that are there before a run: key-0000000 ..., user-0000000 ... (see stack.py). The keys
  * behind MIX_KEYS are there to be revoked. */
 enum { MIX_KEYS = 100000, MIX_REVOCABLE_KEYS = 20000, MIX_USERS_THERE = 50000 };
 

@@ -1,6 +1,5 @@
 """The servers under the benchmark, seen from outside: SQL, topics, offsets, CPU time, memory."""
 
-import contextlib
 import os
 import shlex
 import subprocess
@@ -11,45 +10,15 @@ from pathlib import Path
 import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from procfs import own_cpu, tree_cpu
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STACK = REPOSITORY / "deploy" / "local" / "stack.sh"
 # A fresh broker makes its coordinators when the first group asks for one.
 COORDINATOR_MOVES = {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
-TICKS = os.sysconf("SC_CLK_TCK")
 
 # The counterpart of the constants in mix.h: what is in the tables before a run.
 KEYS, REVOCABLE, USERS = 100_000, 20_000, 50_000
-
-
-def stat(pid: int) -> tuple[int, list[int]]:
-    """Parent, and (utime, stime, cutime, cstime) in ticks."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[1]), [int(field) for field in fields[11:15]]
-
-
-def own_cpu(pid: int) -> float:
-    """Seconds of CPU time of one process, all its threads."""
-    ticks = stat(pid)[1]
-    return (ticks[0] + ticks[1]) / TICKS
-
-
-def tree_cpu(root: int) -> float:
-    """The same for a process, its children, and the children that have ended."""
-    total = sum(stat(root)[1])
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError, ValueError):
-            parent, ticks = stat(int(entry.name))
-            if parent == root:
-                total += ticks[0] + ticks[1]
-    return total / TICKS
-
-
-def peak_mib(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise ValueError(f"process {pid} tells no VmHWM")
 
 
 class Servers:
