@@ -55,7 +55,7 @@ tracked() {
 mapfile -t all < <(tracked)
 mapfile -t c_and_headers < <(tracked '*.c' '*.h')
 mapfile -t c_files < <(tracked '*.c')
-mapfile -t python_files < <(tracked '*.py' ':!tests/bench')
+mapfile -t python_files < <(tracked '*.py')
 mapfile -t man_pages < <(tracked '*.[1-8]' '*.[1-8].in')
 mapfile -t shell_scripts < <(
     for file in "${all[@]}"; do

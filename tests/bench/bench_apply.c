@@ -2,13 +2,14 @@
  * recorded as a lane does it, one transaction a batch. A lane is a thread with a connection of its
  * own. With --decode the decoding counts too. */
 
-#include <getopt.h>
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "repo/executor_pq.h"
-#include "tests/bench/mix.h"
+#include "tests/bench/mix_options.h"
 #include "tests/bench/usage.h"
 #include "worker/settle.h"
 #include "worker/store_repo.h"
@@ -22,12 +23,12 @@ enum {
 struct options {
     const char *conninfo;
     const char *schema;
-    enum mix_kind mix;
+    struct mix_options mix;
     uint64_t commands;
     uint64_t batch;
     uint64_t lanes;
-    bool random_ids;
     bool decode;
+    bool commits; /* tell when each batch was committed */
 };
 
 struct unit {
@@ -45,6 +46,7 @@ struct unit {
     struct message *messages;
     size_t count;
     struct batch *batches;
+    int64_t *committed_us; /* when each was, by the monotonic clock */
     size_t batch_count;
     int32_t topic_id;
 };
@@ -116,7 +118,8 @@ static void prepare(struct unit *unit, const struct mix *mix)
     take_messages(unit, mix);
     unit->batch_count = (unit->count + unit->options->batch - 1) / unit->options->batch;
     unit->batches = calloc(unit->batch_count, sizeof(*unit->batches));
-    if (unit->batches == NULL)
+    unit->committed_us = calloc(unit->batch_count, sizeof(*unit->committed_us));
+    if (unit->batches == NULL || unit->committed_us == NULL)
         die("no memory");
 
     store_repo_init(&unit->store, connect_to(unit));
@@ -164,6 +167,7 @@ static void *work(void *context)
         if (unit->options->decode)
             decode(unit, i, unit->arena);
         settle_batch(unit, &unit->batches[i]);
+        unit->committed_us[i] = clock_monotonic_us();
     }
     return NULL;
 }
@@ -176,21 +180,43 @@ static void release(struct unit *unit)
     arena_free(unit->arena);
     free(unit->messages);
     free(unit->batches);
+    free(unit->committed_us);
+}
+
+/* One JSON object: the start, and [microseconds, commands] of each batch, lane by lane. */
+static void report_commits(const struct options *options, const struct unit *units,
+                           int64_t started_us)
+{
+    const char *comma = "";
+
+    printf("{\"started_us\": %" PRId64 ", \"commits\": [", started_us);
+    for (uint64_t i = 0; i < options->lanes; i++) {
+        for (size_t k = 0; k < units[i].batch_count; k++) {
+            printf("%s[%" PRId64 ", %zu]", comma, units[i].committed_us[k],
+                   units[i].batches[k].count);
+            comma = ", ";
+        }
+    }
+    printf("]}\n");
 }
 
 static struct options read_options(int argc, char **argv)
 {
     static const struct option known[] = {{"conninfo", required_argument, NULL, 'c'},
                                           {"schema", required_argument, NULL, 's'},
-                                          {"mix", required_argument, NULL, 'm'},
                                           {"commands", required_argument, NULL, 'n'},
                                           {"batch", required_argument, NULL, 'b'},
                                           {"lanes", required_argument, NULL, 'l'},
-                                          {"random-ids", no_argument, NULL, 'r'},
                                           {"decode", no_argument, NULL, 'd'},
+                                          {"commits", no_argument, NULL, 't'},
+                                          MIX_LONG_OPTIONS,
                                           {NULL, 0, NULL, 0}};
-    struct options options = {
-        .conninfo = "", .schema = "public", .commands = 100000, .batch = 2000, .lanes = 2};
+    struct options options = {.conninfo = "",
+                              .schema = "public",
+                              .mix = {.seed = 1, .interval_us = 20},
+                              .commands = 100000,
+                              .batch = 2000,
+                              .lanes = 2};
     int option;
 
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -201,10 +227,6 @@ static struct options read_options(int argc, char **argv)
         case 's':
             options.schema = optarg;
             break;
-        case 'm':
-            if (!mix_kind_of(optarg, &options.mix))
-                die("--mix: a, b-uniform, b-zipf, b-ten, c or d");
-            break;
         case 'n':
             options.commands = number_of("commands", optarg, 1);
             break;
@@ -214,14 +236,15 @@ static struct options read_options(int argc, char **argv)
         case 'l':
             options.lanes = number_of("lanes", optarg, 1);
             break;
-        case 'r':
-            options.random_ids = true;
-            break;
         case 'd':
             options.decode = true;
             break;
+        case 't':
+            options.commits = true;
+            break;
         default:
-            die("see the options in %s", __FILE__);
+            if (!mix_option_take(option, optarg, &options.mix))
+                die("see the options in %s", __FILE__);
         }
     }
     return options;
@@ -230,12 +253,8 @@ static struct options read_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct options options = read_options(argc, argv);
-    const struct mix_options mix_options = {.kind = options.mix,
-                                            .random_ids = options.random_ids,
-                                            .seed = 1,
-                                            .first_us = clock_wall_us(),
-                                            .interval_us = 20};
-    CLEANUP(mix_freep) struct mix *mix = mix_new(&mix_options);
+    options.mix.first_us = clock_wall_us();
+    CLEANUP(mix_freep) struct mix *mix = mix_new(&options.mix);
     struct unit *units = calloc(options.lanes, sizeof(*units));
     pthread_barrier_t start;
     if (mix == NULL || units == NULL ||
@@ -251,10 +270,13 @@ int main(int argc, char **argv)
     }
 
     struct stopwatch watch = stopwatch_start();
+    int64_t started_us = clock_monotonic_us();
     pthread_barrier_wait(&start);
     for (uint64_t i = 0; i < options.lanes; i++)
         pthread_join(units[i].thread, NULL);
     report("apply", options.commands, stopwatch_since(watch));
+    if (options.commits)
+        report_commits(&options, units, started_us);
 
     for (uint64_t i = 0; i < options.lanes; i++)
         release(&units[i]);

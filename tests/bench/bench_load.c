@@ -3,7 +3,6 @@
  * their audit events. An event carries its command's ce_time, which is the moment the command was
  * due, not when it left: a stall of the sender counts as latency too. */
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/timestamp.h"
-#include "tests/bench/mix.h"
+#include "tests/bench/mix_options.h"
 #include "tests/bench/usage.h"
 #include "worker/kafka_record.h"
 
@@ -295,13 +294,11 @@ static void read_options(int argc, char **argv, struct options *options)
     static const struct option known[] = {{"brokers", required_argument, NULL, 'k'},
                                           {"topic", required_argument, NULL, 't'},
                                           {"audit-topic", required_argument, NULL, 'a'},
-                                          {"mix", required_argument, NULL, 'm'},
                                           {"commands", required_argument, NULL, 'n'},
-                                          {"random-ids", no_argument, NULL, 'r'},
-                                          {"seed", required_argument, NULL, 'd'},
                                           {"rate", required_argument, NULL, 'p'},
                                           {"seconds", required_argument, NULL, 's'},
                                           {"warmup", required_argument, NULL, 'w'},
+                                          MIX_LONG_OPTIONS,
                                           {NULL, 0, NULL, 0}};
     int option;
 
@@ -316,18 +313,8 @@ static void read_options(int argc, char **argv, struct options *options)
         case 'a':
             options->audit_topic = optarg;
             break;
-        case 'm':
-            if (!mix_kind_of(optarg, &options->mix.kind))
-                die("--mix: a, b-uniform, b-zipf, b-ten, c or d");
-            break;
         case 'n':
             options->commands = number_of("commands", optarg, 1);
-            break;
-        case 'r':
-            options->mix.random_ids = true;
-            break;
-        case 'd':
-            options->mix.seed = number_of("seed", optarg, 0);
             break;
         case 'p':
             options->rate = number_of("rate", optarg, 1);
@@ -339,7 +326,8 @@ static void read_options(int argc, char **argv, struct options *options)
             options->warmup = number_of("warmup", optarg, 0);
             break;
         default:
-            die("see the options in %s", __FILE__);
+            if (!mix_option_take(option, optarg, &options->mix))
+                die("see the options in %s", __FILE__);
         }
     }
 }

@@ -1,255 +1,244 @@
-"""A cell is one measurement on tables and topics of its own: how each kind of cell is measured."""
+"""Throughput: how a cell is measured, in memory or end to end. A cell is one measurement on topics
+of its own, and on empty tables unless it is given some."""
 
 import argparse
+import contextlib
 import json
-import signal
 import subprocess
 import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
-from confluent_kafka import KafkaException
-from procfs import own_cpu, peak_mib
+from observers import Commits, Observer
+from procfs import machine_cpu, memory_mib, own_cpu
 from results import Result
-from stack import REPOSITORY, Offsets, Servers, Site, until
+from services import JVM_WARMUP_SHARE, Service, Services, Shape
+from stack import Offsets, Servers, Site, until
 
 # The CPU time of a backend that has ended shows once the postmaster has taken notice.
 REAPED_S = 0.3
 
-# A service runs for weeks: that a JVM is slow at first does not count. Its share of a full topic,
-# and how much longer it gets single commands beforehand.
-JVM_WARMUP_SHARE, JVM_WARMUP_S = 0.25, 10
+
+@dataclass(frozen=True)
+class Mix:
+    """Which commands: a mix, and options that every program that makes commands knows."""
+
+    name: str
+    options: tuple[str, ...] = ()
+
+    @property
+    def arguments(self) -> list[str]:
+        return ["--mix", self.name, *self.options]
 
 
-def java_command(home: Path | None) -> list[str]:
-    settings = REPOSITORY / "tests" / "bench" / "peer_java" / "jvm.options"
-    return ["java", f"@{settings}", "-cp", f"{home}/classes:{home}/jars/*", "peer.Main"]
+@dataclass
+class Reading:
+    """The counters of one moment."""
+
+    time_s: float
+    process: float
+    postgres: float
+    broker: float
+    busy: float
+    steps: dict[str, float]
+
+
+@dataclass
+class Run:
+    """From the first commit that is seen, with all members at work, to the last."""
+
+    born: float
+    readings: list[Reading] = field(default_factory=list)
+    commits: Commits = field(default_factory=list)
+
+    def figures(self, lanes: int) -> Result:
+        before, after = self.readings
+        work = self.commits[-1][1] - self.commits[0][1]
+        wall = after.time_s - before.time_s
+        figures: Result = {
+            "commands_per_s": work / wall,
+            "process_us": (after.process - before.process) * 1e6 / work,
+            "postgres_us": (after.postgres - before.postgres) * 1e6 / work,
+            "broker_us": (after.broker - before.broker) * 1e6 / work,
+            "busy_cores": (after.busy - before.busy) / wall,
+            "first_commit_s": self.commits[0][0] - self.born,
+        }
+        figures["sum_us"] = sum(figures[f"{who}_us"] for who in ("process", "postgres", "broker"))
+        if after.steps:
+            figures["steps"] = {
+                step: (seconds - before.steps.get(step, 0)) / wall / lanes
+                for step, seconds in after.steps.items()
+            }
+        return figures
 
 
 class Cells:
     def __init__(self, options: argparse.Namespace, servers: Servers, current: Path | None):
-        self.options = options
         self.servers = servers
-        self.current = current  # the newer librdkafka
+        self.services = Services(options, servers, current)
         self.programs = options.build / "tests" / "bench"
-        self.worker = options.build / "worker" / "catalyst-worker"
-        self.logs = options.build / "logs"
-        self.logs.mkdir(exist_ok=True)
 
-    def preload(self, library: str) -> dict[str, str]:
-        return {"LD_PRELOAD": str(self.current)} if library == "current" else {}
+    # --- without Kafka ---------------------------------------------------------------------------
 
-    def in_memory(self, program: str, mix: str, count: int, *extra: str) -> Result:
-        """Programs without Kafka: they time themselves, the server's side is added here."""
-        site = Site(self.servers, self.worker, mix)
-        try:
+    def in_memory(
+        self,
+        program: str,
+        mix: Mix,
+        count: int,
+        *extra: str,
+        schema: str | None = None,
+        observer: Observer | None = None,
+    ) -> Result:
+        """The program times itself, the server's side is added here."""
+        with contextlib.ExitStack() as stack:
+            site = self.services.site(mix.name, schema)
+            stack.callback(site.remove)
+            command = [str(self.programs / program), "--conninfo", self.servers.database_url]
+            command += ["--schema", site.schema, "--commands", str(count), *extra]
+            if program == "bench_apply":
+                command += mix.arguments
+            if observer is not None:
+                command.append("--commits")
+                stack.callback(observer.close)
+                observer.begin([])
             wal, cpu = self.servers.wal_position(), self.servers.postgres_cpu()
-            options = ["--conninfo", self.servers.database_url, "--schema", site.name]
-            options += ["--commands", str(count), *extra]
-            done = subprocess.run(
-                [self.programs / program, *options], capture_output=True, text=True, check=False
-            )
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise RuntimeError(done.stderr.strip())
-            told = json.loads(done.stdout)
+            told, *more = [json.loads(line) for line in done.stdout.splitlines()]
             time.sleep(REAPED_S)
-            return {
+            figures: Result = {
                 "commands_per_s": count / told["seconds"],
                 "process_us": told["cpu_us_per_command"],
                 "postgres_us": (self.servers.postgres_cpu() - cpu) * 1e6 / count,
                 "wal_bytes": (self.servers.wal_position() - wal) / count,
             }
-        finally:
-            site.remove()
+            figures["sum_us"] = figures["process_us"] + figures["postgres_us"]
+            if observer is not None:
+                observer.end()
+                figures |= observer.told(commits_of(more[0]))
+            return figures
 
-    def fill(self, site: Site, mix: str, count: int) -> None:
-        subprocess.run(
-            [
-                self.programs / "bench_load",
-                "--brokers",
-                self.servers.brokers,
-                "--topic",
-                site.topic,
-                "--mix",
-                mix,
-                "--commands",
-                str(count),
-                "--seed",
-                "2",  # not that of `pace`, whose keys would be the same again
-                "fill",
-            ],
-            check=True,
-            capture_output=True,
-        )
+    def apply_some(self, schema: str, mix: Mix, count: int) -> None:
+        """Rows of the worker's own making."""
+        command = [str(self.programs / "bench_apply"), "--conninfo", self.servers.database_url]
+        command += ["--schema", schema, *mix.arguments, "--commands", str(count), "--lanes", "1"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr.strip())
 
-    def service(
-        self, site: Site, kind: str, library: str, lanes: int, batch: int
-    ) -> subprocess.Popen:
-        environment = site.environment() | self.preload(library)
-        plain = ["--conninfo", self.servers.database_url, "--schema", site.name]
-        plain += ["--brokers", self.servers.brokers, "--topic", site.topic]
-        plain += ["--audit-topic", site.audit, "--group", site.name]
-        commands = {
-            "worker": [self.worker, "run"],
-            "service": [self.programs / "bench_service", *plain],
-            "floor": [self.programs / "bench_floor", *plain],
-            "go": [self.options.peer_go, *plain],
-            "java": [*java_command(self.options.peer_java), *plain],
-        }
-        environment |= {"CATALYST_LANES": str(lanes), "CATALYST_BATCH_MAX_MESSAGES": str(batch)}
-        log = (self.logs / f"{site.name}-{kind}.log").open("wb")
-        return subprocess.Popen(commands[kind], env=environment, stdout=log, stderr=log)
+    # --- end to end ------------------------------------------------------------------------------
 
-    @staticmethod
-    def stop(process: subprocess.Popen) -> None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            code = process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise RuntimeError("did not stop within 30 s of SIGTERM") from None
-        if code != 0:
-            raise RuntimeError(f"ended with exit code {code}")
+    def fill(self, site: Site, mix: Mix, count: int) -> None:
+        command = [str(self.programs / "bench_load"), "--brokers", self.servers.brokers]
+        command += ["--topic", site.topic, *mix.arguments, "--commands", str(count), "fill"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"filling the topic: {done.stderr.strip()}")
 
     def drain(
-        self, kind: str, mix: str, count: int, library: str, lanes: int = 2, batch: int = 2000
+        self,
+        shape: Shape,
+        mix: Mix,
+        count: int,
+        *,
+        schema: str | None = None,
+        observer: Observer | None = None,
+        settled: bool = False,
     ) -> Result:
         """The topic is full at the start. The clock runs from the first commit that is seen to the
-        last, so that joining the group does not count."""
-        site = Site(self.servers, self.worker, mix)
-        process = None
-        try:
-            self.fill(site, mix, count)
+        last, so that joining the group does not count. With `settled` the members join first, on an
+        empty topic, and sleep while it is filled; the lanes' steps are told too."""
+        with contextlib.ExitStack() as stack:
+            site = self.services.site(mix.name, schema)
+            stack.callback(site.remove)
             offsets = Offsets(self.servers, site.name, site.topic)
-            total = offsets.total()
-            skipped = total * JVM_WARMUP_SHARE if kind == "java" else 0
+            stack.callback(offsets.close)
+            offsets.committed()  # finds the coordinator
+            since = datetime.now(UTC)
+            if not settled:
+                self.fill(site, mix, count)
             wal = self.servers.wal_position()
-            born = time.monotonic()
-            process = self.service(site, kind, library, lanes, batch)
-            begun = None
-            for _ in until(60 + count / 300):
-                done = offsets.committed()
-                if begun is None and done > skipped:
-                    begun = (time.monotonic(), done, self.cpu(process))
-                if done >= total:
-                    break
-                if process.poll() is not None:
-                    raise RuntimeError(f"ended early, exit code {process.returncode}")
-            ended, cpu = time.monotonic(), self.cpu(process)
-            offsets.close()
-            peak = peak_mib(process.pid)
+            run = Run(time.monotonic())
+            running = self.services.start(site, shape, pages=settled)
+            for service in running:
+                stack.callback(service.kill)
+            if settled:
+                self.fill_asleep(site, shape, running, mix, count)
+            if observer is not None:
+                stack.callback(observer.close)
+                observer.begin(running)
+            total = offsets.total()
+            # A JVM's first moments do not count.
+            skipped = total * JVM_WARMUP_SHARE if shape.kind == "java" else 0
+            self.follow(run, running, offsets, skipped, total)
+            if observer is not None:
+                observer.end()
+            peak = max(memory_mib(service.pid)[1] for service in running)
             wal = self.servers.wal_position() - wal
-            self.stop(process)
-            rows = self.servers.count(site.name, "auth_audit_events")
+            if settled and not self.services.are_assigned(site, shape.members):
+                raise RuntimeError("a member lost its partitions meanwhile")
+            for service in running:
+                service.stop()
+            rows = self.servers.audit_rows(site.schema, since)
             # Every command has its row; repeated ones (1 % of mix d) have none of their own.
-            if not count * (0.98 if mix == "d" else 1) <= rows <= count:
+            if not count * (0.98 if mix.name == "d" else 1) <= rows <= count:
                 raise RuntimeError(f"{rows} audit rows for {count} commands")
-            work = total - begun[1]
-            return {
-                "commands_per_s": work / (ended - begun[0]),
-                "process_us": (cpu[0] - begun[2][0]) * 1e6 / work,
-                "postgres_us": (cpu[1] - begun[2][1]) * 1e6 / work,
-                "broker_us": (cpu[2] - begun[2][2]) * 1e6 / work,
-                "wal_bytes": wal / total,
-                "peak_mib": peak,
-                "first_commit_s": begun[0] - born,
-            }
-        finally:
-            if process is not None and process.poll() is None:
-                process.kill()
-                process.wait()
-            site.remove()
+            figures = run.figures(shape.processes * shape.lanes)
+            figures |= {"wal_bytes": wal / total, "peak_mib": peak}
+            if observer is not None:
+                figures |= observer.told(run.commits)
+            return figures
 
-    def cpu(self, process: subprocess.Popen) -> tuple[float, float, float]:
-        return own_cpu(process.pid), self.servers.postgres_cpu(), self.servers.kafka_cpu()
-
-    def pace(self, kind: str, rate: int, seconds: int, library: str) -> Result:
-        """A steady stream of single commands; the latency is that of their audit events. The
-        generator keeps to Debian's librdkafka, so that only what is measured changes."""
-        site = Site(self.servers, self.worker, "a")
-        process = None
-        try:
-            process = self.service(site, kind, library, lanes=2, batch=2000)
-            self.await_group(site)
-            warmup = 1 if seconds <= 5 else 3
-            if kind == "java":
-                warmup, seconds = warmup + JVM_WARMUP_S, seconds + JVM_WARMUP_S
-            before, began = self.cpu(process), time.monotonic()
-            done = subprocess.run(
-                [
-                    self.programs / "bench_load",
-                    "--brokers",
-                    self.servers.brokers,
-                    "--topic",
-                    site.topic,
-                    "--audit-topic",
-                    site.audit,
-                    "--mix",
-                    "a",
-                    "--rate",
-                    str(rate),
-                    "--seconds",
-                    str(seconds),
-                    "--warmup",
-                    str(warmup),
-                    "pace",
-                ],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            took, after = time.monotonic() - began, self.cpu(process)
-            if done.returncode != 0:
-                raise RuntimeError(done.stderr.strip())
-            told = json.loads(done.stdout)
-            if told["missing"] > 0:
-                raise RuntimeError(f"{told['missing']} commands were not answered")
-            self.stop(process)
-            return {
-                "p50_ms": told["p50_ms"],
-                "p90_ms": told["p90_ms"],
-                "p99_ms": told["p99_ms"],
-                "max_ms": told["max_ms"],
-                "cores": (after[0] - before[0]) / took,
-                "postgres_cores": (after[1] - before[1]) / took,
-                "broker_cores": (after[2] - before[2]) / took,
-                "generator_us": told["cpu_us_per_command"],
-            }
-        finally:
-            if process is not None and process.poll() is None:
-                process.kill()
-                process.wait()
-            site.remove()
-
-    def idle(self, seconds: int, library: str) -> Result:
-        site = Site(self.servers, self.worker, "a")
-        process = self.service(site, "worker", library, lanes=2, batch=2000)
-        try:
-            self.await_group(site)
-            before, began = own_cpu(process.pid), time.monotonic()
-            time.sleep(seconds)
-            cores = (own_cpu(process.pid) - before) / (time.monotonic() - began)
-            self.stop(process)
-            return {"cores": cores}
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-            site.remove()
-
-    def await_group(self, site: Site) -> None:
-        """Until the members hold all partitions; one command through it warms the rest up."""
-        for _ in until(30, 0.1):
-            try:
-                group = self.servers.admin.describe_consumer_groups([site.name])[site.name].result()
-            except KafkaException:  # the first group makes the coordinator load itself
-                continue
-            held = sum(len(member.assignment.topic_partitions) for member in group.members)
-            if held == 4:
+    def fill_asleep(self, site: Site, shape: Shape, running: list[Service], mix: Mix, count: int) -> None:
+        """Once every member has partitions. Filling takes a fraction of their session's timeout."""
+        for _ in until(60, 0.1):
+            for service in running:
+                service.check()
+            if self.services.are_assigned(site, shape.members):
                 break
-        self.fill(site, "a", 20)
-        offsets = Offsets(self.servers, site.name, site.topic)
-        for _ in until(30):
-            if offsets.committed() >= 20:
+        for service in running:
+            service.suspend()
+        self.fill(site, mix, count)
+        for service in running:
+            service.resume()
+
+    def follow(self, run: Run, running: list[Service], offsets: Offsets, skipped: float, total: int) -> None:
+        """Until all is committed. The clock starts with the first commit beyond `skipped`."""
+        for _ in until(60 + total / 300, 0.02):
+            for service in running:
+                service.check()
+            done, now = offsets.committed(), time.monotonic()
+            if done > skipped:
+                if not run.commits:
+                    run.readings.append(self.read(running))
+                if not run.commits or done > run.commits[-1][1]:
+                    run.commits.append((now, done))
+            if done >= total:
                 break
-        offsets.close()
+        if len(run.commits) < 2:
+            raise RuntimeError("was done before its clock could start: it needs more commands")
+        run.readings.append(self.read(running))
+
+    def read(self, running: list[Service]) -> Reading:
+        steps: dict[str, float] = {}
+        for service in running:
+            for step, seconds in service.step_seconds().items() if service.address else ():
+                steps[step] = steps.get(step, 0) + seconds
+        return Reading(
+            time.monotonic(),
+            sum(own_cpu(service.pid) for service in running),
+            self.servers.postgres_cpu(),
+            self.servers.kafka_cpu(),
+            machine_cpu()[0],
+            steps,
+        )
+
+
+def commits_of(told: Result) -> Commits:
+    """What bench_apply --commits says, as a running total."""
+    commits: Commits = [(told["started_us"] / 1e6, 0)]
+    for at_us, count in sorted(told["commits"]):
+        commits.append((at_us / 1e6, commits[-1][1] + count))
+    return commits

@@ -1,7 +1,7 @@
 """Runs the benchmark: cells in rounds, interleaved, medians with spread. Started by run.sh.
 
-A cell is one measurement on tables and topics of its own. Ratios hold within a run: every round
-runs every cell once, so that whatever else happens on the machine hits them alike.
+Ratios hold within a run: every round runs every cell once, so that whatever else happens on the
+machine hits them alike.
 """
 
 import argparse
@@ -17,10 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import charts
-from cells import Cells
+import goals
+import growth
+import report
+from cells import Cells, Mix
 from parts import Bench, batch_round, latency_round, throughput_round
-from report import goals, print_table
 from results import Results
+from scaling import scaling_round
+from services import Shape
 from stack import REPOSITORY, Servers
 
 # One row per mix: its name in the programs.
@@ -32,6 +36,9 @@ MIXES = {
     "c": "C: user upserts, half new",
     "d": "D: everything",
 }
+IN_ROUNDS = ("throughput", "batches", "latency", "scaling")
+# Growth loads its tables once and has rounds of its own on them.
+PARTS = (*IN_ROUNDS, "growth")
 
 
 def parse() -> argparse.Namespace:
@@ -39,22 +46,29 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--build", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--peer-go", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--peer-java", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--quick", action="store_true", help="small and short: does it still measure?"
-    )
-    parser.add_argument(
-        "--mix", action="append", choices=MIXES, help="only this one; may be repeated"
-    )
-    parser.add_argument(
-        "--minutes", type=float, default=20, help="as many rounds as fit (default 20)"
-    )
+    parser.add_argument("--quick", action="store_true", help="small and short: does it still measure?")
+    parser.add_argument("--mix", action="append", choices=MIXES, help="only this one; may be repeated")
+    parser.add_argument("--minutes", type=float, default=20, help="as many rounds as fit (default 20)")
     parser.add_argument(
         "--librdkafka", action="append", choices=("debian", "current"), help="only on this one"
     )
-    parser.add_argument("--only", action="append", choices=("throughput", "batches", "latency"))
-    parser.add_argument("--commands", type=int, help="per cell; default 200000, --quick 20000")
+    parser.add_argument("--only", action="append", choices=PARTS)
+    parser.add_argument("--commands", type=int, help="in each cell")
+    parser.add_argument("--rows", type=int, help="growth: keys and audit rows; default 10000000")
+    parser.add_argument("--rounds", type=int, help="growth: default 3; others: this many at least")
+    parser.add_argument(
+        "--partitioned",
+        nargs="?",
+        const="month",
+        choices=("day", "week", "month"),
+        help="the audit log in partitions, by month unless given",
+    )
     parser.add_argument("--charts", type=Path, help="write the plots into this folder")
-    return parser.parse_args()
+    options = parser.parse_args()
+    for name in ("commands", "rows", "rounds"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            parser.error(f"--{name}: at least 1")
+    return options
 
 
 def machine() -> dict[str, Any]:
@@ -85,10 +99,55 @@ def machine() -> dict[str, Any]:
 
 def find_current() -> Path | None:
     """The librdkafka that confluent-kafka's wheel carries: same ABI, years newer."""
-    found = sorted(
-        Path(sys.prefix).glob("lib/python3*/site-packages/confluent_kafka.libs/librdkafka-*.so*")
-    )
+    found = sorted(Path(sys.prefix).glob("lib/python3*/site-packages/confluent_kafka.libs/librdkafka-*.so*"))
     return found[0] if found else None
+
+
+def run_round(bench: Bench, parts: list[str], mixes: list[str], libraries: list[str]) -> None:
+    if "throughput" in parts:
+        throughput_round(bench, mixes, libraries)
+    if "batches" in parts:
+        batch_round(bench, libraries[-1])
+    if "latency" in parts:
+        latency_round(bench, libraries)
+    if "scaling" in parts:
+        scaling_round(bench, libraries[-1])
+
+
+def run_rounds(bench: Bench, parts: list[str], mixes: list[str], libraries: list[str]) -> int:
+    options, began = bench.options, time.monotonic()
+    while True:
+        bench.results.round += 1
+        print(f"round {bench.results.round}, {time.monotonic() - began:.0f} s", flush=True)
+        run_round(bench, parts, mixes, libraries)
+        done, spent = bench.results.round, time.monotonic() - began
+        if options.quick or (done >= (options.rounds or 1) and spent + spent / done > options.minutes * 60):
+            return done
+
+
+def run_parts(bench: Bench, parts: list[str], mixes: list[str], libraries: list[str]) -> int:
+    if "growth" in parts:
+        growth.check(bench)
+    # The broker's code is slow until it is compiled, and its first coordinators take a while.
+    warm = Shape("worker", libraries[0], batch=500)
+    bench.cells.drain(warm, Mix("a"), 20_000 if bench.options.quick else 50_000)
+    rounds = 0
+    if any(part in IN_ROUNDS for part in parts):
+        rounds = run_rounds(bench, parts, mixes, libraries)
+    if "growth" in parts:
+        growth.run(bench, libraries[-1])
+    return rounds
+
+
+def write(bench: Bench, told: dict[str, Any]) -> None:
+    results = bench.options.build / "results"
+    results.mkdir(exist_ok=True)
+    name = "quick" if bench.options.quick else told["date"].replace(":", "").replace("+0000", "Z")
+    path = results / f"{name}.json"
+    path.write_text(json.dumps(told, indent=1) + "\n")
+    folder = bench.options.charts or results
+    charts.write_all(told, folder)
+    print(f"\nresults: {path.relative_to(REPOSITORY)}, plots: {folder}")
 
 
 def main() -> int:
@@ -97,7 +156,7 @@ def main() -> int:
     options = parse()
     mixes = options.mix or (["a", "d"] if options.quick else list(MIXES))
     libraries = options.librdkafka or ["debian", "current"]
-    parts = options.only or ["throughput", "batches", "latency"]
+    parts = options.only or list(PARTS)
     current = find_current()
     if "current" in libraries and current is None:
         print(
@@ -108,52 +167,42 @@ def main() -> int:
     facts = machine()
     servers = Servers(options.build / "stack", ["shared_buffers=1GB", "max_wal_size=4GB"])
     bench = Bench(options, Cells(options, servers, current), Results())
-    began = time.monotonic()
-    rounds = 0
+    results = bench.results
     try:
-        # The broker's code is slow until it is compiled, and its first coordinators take a while.
-        bench.cells.drain("worker", "a", 5_000 if options.quick else 50_000, libraries[0])
-        while True:
-            rounds += 1
-            print(f"round {rounds}, {time.monotonic() - began:.0f} s", flush=True)
-            if "throughput" in parts:
-                throughput_round(bench, mixes, libraries, options.quick)
-            if "batches" in parts:
-                batch_round(bench, libraries[-1], options.quick)
-            if "latency" in parts:
-                latency_round(bench, libraries, options.quick)
-            spent = time.monotonic() - began
-            if options.quick or spent + spent / rounds > options.minutes * 60:
-                break
+        rounds = run_parts(bench, parts, mixes, libraries)
+    except Exception as error:  # of any kind: the last line tells the count all the same
+        print(f"bench: {error}\n0 passed, 1 failed")
+        return 1
     finally:
         servers.close()
 
-    print_table(bench.results, libraries)
-    results = options.build / "results"
-    results.mkdir(exist_ok=True)
-    name = "quick" if options.quick else facts["date"].replace(":", "").replace("+0000", "Z")
-    path = results / f"{name}.json"
+    found = goals.measured(results, libraries)
+    report.print_all(results, found)
     told = {
         **facts,
         "rounds": rounds,
+        "parts": parts,
+        "partitioned": options.partitioned,
         "mixes": mixes,
         "libraries": libraries,
-        "samples": bench.results.samples,
-        "failures": bench.results.failures,
+        "samples": results.samples,
+        "failures": results.failures,
         "goals": [
-            {"name": goal, "measured": value, "wanted": wanted}
-            for goal, value, wanted in goals(bench.results, libraries)
+            {
+                "name": goal.name,
+                "measured": goal.measured,
+                "wanted": goal.wanted,
+                "met": goal.met,
+            }
+            for goal in found
         ],
     }
-    path.write_text(json.dumps(told, indent=1) + "\n")
-    folder = options.charts or results
-    charts.write_all(told, folder)
-    print(f"\nresults: {path.relative_to(REPOSITORY)}, plots: {folder}")
-    for cell, why in bench.results.failures.items():
+    write(bench, told)
+    for cell, why in results.failures.items():
         print(f"not measured: {cell}: {why}")
-    measured = len(bench.results.samples.keys() - bench.results.failures.keys())
-    print(f"{measured} passed, {len(bench.results.failures)} failed")
-    return 1 if bench.results.failures else 0
+    measured = len(results.samples.keys() - results.failures.keys())
+    print(f"{measured} passed, {len(results.failures)} failed")
+    return 1 if results.failures or measured == 0 else 0
 
 
 if __name__ == "__main__":

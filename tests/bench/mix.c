@@ -1,6 +1,8 @@
 #include "tests/bench/mix.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/timestamp.h"
@@ -17,22 +19,14 @@ struct mix {
     double eta;
 };
 
-static const struct {
-    const char *name;
-    enum mix_kind kind;
-} names[] = {{"a", MIX_ISSUE},           {"b-uniform", MIX_USAGE_UNIFORM},
-             {"b-zipf", MIX_USAGE_ZIPF}, {"b-ten", MIX_USAGE_TEN},
-             {"c", MIX_USERS},           {"d", MIX_ALL}};
-
-bool mix_kind_of(const char *name, enum mix_kind *ret_kind)
+static void prepare_zipf(struct mix *mix)
 {
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(name, names[i].name) == 0) {
-            *ret_kind = names[i].kind;
-            return true;
-        }
-    }
-    return false;
+    uint32_t keys = mix->options.keys;
+
+    for (uint32_t i = 1; i <= keys; i++)
+        mix->zeta_n += 1.0 / pow(i, ZIPF_EXPONENT);
+    double zeta_2 = 1.0 + 1.0 / pow(2, ZIPF_EXPONENT);
+    mix->eta = (1.0 - pow(2.0 / keys, 1.0 - ZIPF_EXPONENT)) / (1.0 - zeta_2 / mix->zeta_n);
 }
 
 struct mix *mix_new(const struct mix_options *options)
@@ -42,10 +36,10 @@ struct mix *mix_new(const struct mix_options *options)
         return NULL;
 
     mix->options = *options;
-    for (int i = 1; i <= MIX_KEYS; i++)
-        mix->zeta_n += 1.0 / pow(i, ZIPF_EXPONENT);
-    double zeta_2 = 1.0 + 1.0 / pow(2, ZIPF_EXPONENT);
-    mix->eta = (1.0 - pow(2.0 / MIX_KEYS, 1.0 - ZIPF_EXPONENT)) / (1.0 - zeta_2 / mix->zeta_n);
+    if (options->keys == 0)
+        mix->options.keys = MIX_KEYS;
+    if (options->kind == MIX_USAGE_ZIPF || options->kind == MIX_ALL)
+        prepare_zipf(mix);
     return mix;
 }
 
@@ -85,9 +79,10 @@ static uint32_t zipf(const struct mix *mix, uint64_t *state)
         return 0;
     if (uz < 1.0 + pow(0.5, ZIPF_EXPONENT))
         return 1;
-    double rank = MIX_KEYS * pow(mix->eta * u - mix->eta + 1.0, 1.0 / (1.0 - ZIPF_EXPONENT));
+    uint32_t keys = mix->options.keys;
+    double rank = keys * pow(mix->eta * u - mix->eta + 1.0, 1.0 / (1.0 - ZIPF_EXPONENT));
     uint32_t key = (uint32_t)rank;
-    return key < MIX_KEYS ? key : MIX_KEYS - 1;
+    return key < keys ? key : keys - 1;
 }
 
 /* --- bodies ------------------------------------------------------------------------------ */
@@ -126,6 +121,43 @@ static struct text numbered(struct making *making, const char *prefix, uint32_t 
     if (text == NULL)
         making->body.full = true;
     return text_of(text);
+}
+
+/* `ms` in 12 digits, and 20 of `tail`. */
+static struct text ordered(struct making *making, int64_t ms, const char *tail)
+{
+    const char *text = arena_printf(making->arena, "%012" PRIx64 "%.20s", (uint64_t)ms, tail);
+    if (text == NULL)
+        making->body.full = true;
+    return text_of(text);
+}
+
+/* Of a key that is there before the run: a function of its number that SQL can compute too. */
+static struct text key_there(struct making *making, uint32_t number)
+{
+    char digits[65];
+    char decimal[16];
+
+    if (making->mix->options.key_ids == MIX_KEY_IDS_NUMBERED)
+        return numbered(making, "key", number);
+    int length = snprintf(decimal, sizeof(decimal), "%" PRIu32, number);
+    sha256_hex((struct slice){(const uint8_t *)decimal, (size_t)length}, digits);
+    if (making->mix->options.key_ids == MIX_KEY_IDS_ORDERED)
+        return ordered(making, MIX_KEY_EPOCH_MS + number, digits);
+    const char *text = arena_printf(making->arena, "%.32s", digits);
+    if (text == NULL)
+        making->body.full = true;
+    return text_of(text);
+}
+
+static struct text new_key(struct making *making)
+{
+    if (making->mix->options.key_ids != MIX_KEY_IDS_ORDERED)
+        return hex(making, 32);
+    struct text tail = hex(making, 20);
+    return text_present(tail)
+               ? ordered(making, mix_time_us(making->mix, making->index) / 1000, tail.data)
+               : tail;
 }
 
 static void begin_map(struct making *making, uint32_t count)
@@ -179,7 +211,7 @@ static void issue(struct making *making)
 
     making->type = command_types[KEY_ISSUE_COMMAND].name;
     begin_map(making, 9);
-    pair(making, "id", hex(making, 32));
+    pair(making, "id", new_key(making));
     pair(making, "hash", hex(making, 64));
     ref_pair(making, "owner", "user", user_there(making));
     pair(making, "name", TEXT("deployment pipeline"));
@@ -204,7 +236,7 @@ static void use(struct making *making, struct text id)
 
 static void use_number(struct making *making, uint32_t key)
 {
-    use(making, numbered(making, "key", key));
+    use(making, key_there(making, key));
 }
 
 static void revoke(struct making *making)
@@ -213,7 +245,7 @@ static void revoke(struct making *making)
 
     making->type = command_types[KEY_REVOKE_COMMAND].name;
     begin_map(making, 3);
-    pair(making, "id", numbered(making, "key", MIX_KEYS + nth));
+    pair(making, "id", key_there(making, MIX_KEYS + nth));
     ref_pair(making, "revokedBy", "user", user_there(making));
     pair(making, "reason", TEXT("rotated"));
 }
@@ -362,7 +394,7 @@ static void write_body(struct making *making)
         issue(making);
         return;
     case MIX_USAGE_UNIFORM:
-        use_number(making, below(&making->random, MIX_KEYS));
+        use_number(making, below(&making->random, making->mix->options.keys));
         return;
     case MIX_USAGE_ZIPF:
         use_number(making, zipf(making->mix, &making->random));

@@ -20,16 +20,25 @@ enum mix_kind {
  * behind MIX_KEYS are there to be revoked. */
 enum { MIX_KEYS = 100000, MIX_REVOCABLE_KEYS = 20000, MIX_USERS_THERE = 50000 };
 
+/* What the ids of keys look like. Digits are hexadecimal, as in a UUID without its hyphens. */
+enum mix_key_ids {
+    MIX_KEY_IDS_NUMBERED, /* key-0000000 ...; issued ones are 32 random digits */
+    MIX_KEY_IDS_ORDERED,  /* 12 digits of Unix milliseconds, then 20 random ones, as in a UUIDv7 */
+    MIX_KEY_IDS_RANDOM,   /* 32 random digits */
+};
+
+/* Ordered ids of the keys that are there: number n carries this time + n (see load.py). */
+#define MIX_KEY_EPOCH_MS INT64_C(1700000000000)
+
 struct mix_options {
     enum mix_kind kind;
     bool random_ids; /* UUIDv4 event ids; otherwise UUIDv7, which carry their time */
+    enum mix_key_ids key_ids;
+    uint32_t keys; /* usage is of keys 0 to keys - 1; 0: MIX_KEYS */
     uint64_t seed;
     int64_t first_us;    /* time of command 0 ... */
     int64_t interval_us; /* ... and between two of them */
 };
-
-/* "a", "b-uniform", "b-zipf", "b-ten", "c", "d". false: none of them. */
-bool mix_kind_of(const char *name, enum mix_kind *ret_kind);
 
 struct mix;
 

@@ -2,9 +2,12 @@
 
 import argparse
 from dataclasses import dataclass
+from functools import partial
 
-from cells import Cells
+import paced
+from cells import Cells, Mix
 from results import Results
+from services import Shape
 
 
 @dataclass
@@ -14,75 +17,68 @@ class Bench:
     results: Results
 
 
-def throughput_round(bench: Bench, mixes: list[str], libraries: list[str], quick: bool) -> None:
-    count = bench.options.commands or (20_000 if quick else 200_000)
+def throughput_round(bench: Bench, mixes: list[str], libraries: list[str]) -> None:
+    cell, cells, options = bench.results.cell, bench.cells, bench.options
+    count = options.commands or (20_000 if options.quick else 200_000)
     small = max(count // 13, 1_000)  # the service takes one by one
     if "a" in mixes:
-        bench.results.cell("copy a", lambda: bench.cells.in_memory("bench_copy", "a", count))
+        cell("copy a", partial(cells.in_memory, "bench_copy", Mix("a"), count))
     for mix in mixes:
-        bench.results.cell(
-            f"apply {mix}",
-            lambda mix=mix: bench.cells.in_memory("bench_apply", mix, count, "--mix", mix),
-        )
+        cell(f"apply {mix}", partial(cells.in_memory, "bench_apply", Mix(mix), count))
     for library in libraries:
         for mix in mixes:
-            bench.results.cell(
-                f"worker {mix} {library}",
-                lambda mix=mix, library=library: bench.cells.drain("worker", mix, count, library),
-            )
+            cell(f"worker {mix} {library}", partial(cells.drain, Shape("worker", library), Mix(mix), count))
         for mix in [mix for mix in mixes if mix in ("a", "c")]:
-            bench.results.cell(
-                f"service {mix} {library}",
-                lambda mix=mix, library=library: bench.cells.drain("service", mix, small, library),
-            )
-    if bench.options.peer_go and "a" in mixes:
-        bench.results.cell("go a", lambda: bench.cells.drain("go", "a", count, "debian"))
-    if bench.options.peer_java and "a" in mixes:
-        bench.results.cell("java a", lambda: bench.cells.drain("java", "a", count, "debian"))
+            cell(f"service {mix} {library}", partial(cells.drain, Shape("service", library), Mix(mix), small))
+    for peer in peers(bench) if "a" in mixes else ():
+        cell(f"{peer} a", partial(cells.drain, Shape(peer, "debian"), Mix("a"), count))
 
 
-def batch_round(bench: Bench, library: str, quick: bool) -> None:
+def peers(bench: Bench) -> list[str]:
+    """Those that could be built."""
+    homes = {"go": bench.options.peer_go, "java": bench.options.peer_java}
+    return [peer for peer, home in homes.items() if home]
+
+
+def batch_round(bench: Bench, library: str) -> None:
+    cell, cells, quick = bench.results.cell, bench.cells, bench.options.quick
     for size in (100, 2000) if quick else (1, 10, 100, 500, 1000, 2000, 5000):
         count = min(20_000 if quick else 100_000, 2_000 if size == 1 else size * 2_000)
-        bench.results.cell(
+        cell(
             f"batch {size} apply",
-            lambda size=size, count=count: bench.cells.in_memory(
-                "bench_apply", "a", count, "--batch", str(size)
-            ),
+            partial(cells.in_memory, "bench_apply", Mix("a"), count, "--batch", str(size)),
         )
-        bench.results.cell(
+        cell(
             f"batch {size} worker",
-            lambda size=size, count=count: bench.cells.drain(
-                "worker", "a", count, library, batch=size
-            ),
+            partial(cells.drain, Shape("worker", library, batch=size), Mix("a"), count),
         )
 
 
-def latency_round(bench: Bench, libraries: list[str], quick: bool) -> None:
-    seconds = 4 if quick else 15
+def latency_round(bench: Bench, libraries: list[str]) -> None:
+    cell, cells, quick = bench.results.cell, bench.cells, bench.options.quick
+    seconds = 3 if quick else 15
     for library in libraries:
+        floor, worker = Shape("floor", library), Shape("worker", library)
         for rate in (200,) if quick else (50, 200, 2000):
-            for kind in ("floor", "worker"):
-                bench.results.cell(
-                    f"latency {rate} {kind} {library}",
-                    lambda kind=kind, rate=rate, library=library: bench.cells.pace(
-                        kind, rate, seconds, library
-                    ),
+            for shape in (floor, worker):
+                cell(
+                    f"latency {rate} {shape.kind} {library}",
+                    partial(paced.pace, cells, shape, rate, seconds),
                 )
-        if (most := bench.results.median(f"worker a {library}", "commands_per_s")) and not quick:
-            rate = round(0.8 * most, -2)
-            bench.results.cell(
-                f"latency 80% worker {library}",
-                lambda rate=int(rate), library=library: bench.cells.pace(
-                    "worker", rate, seconds, library
-                ),
-            )
-        bench.results.cell(
-            f"idle worker {library}", lambda library=library: bench.cells.idle(seconds, library)
-        )
-    if bench.options.peer_go and not quick:
-        bench.results.cell("latency 200 go", lambda: bench.cells.pace("go", 200, seconds, "debian"))
-    if bench.options.peer_java and not quick:
-        bench.results.cell(
-            "latency 200 java", lambda: bench.cells.pace("java", 200, seconds, "debian")
-        )
+        for shape in (floor, worker):
+            near_the_most(bench, shape, seconds)
+        cell(f"idle worker {library}", partial(paced.idle, cells, worker, seconds))
+        cell(f"start worker {library}", partial(paced.start, cells, worker, 1 if quick else 5))
+    for peer in [] if quick else peers(bench):
+        cell(f"latency 200 {peer}", partial(paced.pace, cells, Shape(peer, "debian"), 200, seconds))
+
+
+def near_the_most(bench: Bench, shape: Shape, seconds: int) -> None:
+    """Latency at 80 % of what a short drain just before has shown to be the most."""
+    cell, cells = bench.results.cell, bench.cells
+    count = 20_000 if bench.options.quick else 100_000
+    name = f"{shape.kind} {shape.library}"
+    most = cell(f"most {name}", partial(cells.drain, shape, Mix("a"), count))
+    if most is not None:
+        rate = max(int(0.8 * most["commands_per_s"]), 1)
+        cell(f"latency 80% {name}", partial(paced.pace, cells, shape, rate, seconds))

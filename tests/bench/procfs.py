@@ -30,8 +30,21 @@ def tree_cpu(root: int) -> float:
     return total / TICKS
 
 
-def peak_mib(pid: int) -> float:
+def memory_mib(pid: int) -> tuple[float, float]:
+    """Resident now, and at most so far."""
+    told = {}
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise ValueError(f"process {pid} tells no VmHWM")
+        name, _, rest = line.partition(":")
+        if name in ("VmRSS", "VmHWM"):
+            told[name] = int(rest.split()[0]) / 1024
+    if len(told) != 2:
+        raise ValueError(f"process {pid} tells no VmRSS and VmHWM")
+    return told["VmRSS"], told["VmHWM"]
+
+
+def machine_cpu() -> tuple[float, float]:
+    """Seconds that all CPUs together have been busy, and idle (waiting for a disk included)."""
+    words = Path("/proc/stat").read_text().splitlines()[0].split()
+    ticks = [int(word) for word in words[1:9]]  # user nice system idle iowait irq softirq steal
+    idle = ticks[3] + ticks[4]
+    return (sum(ticks) - idle) / TICKS, idle / TICKS

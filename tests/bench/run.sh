@@ -10,16 +10,22 @@ build=$repo/build/bench
 
 usage() {
     cat <<'EOT'
-usage: tests/bench/run.sh [--quick] [--mix MIX]... [--minutes M] [--librdkafka debian|current]...
-                          [--only throughput|batches|latency]... [--commands N]
+usage: tests/bench/run.sh [--quick] [--mix MIX]... [--minutes M] [--rounds N]
+                          [--librdkafka debian|current]...
+                          [--only throughput|batches|latency|scaling|growth]...
+                          [--commands N] [--rows N] [--partitioned [day|week|month]]
                           [--charts DIR]
 
   --quick        at most three minutes, small counts: does everything still measure?
   --mix          a, b-uniform, b-zipf, b-ten, c or d; all unless given (with --quick: a and d)
-  --minutes      as many rounds as fit; default 20
+  --minutes      as many rounds as fit; default 20. Growth comes on top, about 15 minutes
+  --rounds       so many at least, however long they take; growth: so many, default 3
   --librdkafka   Debian's, or the newer one of the tests' Python environment; both unless given
   --only         only this part; all unless given
-  --commands     in each cell of the throughput part; default 200000, with --quick 20000
+  --commands     in each cell of throughput (default 200000), scaling and growth (100000)
+  --rows         growth: keys, and audit rows, in the full tables; default 10000000, which takes
+                 25 GB of disk for the time
+  --partitioned  the audit log in partitions, by month unless said otherwise
   --charts DIR   write the plots there (docs/images, say); else beside the results
 
 Results: build/bench/results/*.json. docs/benchmarks.md tells what the cells are.

@@ -4,8 +4,10 @@ import os
 import shlex
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -19,6 +21,8 @@ COORDINATOR_MOVES = {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_
 
 # The counterpart of the constants in mix.h: what is in the tables before a run.
 KEYS, REVOCABLE, USERS = 100_000, 20_000, 50_000
+# How far back loaded audit rows go, and the partitions of the audit log.
+PAST = timedelta(days=180)
 
 
 class Servers:
@@ -37,8 +41,8 @@ class Servers:
         self.database_url = values["CATALYST_DATABASE_URL"]
         self.kafka_pid = int(values["STACK_KAFKA_PID"])
         self.postgres_pid = int(values["STACK_POSTGRES_PID"])
-        admin_url = values["STACK_ADMIN_DATABASE_URL"].rpartition("/")[0] + "/catalyst"
-        self.sql = psycopg.connect(admin_url, autocommit=True)
+        self.admin_url = values["STACK_ADMIN_DATABASE_URL"].rpartition("/")[0] + "/catalyst"
+        self.sql = self.connect()
         self.admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 2})
 
     def run(self, verb: str, *options: str) -> str:
@@ -47,6 +51,10 @@ class Servers:
         if done.returncode != 0:
             raise RuntimeError(f"{shlex.join(command)}: {done.stdout}{done.stderr}")
         return done.stdout
+
+    def connect(self) -> psycopg.Connection:
+        """As the superuser, a statement a transaction."""
+        return psycopg.connect(self.admin_url, autocommit=True)
 
     def close(self) -> None:
         self.sql.close()
@@ -59,10 +67,22 @@ class Servers:
         return own_cpu(self.kafka_pid)
 
     def wal_position(self) -> int:
-        return int(self.sql.execute("SELECT pg_current_wal_lsn() - '0/0'").fetchone()[0])
+        return int(self.one("SELECT pg_current_wal_lsn() - '0/0'"))
 
-    def count(self, schema: str, table: str) -> int:
-        return self.sql.execute(f"SELECT count(*) FROM {schema}.{table}").fetchone()[0]
+    def row(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...]:
+        found = self.sql.execute(sql, values or None).fetchone()
+        if found is None:
+            raise RuntimeError(f"no row: {sql}")
+        return found
+
+    def one(self, sql: str) -> Any:
+        return self.row(sql)[0]
+
+    def audit_rows(self, schema: str, since: datetime) -> int:
+        """Those of commands given since then, which the index on the time finds quickly."""
+        sql = f"SELECT count(*) FROM {schema}.auth_audit_events WHERE occurred_at >= %s"
+        count: int = self.row(sql, [since])[0]
+        return count
 
     def create_topics(self, names: list[str], partitions: int) -> None:
         topics = [NewTopic(name, partitions, 1) for name in names]
@@ -93,8 +113,7 @@ class Offsets:
 
     def total(self) -> int:
         return sum(
-            self.reader.get_watermark_offsets(partition, timeout=10)[1]
-            for partition in self.partitions
+            self.reader.get_watermark_offsets(partition, timeout=10)[1] for partition in self.partitions
         )
 
     def committed(self) -> int:
@@ -112,29 +131,53 @@ class Offsets:
 
 
 class Site:
-    """Empty tables, empty topics and a new group, for one cell of the benchmark."""
+    """Topics and a group of their own for one cell of the benchmark, and empty tables, unless it
+    works on those of `schema`. `interval`: the audit log is in partitions of that length."""
 
     serial = 0
 
-    def __init__(self, servers: Servers, worker: Path, mix: str, partitions: int = 4):
+    def __init__(
+        self,
+        servers: Servers,
+        worker: Path,
+        mix: str,
+        schema: str | None = None,
+        interval: str | None = None,
+        partitions: int = 4,
+    ):
         Site.serial += 1
         self.servers = servers
         self.name = f"cell{Site.serial}"
+        self.schema = schema or self.name
+        self.partitions = partitions
         self.topic, self.audit = f"{self.name}.commands", f"{self.name}.audit"
         self.topics = [self.topic, f"{self.topic}.dlq", self.audit]
         servers.create_topics(self.topics, partitions)
-        subprocess.run(
-            [worker, "migrate", "up"], env=self.environment(), check=True, capture_output=True
-        )
-        if mix != "a":
-            self.populate()
+        if schema is None:
+            self.verb(worker, "migrate", "up")
+            if interval is not None:
+                first = (datetime.now(UTC) - PAST).strftime("%Y-%m-%dT%H:%M:%SZ")
+                self.verb(worker, "retention", "partition", "--from", first, interval=interval)
+            if mix != "a":
+                self.populate()
         servers.sql.execute("CHECKPOINT")
+
+    def verb(self, worker: Path, *words: str, interval: str = "month") -> None:
+        done = subprocess.run(
+            [worker, *words],
+            env=self.environment() | {"CATALYST_AUDIT_PARTITION_INTERVAL": interval},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
 
     def environment(self) -> dict[str, str]:
         return {
             "PATH": os.environ["PATH"],
             "CATALYST_DATABASE_URL": self.servers.database_url,
-            "CATALYST_DATABASE_SCHEMA": self.name,
+            "CATALYST_DATABASE_SCHEMA": self.schema,
             "CATALYST_KAFKA_BOOTSTRAP_SERVERS": self.servers.brokers,
             "CATALYST_COMMAND_TOPICS": self.topic,
             "CATALYST_AUDIT_TOPIC": self.audit,
@@ -144,7 +187,7 @@ class Site:
         }
 
     def populate(self) -> None:
-        schema, run = self.name, self.servers.sql.execute
+        schema, run = self.schema, self.servers.sql.execute
         run(
             f"""INSERT INTO {schema}.auth_keys (id, hash, owner_kind, owner_id, name, created_at,
                     updated_at, status, scopes, labels)
@@ -163,7 +206,8 @@ class Site:
 
     def remove(self) -> None:
         self.servers.delete_topics(self.topics)
-        self.servers.sql.execute(f"DROP SCHEMA {self.name} CASCADE")
+        if self.schema == self.name:
+            self.servers.sql.execute(f"DROP SCHEMA {self.schema} CASCADE")
 
 
 def until(deadline_s: float, pause_s: float = 0.05) -> Iterator[None]:
