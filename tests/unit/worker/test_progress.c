@@ -410,6 +410,50 @@ static void test_progress_committed__what_was_published_before_is_not_lost_with_
     assert_true(progress_is_published(&fixture->progress, &fixture->entry));
 }
 
+/* 10 to 12 were new below 100, in one batch that is lost and comes again in parts. */
+static void test_progress_committed__a_lost_batch_may_come_again_in_parts(void **state)
+{
+    static const struct audit_event event;
+    struct fixture *fixture = *state;
+    struct message messages[3];
+    struct entry entries[3];
+    struct batch batch = {.entries = entries, .count = 3};
+    struct batch first = {.entries = entries, .count = 1};
+    struct batch rest = {.entries = entries + 1, .count = 2};
+
+    assign(fixture, 0, 100);
+    for (int i = 0; i < 3; i++) {
+        messages[i] = fixture->message;
+        messages[i].offset = 10 + i;
+        entries[i] = (struct entry){.message = &messages[i], .topic_id = 1, .event = &event};
+        progress_saw_new(&fixture->progress, &entries[i]);
+    }
+    progress_published(&fixture->progress, &batch);
+
+    assert_false(progress_committed(&fixture->progress, 1, 3, 10));
+    assert_false(published_at(fixture, 10)); /* the least, not the last */
+    progress_published(&fixture->progress, &first);
+    assert_false(published_at(fixture, 11));
+    assert_false(published_at(fixture, 12));
+    progress_published(&fixture->progress, &rest);
+    assert_true(published_at(fixture, 99));
+}
+
+static void test_progress_committed__a_batch_that_is_certain_is_not_lost_with_a_later_one(
+    void **state)
+{
+    struct fixture *fixture = *state;
+    struct batch batch = {.entries = &fixture->entry, .count = 1};
+
+    publish_below(fixture);
+    fixture->message.offset = 20;
+    fixture->entry.event = NULL;
+    progress_published(&fixture->progress, &batch);
+
+    assert_false(progress_committed(&fixture->progress, 1, 3, 11));
+    assert_true(published_at(fixture, 10));
+}
+
 static void test_progress_forget__nothing_is_known_any_more(void **state)
 {
     struct fixture *fixture = *state;
@@ -444,6 +488,8 @@ int main(void)
         TEST(test_progress_committed__it_can_be_lost_a_second_time),
         TEST(test_progress_committed__what_was_recorded_behind_it_is_not_published_yet),
         TEST(test_progress_committed__what_was_published_before_is_not_lost_with_it),
+        TEST(test_progress_committed__a_lost_batch_may_come_again_in_parts),
+        TEST(test_progress_committed__a_batch_that_is_certain_is_not_lost_with_a_later_one),
         TEST(test_progress_forget__nothing_is_known_any_more),
     };
 
