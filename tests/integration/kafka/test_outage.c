@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -36,9 +37,44 @@ static pid_t broker(void)
     return (pid_t)strtol(text, NULL, 10);
 }
 
+static char state_of_thread(const char *task)
+{
+    char path[64];
+    char line[512] = "";
+
+    snprintf(path, sizeof(path), "/proc/%d/task/%.16s/stat", (int)broker(), task);
+    FILE *file = fopen(path, "re");
+    if (file == NULL) /* it has just ended */
+        return 'T';
+    (void)!fread(line, 1, sizeof(line) - 1, file);
+    fclose(file);
+    const char *name_end = strrchr(line, ')');
+    return name_end != NULL ? name_end[2] : '?';
+}
+
+static bool is_stopped(void)
+{
+    char path[64];
+    bool stopped = true;
+
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)broker());
+    DIR *tasks = opendir(path);
+    assert_non_null(tasks);
+    for (const struct dirent *task = readdir(tasks); task != NULL; task = readdir(tasks)) {
+        if (task->d_name[0] != '.')
+            stopped = stopped && state_of_thread(task->d_name) == 'T';
+    }
+    closedir(tasks);
+    return stopped;
+}
+
+/* The signal is taken by one thread when the scheduler lets it run; the others go on till then. */
 static void freeze(void)
 {
     assert_int_equal(kill(broker(), SIGSTOP), 0);
+    for (int i = 0; i < 1000 && !is_stopped(); i++)
+        clock_sleep_us(10000);
+    assert_true(is_stopped());
 }
 
 static int thaw(void **state)
