@@ -155,7 +155,7 @@ class Cells:
             stack.callback(site.remove)
             offsets = Offsets(self.servers, site.name, site.topic)
             stack.callback(offsets.close)
-            offsets.committed()  # finds the coordinator
+            offsets.await_coordinator()
             since = datetime.now(UTC)
             if not settled:
                 self.fill(site, mix, count)
@@ -164,11 +164,11 @@ class Cells:
             running = self.services.start(site, shape, pages=settled)
             for service in running:
                 stack.callback(service.kill)
-            if settled:
-                self.fill_asleep(site, shape, running, mix, count)
             if observer is not None:
                 stack.callback(observer.close)
                 observer.begin(running)
+            if settled:
+                self.start_together(run, site, shape, running, mix, count)
             total = offsets.total()
             # A JVM's first moments do not count.
             skipped = total * JVM_WARMUP_SHARE if shape.kind == "java" else 0
@@ -191,41 +191,42 @@ class Cells:
                 figures |= observer.told(run.commits)
             return figures
 
-    def fill_asleep(self, site: Site, shape: Shape, running: list[Service], mix: Mix, count: int) -> None:
+    def start_together(
+        self, run: Run, site: Site, shape: Shape, running: list[Service], mix: Mix, count: int
+    ) -> None:
         """Once every member has partitions. Filling takes a fraction of their session's timeout."""
         for _ in until(60, 0.1):
             for service in running:
                 service.check()
             if self.services.are_assigned(site, shape.members):
                 break
+        steps = steps_of(running)
         for service in running:
             service.suspend()
         self.fill(site, mix, count)
+        run.readings.append(self.read(running, steps))
+        run.commits.append((run.readings[0].time_s, 0))
         for service in running:
             service.resume()
 
     def follow(self, run: Run, running: list[Service], offsets: Offsets, skipped: float, total: int) -> None:
-        """Until all is committed. The clock starts with the first commit beyond `skipped`."""
-        for _ in until(60 + total / 300, 0.02):
+        """Until all is committed. Unless it runs, the clock starts with the first commit beyond `skipped`."""
+        for _ in until(60 + total / 300):
             for service in running:
                 service.check()
             done, now = offsets.committed(), time.monotonic()
             if done > skipped:
                 if not run.commits:
-                    run.readings.append(self.read(running))
+                    run.readings.append(self.read(running, steps_of(running)))
                 if not run.commits or done > run.commits[-1][1]:
                     run.commits.append((now, done))
             if done >= total:
                 break
         if len(run.commits) < 2:
             raise RuntimeError("was done before its clock could start: it needs more commands")
-        run.readings.append(self.read(running))
+        run.readings.append(self.read(running, steps_of(running)))
 
-    def read(self, running: list[Service]) -> Reading:
-        steps: dict[str, float] = {}
-        for service in running:
-            for step, seconds in service.step_seconds().items() if service.address else ():
-                steps[step] = steps.get(step, 0) + seconds
+    def read(self, running: list[Service], steps: dict[str, float]) -> Reading:
         return Reading(
             time.monotonic(),
             sum(own_cpu(service.pid) for service in running),
@@ -234,6 +235,15 @@ class Cells:
             machine_cpu()[0],
             steps,
         )
+
+
+def steps_of(running: list[Service]) -> dict[str, float]:
+    """Of those that have pages, together."""
+    steps: dict[str, float] = {}
+    for service in running:
+        for step, seconds in service.step_seconds().items() if service.address else ():
+            steps[step] = steps.get(step, 0) + seconds
+    return steps
 
 
 def commits_of(told: Result) -> Commits:

@@ -127,6 +127,12 @@ def latency(results: Results, libraries: list[str]) -> list[Goal]:
 def growth(results: Results) -> list[Goal]:
     """The bound is that of time-ordered ids; the ratios of random ones are told with it."""
     rows = results.median("growth load ordered full", "rows") or 0
+    cells = [
+        (what, mix, ids)
+        for ids in ("ordered", "random")
+        for what in ("apply", "worker", "backlog")
+        for mix in ("a", "b-uniform")
+    ]
     goals = [
         Goal(
             f"{what} {mix.upper()[0]}, {rows:,.0f} rows / empty, {ids} ids",
@@ -134,13 +140,10 @@ def growth(results: Results) -> list[Goal]:
             0.85,
             least=True,
         )
-        for ids in ("ordered", "random")
-        for what in ("apply", "worker")
-        for mix in ("a", "b-uniform")
+        for what, mix, ids in cells
     ]
-    backlog = "growth backlog a ordered full"
-    goals.append(Goal("resident MiB over a backlog", results.median(backlog, "peak_mib"), 96, least=False))
-    return goals
+    peak = results.median("growth backlog a ordered full", "peak_mib")
+    return [*goals, Goal("resident MiB over a backlog", peak, 96, least=False)]
 
 
 def measured(results: Results, libraries: list[str]) -> list[Goal]:

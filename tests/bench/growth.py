@@ -11,7 +11,9 @@ from parts import Bench
 from services import Shape
 from stack import KEYS
 
-BACKLOG = 10  # times as many commands as in a cell: is memory still flat?
+# Times as many commands as in a cell: is memory still flat, and what is left of the speed over a
+# whole turn from checkpoint to checkpoint?
+BACKLOG = 10
 
 
 @dataclass
@@ -128,4 +130,5 @@ def run(bench: Bench, library: str) -> None:
                 print(f"growth, {kind} ids, round {nth} of {wanted.rounds}", flush=True)
                 growing.round(nth)
             if kind == "ordered":
-                growing.worker("a", "full", "backlog", BACKLOG)
+                for state in ("empty", "full"):
+                    growing.worker("a", state, "backlog", BACKLOG)

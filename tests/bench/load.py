@@ -70,13 +70,12 @@ NEW_AUDIT = {
     "id": "audit_id",
     "occurred_at": AT,
     "entity": "key_id",
-    "subject": "replace(t.subject::text, t.entity, key_id)::json",
-    "resource": "replace(t.resource::text, t.entity, key_id)::json",
-    "metadata": "replace(t.metadata::text, t.entity, key_id)::json",
     "command_id": "md5('command' || i)::uuid::text",
     "command_digest": "md5('digest' || i)::uuid",
     '"offset"': "i",
 }
+# Those of the copied row that name the key get the new one's id.
+DOCUMENTS = ("actor", "subject", "resource", "metadata")
 
 
 def check_disk(servers: Servers, rows: int) -> None:
@@ -95,11 +94,20 @@ class Loading:
     def __init__(self, servers: Servers, ids: Ids, template: str, schema: str, table: str):
         self.ids, self.template, self.table = ids, template, f"{schema}.{table}"
         self.name = table
-        self.new = NEW_KEY if table == "auth_keys" else NEW_AUDIT
+        self.new = dict(NEW_KEY if table == "auth_keys" else NEW_AUDIT)
         self.sql = servers.connect()
+        if table == "auth_audit_events":
+            self.new |= self.documents()
         self.past_ms = int(time.time() * 1000) - PAST_MS
         for setting in ("synchronous_commit = off", "maintenance_work_mem = '1GB'"):
             self.sql.execute(f"SET {setting}")
+
+    def documents(self) -> dict[str, str]:
+        names = " || ".join(
+            f"CASE WHEN position(entity IN {name}::text) > 0 THEN '{name} ' ELSE '' END" for name in DOCUMENTS
+        )
+        ((found,),) = self.sql.execute(f"SELECT {names} FROM {self.template}.{self.name} LIMIT 1").fetchall()
+        return {name: f"replace(t.{name}::text, t.entity, key_id)::json" for name in found.split()}
 
     def run(self, rows: int) -> None:
         began = time.monotonic()

@@ -47,9 +47,9 @@ def pace(cells: Cells, shape: Shape, rate: int, seconds: int) -> Result:
         command += ["--topic", site.topic, "--audit-topic", site.audit, *Mix("a").arguments]
         command += ["--rate", str(rate), "--seconds", str(seconds)]
         command += ["--warmup", str(warmup), "pace"]
-        before = cells.read([service])
+        before = cells.read([service], {})
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        after = cells.read([service])
+        after = cells.read([service], {})
         if done.returncode != 0:
             raise RuntimeError(done.stderr.strip())
         told = json.loads(done.stdout)
@@ -87,12 +87,12 @@ def idle(cells: Cells, shape: Shape, seconds: int) -> Result:
 def start(cells: Cells, shape: Shape, times: int) -> Result:
     """From the making of the process to /health/started: every lane's first poll has answered. On an
     idle topic that answer itself takes up to 100 ms, the longest that a lane's poll waits; joining
-    the group is not in it."""
+    the group is not in it. A first start does not count: the broker has only just made the topics."""
     with contextlib.ExitStack() as stack:
         site = cells.services.site("a")
         stack.callback(site.remove)
         took = []
-        for _ in range(times):
+        for _ in range(times + 1):
             began = time.monotonic()
             (service,) = cells.services.start(site, shape, pages=True)
             stack.callback(service.kill)
@@ -102,4 +102,4 @@ def start(cells: Cells, shape: Shape, times: int) -> Result:
                     break
             took.append((time.monotonic() - began) * 1e3)
             service.stop()
-        return {"started_ms": statistics.median(took), "started_max_ms": max(took)}
+        return {"started_ms": statistics.median(took[1:]), "started_max_ms": max(took[1:])}

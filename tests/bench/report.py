@@ -73,17 +73,21 @@ def print_growth(results: Results) -> None:
     names = with_figure(results, "slices")
     if names:
         print(
-            f"\n{'growth':<40}{'WAL B: first tenth':>19}{'last':>7}{'checkpoints':>12}"
-            f"{'MiB: a third in':>16}{'at the end':>11}{'peak':>6}"
+            f"\n{'growth':<40}{'first tenth/s':>14}{'last':>8}{'WAL B: first':>14}{'last':>7}"
+            f"{'checkpoints':>12}{'MiB: a third in':>16}{'at the end':>11}{'peak':>6}"
         )
     for name in names:
-        figures = shown(results, name, "first_wal_bytes", 19, 0)
-        figures += shown(results, name, "last_wal_bytes", 7, 0)
-        figures += shown(results, name, "checkpoints", 12, 0)
-        figures += shown(results, name, "resident_third_mib", 16, 1)
-        figures += shown(results, name, "resident_end_mib", 11, 1)
-        figures += shown(results, name, "peak_mib", 6, 0)
-        print(f"{name:<40}{figures}")
+        figures = (
+            ("first_per_s", 14, 0),
+            ("last_per_s", 8, 0),
+            ("first_wal_bytes", 14, 0),
+            ("last_wal_bytes", 7, 0),
+            ("checkpoints", 12, 0),
+            ("resident_third_mib", 16, 1),
+            ("resident_end_mib", 11, 1),
+            ("peak_mib", 6, 0),
+        )
+        print(f"{name:<40}" + "".join(shown(results, name, *figure) for figure in figures))
     for name in with_figure(results, "rows"):
         loaded = results.samples[name][0]
         print(f"{name}: {loaded['rows']:,} keys in {loaded['seconds']:.0f} s")

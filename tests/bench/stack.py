@@ -116,15 +116,26 @@ class Offsets:
             self.reader.get_watermark_offsets(partition, timeout=10)[1] for partition in self.partitions
         )
 
+    def await_coordinator(self) -> None:
+        """A look while the coordinator is not there takes seconds."""
+        for _ in until(60, 0.1):
+            if self.look():
+                break
+
     def committed(self) -> int:
+        self.look()
+        return self.last
+
+    def look(self) -> bool:
+        """Whether the coordinator answered."""
         try:
             answer = self.reader.committed(self.partitions, timeout=10)
         except KafkaException as error:
             if error.args[0].code() not in COORDINATOR_MOVES:
                 raise
-            return self.last
+            return False
         self.last = sum(max(partition.offset, 0) for partition in answer)
-        return self.last
+        return True
 
     def close(self) -> None:
         self.reader.close()
