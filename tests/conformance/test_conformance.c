@@ -115,7 +115,7 @@ static void assert_committed(const struct ends *ends, int64_t first, int64_t sec
 /* Brokers acknowledge a commit before its markers are written. */
 static void assert_visible(const char *values)
 {
-    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    const struct timespec pause = {.tv_nsec = 10000000};
 
     for (int i = 0; i < 1000 && strcmp(world.maker->visible(&world), values) != 0; i++)
         nanosleep(&pause, NULL);
