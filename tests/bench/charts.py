@@ -141,7 +141,7 @@ def growth_series(told: dict[str, Any], what: str, mix: str, figure: str) -> Ser
 def growth_charts(told: dict[str, Any]) -> dict[str, str]:
     made = {}
     seconds = "seconds since the first commit after the checkpoint"
-    for what, how in (("apply", "apply path"), ("worker", "end to end")):
+    for what, how in (("apply", "apply path"), ("worker", "end to end"), ("backlog", "a backlog")):
         for mix, label in (("a", "A"), ("b-uniform", "B")):
             for figure, unit in (("commands_per_s", "commands/s"), ("wal_bytes", "WAL bytes")):
                 series = growth_series(told, what, mix, figure)
@@ -150,9 +150,12 @@ def growth_charts(told: dict[str, Any]) -> dict[str, str]:
                     title = f"Growth: {unit}{per} over time, mix {label}, {how}"
                     name = f"growth-{what}-{label.lower()}-{figure.partition('_')[0]}"
                     made[name] = plot(title, seconds, unit + per, series, log=False)
-    backlogs = [samples for name, samples in told["samples"].items() if name.startswith("growth backlog")]
-    if backlogs:
-        resident: Series = {"resident": backlogs[0][0]["resident"]}
+    resident: Series = {
+        name.removeprefix("growth backlog a "): samples[0]["resident"]
+        for name, samples in told["samples"].items()
+        if name.startswith("growth backlog a ")
+    }
+    if resident:
         title = "Resident memory over a backlog, mix A"
         made["growth-memory"] = plot(title, "seconds", "MiB", resident, log=False)
     return made
