@@ -51,6 +51,13 @@ static const struct role_setting defaults[] = {
     {OF(KAFKA_LANE_PRODUCER), "transaction.timeout.ms", "20000"},
 };
 
+/* The same, for libraries that know the property. */
+static const struct role_setting newer_defaults[] = {
+    /* When no broker answers for a moment, 2.16 begins anew from bootstrap.servers; after that
+     * consumers keep their partitions and fetch nothing, and cannot be closed. */
+    {EVERY, "metadata.recovery.strategy", "none"},
+};
+
 /* What the guarantees rest on. */
 static const struct role_setting forced[] = {
     {CONSUMERS, "isolation.level", "read_committed"},
@@ -86,6 +93,23 @@ static enum outcome set_rows(rd_kafka_conf_t *conf, const struct role_setting *r
             return outcome;
     }
     return OUTCOME_OK;
+}
+
+static bool is_known(const rd_kafka_conf_t *conf, const char *name)
+{
+    size_t size = 0;
+    return rd_kafka_conf_get(conf, name, NULL, &size) != RD_KAFKA_CONF_UNKNOWN;
+}
+
+static enum outcome set_newer_defaults(rd_kafka_conf_t *conf, enum kafka_role role, struct err *err)
+{
+    enum outcome outcome = OUTCOME_OK;
+
+    for (size_t i = 0; i < sizeof(newer_defaults) / sizeof(newer_defaults[0]); i++) {
+        if (outcome == OUTCOME_OK && is_known(conf, newer_defaults[i].name))
+            outcome = set_rows(conf, &newer_defaults[i], 1, role, err);
+    }
+    return outcome;
 }
 
 /* What is wrong with the property, or NULL. librdkafka's own text would quote the value. */
@@ -129,6 +153,8 @@ static enum outcome fill(rd_kafka_conf_t *conf, const struct config *config, enu
     enum outcome outcome = set_own(conf, "client.id", client, err);
     if (outcome == OUTCOME_OK)
         outcome = set_rows(conf, defaults, sizeof(defaults) / sizeof(defaults[0]), role, err);
+    if (outcome == OUTCOME_OK)
+        outcome = set_newer_defaults(conf, role, err);
     if (outcome == OUTCOME_OK)
         outcome = set_properties(conf, config, err);
     if (outcome == OUTCOME_OK)
