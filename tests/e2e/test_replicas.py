@@ -131,7 +131,7 @@ def test_two_replicas_share_the_work(new_site: Callable[..., Site]) -> None:
     site = new_site(partitions=4)
     commands = list(make.stream(6000, seed=8))
     replicas = [site.start(name, CATALYST_LANES="2") for name in ("a", "b")]
-    wait_until("all lanes are members", lambda: site.kafka.group_members(site.group) == 4)
+    wait_until("all lanes hold partitions", lambda: site.kafka.group_owners(site.group) == 4)
 
     site.process(commands)
 

@@ -198,11 +198,19 @@ class Kafka:
             future.result(30)
 
     def group_members(self, group: str) -> int:
+        return len(self._members(group))
+
+    def group_owners(self, group: str) -> int:
+        """Members that hold partitions: those that are at work."""
+        return sum(bool(member.assignment.topic_partitions) for member in self._members(group))
+
+    def _members(self, group: str) -> list[Any]:
         described = self.admin.describe_consumer_groups([group], request_timeout=30)[group]
         try:
-            return len(described.result(30).members)
+            members: list[Any] = described.result(30).members
         except KafkaException:
-            return 0
+            return []
+        return members
 
     def read_committed(self, topic: str, deadline_s: float = 60) -> list[Record]:
         """Everything on the topic, as a read_committed consumer sees it, partition by partition in
