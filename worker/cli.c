@@ -211,6 +211,22 @@ bool argument_time(const struct arguments *arguments, const char *flag, int64_t 
     return false;
 }
 
+bool argument_flags_among(const struct arguments *arguments, size_t first, const char *action,
+                          const char *allowed)
+{
+    const struct verb *verb = arguments->verb;
+
+    for (size_t i = first; i < verb->flag_count; i++) {
+        char word[32];
+        snprintf(word, sizeof(word), " %s ", verb->flags[i].name);
+        if (arguments->values[i] != NULL && strstr(allowed, word) == NULL) {
+            cli_usage_error(arguments, "%s does not take --%s", action, verb->flags[i].name);
+            return false;
+        }
+    }
+    return true;
+}
+
 static void options_of(const struct verb *verb, struct option *options)
 {
     size_t n = 0;

@@ -70,6 +70,12 @@ bool argument_number(const struct arguments *arguments, const char *flag, int64_
 /* An RFC 3339 time given to a flag; otherwise as argument_number(). */
 bool argument_time(const struct arguments *arguments, const char *flag, int64_t *ret_us);
 
+/* Whether all flags that were given, from position `first` in verb->flags on, are among `allowed`:
+ * names with a blank before and behind each. false: one is not; the usage error is printed, which
+ * calls `action` by its name. */
+bool argument_flags_among(const struct arguments *arguments, size_t first, const char *action,
+                          const char *allowed);
+
 /* Prints "catalyst-worker VERB: <format>" and where help is, to stderr. Answers EXIT_USAGE. */
 enum exit_code cli_usage_error(const struct arguments *arguments, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

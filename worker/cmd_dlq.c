@@ -295,19 +295,6 @@ static const struct flag flags[] = {
 
 enum { FILTER_FLAGS = 6, COMMON_FLAGS = 7, FLAG_COUNT = sizeof(flags) / sizeof(flags[0]) };
 
-static bool check_flags(const struct arguments *arguments, const struct action *action)
-{
-    for (size_t i = COMMON_FLAGS; i < FLAG_COUNT; i++) {
-        char word[32];
-        snprintf(word, sizeof(word), " %s ", flags[i].name);
-        if (arguments->values[i] != NULL && strstr(action->flags, word) == NULL) {
-            cli_usage_error(arguments, "%s does not take --%s", action->name, flags[i].name);
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool is_filtered(const struct arguments *arguments)
 {
     for (size_t i = 0; i < FILTER_FLAGS; i++) {
@@ -375,8 +362,9 @@ static bool parse(struct dlq *dlq, const struct action **ret_action)
 {
     const struct arguments *arguments = dlq->arguments;
     const struct action *action = *ret_action = find_action(arguments);
-    if (action == NULL || !check_flags(arguments, action) || !parse_filter(dlq) ||
-        !parse_letters(dlq))
+    if (action == NULL ||
+        !argument_flags_among(arguments, COMMON_FLAGS, action->name, action->flags) ||
+        !parse_filter(dlq) || !parse_letters(dlq))
         return false;
     if (!action->takes_letters && arguments->operand_count > 1) {
         cli_usage_error(arguments, "%s takes no letters, only filters", action->name);

@@ -433,19 +433,6 @@ static const struct action *find_action(const struct arguments *arguments)
     return NULL;
 }
 
-static bool check_flags(const struct arguments *arguments, const struct action *action)
-{
-    for (size_t i = 0; i < FLAG_COUNT; i++) {
-        char word[32];
-        snprintf(word, sizeof(word), " %s ", flags[i].name);
-        if (arguments->values[i] != NULL && strstr(action->flags, word) == NULL) {
-            cli_usage_error(arguments, "%s does not take --%s", action->name, flags[i].name);
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Without --keep: *ret_keep_ms stays. */
 static bool parse_keep(const struct arguments *arguments, int64_t *ret_keep_ms)
 {
@@ -489,7 +476,7 @@ static enum exit_code retention_run(const struct arguments *arguments)
     int64_t keep_ms = -1;
 
     const struct action *action = find_action(arguments);
-    if (action == NULL || !check_flags(arguments, action) ||
+    if (action == NULL || !argument_flags_among(arguments, 0, action->name, action->flags) ||
         !argument_number(arguments, "ahead", 0, AHEAD_MAX, &self.ahead) ||
         !argument_time(arguments, "from", &self.from_us) || !parse_keep(arguments, &keep_ms))
         return EXIT_USAGE;
