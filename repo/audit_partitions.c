@@ -105,16 +105,16 @@ static enum outcome refuse_obstacles(struct executor *db, struct arena *arena, s
 
 /* --- parts of the transactions ----------------------------------------------------------- */
 
-/* The new table belongs to whom the audit log belongs to. */
-static enum outcome give_to_owner(struct executor *db, const char *table, struct arena *arena,
-                                  struct err *err)
+/* New tables are the current role's; this one is to belong to whom `like` belongs to. */
+static enum outcome give_to_owner_of(struct executor *db, const char *like, const char *table,
+                                     struct arena *arena, struct err *err)
 {
     return audit_sql(db, arena, err,
                      "DO $$ DECLARE wanted text := (SELECT pg_get_userbyid(relowner)"
-                     " FROM pg_class WHERE oid = 'auth_audit_events'::regclass); BEGIN"
+                     " FROM pg_class WHERE oid = '%s'::regclass); BEGIN"
                      " IF wanted <> current_user THEN"
                      " EXECUTE format('ALTER TABLE %s OWNER TO %%I', wanted); END IF; END $$",
-                     table);
+                     like, table);
 }
 
 /* Everyone asks the partitioned table, so its privileges are what counts. */
@@ -208,7 +208,8 @@ static enum outcome create_interval(struct executor *db, const char *name, struc
 {
     enum outcome outcome = audit_sql(
         db, arena, err, "CREATE TABLE %s (LIKE auth_audit_events_timed INCLUDING ALL)", name);
-    return outcome == OUTCOME_OK ? give_to_owner(db, name, arena, err) : outcome;
+    return outcome == OUTCOME_OK ? give_to_owner_of(db, "auth_audit_events", name, arena, err)
+                                 : outcome;
 }
 
 /* --- converting -------------------------------------------------------------------------- */
@@ -261,21 +262,6 @@ static enum outcome refuse_large_move(struct executor *db, const struct converti
     return outcome;
 }
 
-/* The owner of the table that was there; new tables are the current role's. */
-static enum outcome hand_over_rights(struct executor *db, struct arena *arena, struct err *err)
-{
-    enum outcome outcome = audit_sql(
-        db, arena, err,
-        "DO $$ DECLARE wanted text := (SELECT pg_get_userbyid(relowner) FROM pg_class"
-        " WHERE oid = 'auth_audit_events_rest'::regclass); each text; BEGIN"
-        " IF wanted <> current_user THEN FOREACH each IN ARRAY ARRAY['auth_audit_events_stray',"
-        " 'auth_audit_events_timed', 'auth_audit_events'] LOOP"
-        " EXECUTE format('ALTER TABLE %%I OWNER TO %%I', each, wanted); END LOOP; END IF; END $$");
-    if (outcome == OUTCOME_OK)
-        outcome = audit_sql(db, arena, err, "%s", copy_privileges);
-    return outcome;
-}
-
 /* The old table makes room for three new ones, empty and not yet put together but for stray. */
 static enum outcome create_tables(struct executor *db, struct arena *arena, struct err *err)
 {
@@ -288,8 +274,10 @@ static enum outcome create_tables(struct executor *db, struct arena *arena, stru
         outcome = audit_sql(db, arena, err,
                             "CREATE TABLE %s (LIKE auth_audit_events_rest INCLUDING ALL)%s",
                             tables[i], i < 2 ? " PARTITION BY RANGE (id)" : "");
+    for (size_t i = 0; outcome == OUTCOME_OK && i < 3; i++)
+        outcome = give_to_owner_of(db, "auth_audit_events_rest", tables[i], arena, err);
     if (outcome == OUTCOME_OK)
-        outcome = hand_over_rights(db, arena, err);
+        outcome = audit_sql(db, arena, err, "%s", copy_privileges);
     if (outcome == OUTCOME_OK)
         outcome = audit_sql(db, arena, err,
                             "ALTER TABLE auth_audit_events_timed"
