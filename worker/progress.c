@@ -160,14 +160,23 @@ static void confirm(struct partition_progress *item)
     }
 }
 
-/* Should the brokers lose the batch, its end tells nothing: `published` is beyond it. */
-static void note_unsure(struct partition_progress *item, const struct entry *entry)
+static bool is_of(const struct entry *entry, const struct partition_progress *item)
 {
-    int64_t offset = entry->message->offset;
+    return entry->topic_id == item->topic_id && entry->message->partition == item->partition;
+}
 
-    if (entry->event != NULL && offset < item->published &&
-        (item->unsure == NONE || offset < item->unsure))
-        item->unsure = offset;
+/* Should the brokers lose the batch, its end tells nothing where `published` is beyond it. */
+static void note_unsure(struct partition_progress *item, const struct batch *batch)
+{
+    if (item->acknowledged == 0 || item->published <= item->acknowledged)
+        return;
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct entry *entry = &batch->entries[i];
+        int64_t offset = entry->message->offset;
+        if (is_of(entry, item) && entry->event != NULL && offset < item->published &&
+            (item->unsure == NONE || offset < item->unsure))
+            item->unsure = offset;
+    }
 }
 
 void progress_published(struct progress *progress, const struct batch *batch)
@@ -184,12 +193,9 @@ void progress_published(struct progress *progress, const struct batch *batch)
         if (entry->message->offset >= item->published)
             item->published = entry->message->offset + 1;
     }
-    for (size_t i = 0; i < progress->count; i++)
+    for (size_t i = 0; i < progress->count; i++) {
         restore(&progress->items[i]);
-    for (size_t i = 0; i < batch->count; i++) {
-        struct partition_progress *item = of_entry(progress, &batch->entries[i]);
-        if (item != NULL && item->published > item->acknowledged)
-            note_unsure(item, &batch->entries[i]);
+        note_unsure(&progress->items[i], batch);
     }
 }
 
