@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness import make
-from harness.model import Model, check_event
+from harness.model import TABLES, Model, check_event
 from harness.site import Site, expected_order, order_by_entity
 from harness.stack import Stack
 from harness.wait import wait_until
@@ -155,14 +155,7 @@ def test_guarantee_5_deterministic(campaign: Campaign) -> None:
 
         assert content(replay.audit_records()) == content(campaign.audit)
         replay.check_rows(campaign.model)
-        for table in (
-            "auth_users",
-            "auth_orgs",
-            "auth_groups",
-            "auth_memberships",
-            "auth_entitlements",
-            "auth_keys",
-        ):
+        for table in TABLES:
             assert replay.table(table) == campaign.site.table(table)
         replay.close()
     finally:
