@@ -5,11 +5,12 @@ import json
 import statistics
 import subprocess
 import time
+from collections.abc import Iterator
 
 from cells import Cells, Mix
 from procfs import own_cpu
 from results import Result
-from services import JVM_WARMUP_S, Shape
+from services import JVM_WARMUP_S, Service, Shape
 from stack import Offsets, Site, until
 
 STARTED_WITHIN_S = 30
@@ -30,6 +31,18 @@ def ready(cells: Cells, site: Site, shape: Shape) -> None:
     offsets.close()
 
 
+@contextlib.contextmanager
+def at_work(cells: Cells, shape: Shape) -> Iterator[tuple[Site, Service]]:
+    """A site of its own and a service that is ready; whatever happens, both are gone afterwards."""
+    with contextlib.ExitStack() as stack:
+        site = cells.services.site("a")
+        stack.callback(site.remove)
+        (service,) = cells.services.start(site, shape)
+        stack.callback(service.kill)
+        ready(cells, site, shape)
+        yield site, service
+
+
 def pace(cells: Cells, shape: Shape, rate: int, seconds: int) -> Result:
     """A steady stream of single commands; the latency is that of their audit events. The generator
     keeps to Debian's librdkafka, so that only what is measured changes."""
@@ -37,12 +50,7 @@ def pace(cells: Cells, shape: Shape, rate: int, seconds: int) -> Result:
     warmup = 1 if seconds <= 5 else 3
     if shape.kind == "java":
         warmup, seconds = warmup + JVM_WARMUP_S, seconds + JVM_WARMUP_S
-    with contextlib.ExitStack() as stack:
-        site = cells.services.site("a")
-        stack.callback(site.remove)
-        (service,) = cells.services.start(site, shape)
-        stack.callback(service.kill)
-        ready(cells, site, shape)
+    with at_work(cells, shape) as (site, service):
         command = [str(cells.programs / "bench_load"), "--brokers", servers.brokers]
         command += ["--topic", site.topic, "--audit-topic", site.audit, *Mix("a").arguments]
         command += ["--rate", str(rate), "--seconds", str(seconds)]
@@ -71,12 +79,7 @@ def pace(cells: Cells, shape: Shape, rate: int, seconds: int) -> Result:
 
 
 def idle(cells: Cells, shape: Shape, seconds: int) -> Result:
-    with contextlib.ExitStack() as stack:
-        site = cells.services.site("a")
-        stack.callback(site.remove)
-        (service,) = cells.services.start(site, shape)
-        stack.callback(service.kill)
-        ready(cells, site, shape)
+    with at_work(cells, shape) as (_, service):
         before, began = own_cpu(service.pid), time.monotonic()
         time.sleep(seconds)
         cores = (own_cpu(service.pid) - before) / (time.monotonic() - began)
