@@ -1,6 +1,5 @@
 """Three Kafka brokers on loopback, each a controller too (KRaft): a small production cluster."""
 
-import base64
 import shutil
 import signal
 import subprocess
@@ -180,7 +179,8 @@ class Cluster(Servers):
             for broker in made:
                 if self.network is not None:
                     broker.client_port = self.network.proxy(f"kafka-{broker.number}", broker.listen_port)
-            cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            # As base64 it might begin with a dash, which StorageTool takes for a flag.
+            cluster_id = uuid.uuid4().hex[:22]
             voters = ",".join(
                 f"{broker.number}@127.0.0.1:{broker.controller_port}" for broker in self.brokers.values()
             )
