@@ -171,14 +171,12 @@ static void report(const struct lane *lane, const struct batch *batch)
 /* Settled or dead, whatever is in the batch is published and done with. */
 static enum outcome publish(struct lane *lane, struct batch *batch, struct err *err)
 {
-    /* What a broker takes less of for a while does not cut the dead letters of later batches. */
-    struct dead_letter_limits limits = lane->limits;
     const struct publishing publishing = {.batch = batch,
                                           .source = lane->source,
                                           .sink = lane->sink,
                                           .metrics = lane->metrics,
                                           .wait = &lane->wait,
-                                          .limits = &limits,
+                                          .limits = &lane->limits,
                                           .confirming = &lane->confirming};
 
     enum outcome outcome = publish_batch(&publishing, err);
@@ -209,9 +207,7 @@ static enum outcome process_at_once(struct lane *lane, const struct message *mes
 {
     struct batch batch;
 
-    lane->limits.max_record_bytes = lane->limits.max_record_bytes > 0
-                                        ? lane->limits.max_record_bytes
-                                        : lane->sink->ops->record_bytes_max(lane->sink);
+    lane->limits.max_record_bytes = lane->sink->ops->record_bytes_max(lane->sink);
     enum outcome outcome = decode(lane, messages, count, generation, &batch, err);
     if (outcome == OUTCOME_OK) {
         const struct settling settling = {.batch = &batch,
@@ -219,8 +215,7 @@ static enum outcome process_at_once(struct lane *lane, const struct message *mes
                                           .progress = &lane->progress,
                                           .metrics = lane->metrics,
                                           .audit_topic = lane->options.audit_topic,
-                                          .record_bytes_max =
-                                              lane->sink->ops->record_bytes_max(lane->sink)};
+                                          .record_bytes_max = lane->limits.max_record_bytes};
         struct bisecting bisecting = {.settling = &settling, .wait = &lane->wait};
         outcome = bisect_settle(&bisecting, err);
     }

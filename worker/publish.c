@@ -4,9 +4,6 @@
 #include "base/crash_point.h"
 #include "base/log.h"
 
-/* A dead letter is cut no further than this. */
-enum { DEAD_LETTER_BYTES_MIN = 4096 };
-
 enum { REJOIN_MS = 10 };
 
 static const char SIZE_TOO_LARGE[] = "MSG_SIZE_TOO_LARGE";
@@ -158,15 +155,14 @@ static void report_failed(const struct publishing *with, const struct err *err)
              LOG_STR("code", err->code), LOG_STR("error", err->text));
 }
 
-/* The broker takes smaller records than the producer was told: dead letters are cut further. */
+/* The brokers take smaller records than the producer was told: dead letters are cut further. */
 static void shrink(const struct publishing *with, const struct err *err)
 {
-    size_t half = with->limits->max_record_bytes / 2;
-
-    if (strcmp(err->code, SIZE_TOO_LARGE) == 0 &&
-        with->limits->max_record_bytes > DEAD_LETTER_BYTES_MIN)
-        with->limits->max_record_bytes =
-            half > DEAD_LETTER_BYTES_MIN ? half : DEAD_LETTER_BYTES_MIN;
+    if (strcmp(err->code, SIZE_TOO_LARGE) != 0)
+        return;
+    size_t taken = with->sink->ops->record_bytes_max(with->sink);
+    if (taken < with->limits->max_record_bytes)
+        with->limits->max_record_bytes = taken;
 }
 
 /* Whether the batch may go out again. */

@@ -45,6 +45,7 @@ struct sink_ops {
     /* Serves callbacks; call it while waiting. */
     void (*serve)(struct sink *self);
 
-    /* Largest record that can be published: message.max.bytes. */
+    /* Largest record that can be published, in bytes, as far as is known: less after a refusal with
+     * code MSG_SIZE_TOO_LARGE, more once the topics take more. May ask the brokers. */
     size_t (*record_bytes_max)(struct sink *self);
 };

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 
 #include "base/crash_point.h"
-#include "worker/kafka_admin.h"
 #include "worker/kafka_client.h"
 #include "worker/kafka_record.h"
 #include "worker/kafka_topics.h"
+#include "worker/record_limit.h"
 
 /* Calls that wait for brokers give up after this long with RETRY, so that the lane can look after
  * its group membership and a stop request; librdkafka goes on in the background, and the same call
@@ -25,16 +25,13 @@ enum {
  * bytes for each header. */
 enum { RECORD_OVERHEAD_BYTES = 1024 };
 
-/* librdkafka's default of message.max.bytes */
-enum { MESSAGE_MAX_BYTES = 1000000 };
-
 struct sink_kafka {
     struct sink port;
     const struct config *config;
     struct source_kafka *source;
     char *transactional_id;
     int lane;
-    int64_t message_max_bytes; /* 0: not known */
+    struct record_limit limit;
 
     rd_kafka_t *producer; /* NULL: not open */
     bool initialised;     /* init_transactions() is done */
@@ -76,27 +73,16 @@ static void close_producer(struct sink_kafka *self)
     self->committing = false;
 }
 
-/* The smaller of what the operator set and what the topics take: a set of messages that exceeds the
- * topic's limit is refused as a whole, so the limit goes for sets too. */
-static int64_t message_limit(const struct sink_kafka *self)
-{
-    const char *text = config_kafka_value(self->config, "message.max.bytes");
-    int64_t limit = text != NULL ? strtoll(text, NULL, 10) : MESSAGE_MAX_BYTES;
-    int64_t topics = self->message_max_bytes;
-    if (topics > 0 && topics < KAFKA_RECORD_BYTES_LEAST)
-        topics = KAFKA_RECORD_BYTES_LEAST;
-    return topics > 0 && topics < limit ? topics : limit;
-}
-
 static enum outcome make_conf(struct sink_kafka *self, rd_kafka_conf_t **ret_conf, struct err *err)
 {
     char suffix[32], limit[32], batch[32];
     snprintf(suffix, sizeof(suffix), "%d-producer", self->lane);
-    snprintf(limit, sizeof(limit), "%" PRId64, message_limit(self));
+    snprintf(limit, sizeof(limit), "%" PRId64, self->limit.own);
+    /* A set of records that exceeds the topic's limit is refused as a whole. */
     const char *text = config_kafka_value(self->config, "batch.size");
-    int64_t batch_size = text != NULL ? strtoll(text, NULL, 10) : MESSAGE_MAX_BYTES;
-    if (batch_size > message_limit(self))
-        batch_size = message_limit(self);
+    int64_t batch_size = text != NULL ? strtoll(text, NULL, 10) : self->limit.now;
+    if (batch_size > self->limit.now)
+        batch_size = self->limit.now;
     snprintf(batch, sizeof(batch), "%" PRId64, batch_size);
 
     const struct kafka_setting own[] = {
@@ -190,6 +176,8 @@ static enum outcome produce_failed(struct sink_kafka *self, rd_kafka_resp_err_t 
                                    const struct outgoing *record, struct err *err)
 {
     enum outcome outcome = kafka_fail(code, err, "produce to topic %.*s", TEXT_ARG(record->topic));
+    if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+        record_limit_refused(&self->limit);
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL || code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
         return outcome;
     char reason[256];
@@ -218,6 +206,15 @@ static enum outcome produce(struct sink *port, const struct outgoing *record, st
                                               : produce_failed(self, code, record, err);
 }
 
+/* What librdkafka says of the transaction, and what it means for the next one. */
+static enum outcome transaction_fail(struct sink_kafka *self, rd_kafka_error_t *error,
+                                     const char *action, struct err *err)
+{
+    if (rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+        record_limit_refused(&self->limit);
+    return kafka_transaction_fail(error, action, err);
+}
+
 static enum outcome send_offsets(struct sink *port, const struct position *positions, size_t count,
                                  struct err *err)
 {
@@ -242,7 +239,7 @@ static enum outcome send_offsets(struct sink *port, const struct position *posit
 
     rd_kafka_error_t *error = rd_kafka_send_offsets_to_transaction(
         self->producer, offsets, membership, SEND_OFFSETS_TIMEOUT_MS);
-    return error != NULL ? kafka_transaction_fail(error, "send offsets", err) : OUTCOME_OK;
+    return error != NULL ? transaction_fail(self, error, "send offsets", err) : OUTCOME_OK;
 }
 
 static enum outcome commit(struct sink *port, struct err *err)
@@ -257,9 +254,10 @@ static enum outcome commit(struct sink *port, struct err *err)
             kafka_transaction_acknowledge(
                 rd_kafka_commit_transaction(self->producer, COMMIT_TIMEOUT_MS));
         self->committing = false;
+        record_limit_passed(&self->limit);
         return OUTCOME_OK;
     }
-    enum outcome outcome = kafka_transaction_fail(error, "commit the Kafka transaction", err);
+    enum outcome outcome = transaction_fail(self, error, "commit the Kafka transaction", err);
     self->committing = outcome == OUTCOME_RETRY;
     if (self->failed > 0 && outcome == OUTCOME_REJECT)
         err_set(err, OUTCOME_REJECT, rd_kafka_err2name(self->failure),
@@ -281,8 +279,8 @@ static void serve(struct sink *port)
 
 static size_t record_bytes_max(struct sink *port)
 {
-    const struct sink_kafka *self = (const struct sink_kafka *)port;
-    int64_t limit = message_limit(self);
+    struct sink_kafka *self = (struct sink_kafka *)port;
+    int64_t limit = record_limit_get(&self->limit);
     return limit > (int64_t)2 * RECORD_OVERHEAD_BYTES ? (size_t)limit - RECORD_OVERHEAD_BYTES
                                                       : RECORD_OVERHEAD_BYTES;
 }
@@ -322,7 +320,7 @@ enum outcome sink_kafka_new(const struct config *config, int lane, struct source
     self->config = config;
     self->source = source;
     self->lane = lane;
-    self->message_max_bytes = message_max_bytes;
+    self->limit = record_limit_new(config, message_max_bytes);
 
     enum outcome outcome = set_up(self, config, err);
     if (outcome != OUTCOME_OK) {

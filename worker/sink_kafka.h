@@ -14,8 +14,7 @@ struct sink_kafka;
 /* config            borrowed for as long as the sink lives
  * source            whose membership fences the offsets; borrowed likewise
  * message_max_bytes the smallest max.message.bytes of the topics it will produce to, as the brokers
- *                   say; 0: not known, then the producer's own message.max.bytes counts;
- *                   taken for KAFKA_RECORD_BYTES_LEAST when it is less
+ *                   say; 0: not known. What becomes of it: worker/record_limit.h
  *
  * REJECT  librdkafka refuses the configuration
  * FATAL   no memory */

@@ -4,6 +4,7 @@
 #include "repo/migrate.h"
 #include "worker/database.h"
 #include "worker/kafka_admin.h"
+#include "worker/record_limit.h"
 
 enum { PAUSE_MIN_MS = 200, PAUSE_MAX_MS = 5000, ASK_TIMEOUT_MS = 5000, CHECK_TIMEOUT_MS = 10000 };
 enum { SCRATCH_BYTES = 4 * 1024 * 1024 };
@@ -49,16 +50,11 @@ static enum outcome judge_topics(struct checking *checking, const struct kafka_t
 
     for (size_t i = 0; i < checking->names.count; i++) {
         const struct kafka_topic_name *name = &checking->names.items[i];
-        bool produced_to = name->use != KAFKA_COMMAND_TOPIC;
 
         if (topics[i].state == KAFKA_TOPIC_MISSING)
             list_add(missing, sizeof(missing), name->name);
         else if (topics[i].state == KAFKA_TOPIC_FORBIDDEN)
             list_add(forbidden, sizeof(forbidden), name->name);
-        else if (produced_to && topics[i].max_message_bytes != KAFKA_NOT_TOLD &&
-                 (checking->record_bytes_max == 0 ||
-                  topics[i].max_message_bytes < checking->record_bytes_max))
-            checking->record_bytes_max = topics[i].max_message_bytes;
     }
     if (missing[0] != '\0')
         return err_set(err, OUTCOME_FATAL, TOPIC_MISSING,
@@ -67,6 +63,7 @@ static enum outcome judge_topics(struct checking *checking, const struct kafka_t
     if (forbidden[0] != '\0')
         return err_set(err, OUTCOME_FATAL, "TOPIC_AUTHORIZATION_FAILED",
                        "topics may not be described: %s", forbidden);
+    checking->record_bytes_max = record_limit_among(&checking->names, topics);
     return OUTCOME_OK;
 }
 

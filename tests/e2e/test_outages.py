@@ -9,7 +9,7 @@ from harness.model import Model
 from harness.site import Site
 from harness.stack import Stack
 from harness.wait import wait_until
-from harness.wire import KEYS
+from harness.wire import KEYS, Record
 
 COMMANDS = list(make.stream(6000, seed=21))
 
@@ -85,9 +85,14 @@ def test_while_the_broker_is_away_it_is_live_and_not_ready(narrow: Site, stack: 
     assert set(narrow.table("auth_users")) == {"after"}
 
 
-def test_a_topic_that_takes_next_to_nothing_is_waited_for(narrow: Site) -> None:
-    """Also by a replica that starts then: it neither gives up nor buries what would fit otherwise."""
+@pytest.mark.parametrize("started", ["before", "then"])
+def test_a_topic_that_takes_next_to_nothing_is_waited_for(narrow: Site, started: str) -> None:
+    """Also by a replica that starts then: it neither gives up nor buries or cuts what would fit
+    otherwise, then or later."""
     topics = [narrow.audit, narrow.topics[KEYS] + narrow.dlq_suffix]
+    if started == "before":
+        narrow.start()
+        narrow.process([make.issue("k0")])
     for topic in topics:
         narrow.kafka.limit_record_size(topic, 200)
     checked = program.run("check", "--online", env=narrow.env)
@@ -95,16 +100,40 @@ def test_a_topic_that_takes_next_to_nothing_is_waited_for(narrow: Site) -> None:
         checked.returncode == program.EXIT_CONFIG and "max.message.bytes" in checked.stdout + checked.stderr
     )
     commands = [make.issue("k1"), make.issue("k2")]
-    narrow.publish(commands)
-    worker = narrow.start()
+    large = [Record(KEYS, b"k1", b"\xc1" * size, []) for size in (300_000, 400_000)]
+    narrow.publish([*commands, large[0]])
+    worker = narrow.workers[0] if narrow.workers else narrow.start()
     wait_until("waits", lambda: "MSG_SIZE_TOO_LARGE" in worker.get("/health/ready")[1], 30)
+    assert narrow.dead_letters(KEYS) == []
 
     for topic in topics:
         narrow.kafka.limit_record_size(topic, 1_000_000)
     narrow.wait_done()
+    narrow.process([large[1]])
 
     worker.wait_ready()
-    narrow.check(Model().take_all(commands))
+    assert [letter.value for letter in narrow.dead_letters(KEYS)] == [each.value for each in large]
+    before = [make.issue("k0")] if started == "before" else []
+    assert set(narrow.table("auth_keys")) == {str(each.data["id"]) for each in [*before, *commands]}
+
+
+def test_a_limit_that_is_lowered_while_a_replica_runs_is_kept(narrow: Site) -> None:
+    """Also for sets of records: what is together larger goes out in parts."""
+    limit, size = 20_000, 50_000
+    worker = narrow.start(CATALYST_BATCH_MAX_MESSAGES="1000")
+    narrow.process([make.issue("first")])
+    narrow.kafka.limit_record_size(narrow.audit, limit)
+    narrow.kafka.limit_record_size(narrow.topics[KEYS] + narrow.dlq_suffix, limit)
+    commands = [make.issue(f"k{n}") for n in range(500)]
+
+    narrow.process([*commands, Record(KEYS, b"k", b"\xc1" * size, [])])
+
+    worker.wait_ready()
+    assert len(narrow.table("auth_keys")) == 1 + len(commands)
+    assert len(narrow.audit_by_id()) == 1 + len(commands)
+    (letter,) = narrow.dead_letters(KEYS)
+    assert letter.header("catalyst-dlq-truncated") == str(size).encode()
+    assert limit / 2 < len(letter.value or b"") < limit
 
 
 def test_a_stop_while_postgres_is_away(narrow: Site, stack: Stack) -> None:

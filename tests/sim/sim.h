@@ -20,9 +20,11 @@ enum {
     SIM_STORED_MAX = 256,
     SIM_STACK_BYTES = 256 * 1024,
     SIM_TOPIC_NAMES_MAX = 8,
-    SIM_REFUSED = 99,              /* variant of a user whose e-mail the store refuses */
-    SIM_RECORD_BYTES = 1000000,    /* what the producer takes */
-    SIM_SMALL_RECORD_BYTES = 6000, /* what the topics take in some worlds */
+    SIM_REFUSED = 99,               /* variant of a user whose e-mail the store refuses */
+    SIM_RECORD_BYTES = 1000000,     /* what the producer takes */
+    SIM_SMALL_RECORD_BYTES = 10000, /* what the topics take in some worlds */
+    SIM_TINY_RECORD_BYTES = 200,    /* in others, for a while: nothing fits */
+    SIM_LEAST_RECORD_BYTES = 8192,  /* what a producer goes down to */
     SIM_POISON_BYTES = 20000,
 };
 
@@ -95,8 +97,10 @@ struct sim_lane {
     /* producer */
     uint64_t epoch; /* 0: not opened */
     bool in_transaction;
-    bool committing;  /* a commit is not answered yet: only commit() may follow */
-    bool undelivered; /* a record was too large for the topic */
+    bool committing;         /* a commit is not answered yet: only commit() may follow */
+    bool undelivered;        /* a record was too large for the topic */
+    bool refused;            /* for its size, and the brokers have not been asked since */
+    size_t record_bytes_max; /* as far as this process knows */
 
     /* store */
     bool broken; /* needs recover() */
@@ -135,10 +139,10 @@ struct sim {
     int64_t pending[SIM_LANES][SIM_PARTITIONS]; /* offsets sent in the open transaction; -1 */
     struct sim_record records[SIM_RECORDS_MAX];
     size_t record_count;
-    bool doubled;            /* a lane recorded an id twice in one call, which is refused */
-    bool flooded;            /* more records than a schedule may need */
-    size_t record_bytes_max; /* of the producer */
-    size_t topic_bytes_max;  /* of the topics; the producer does not know it */
+    bool doubled;           /* a lane recorded an id twice in one call, which is refused */
+    bool flooded;           /* more records than a schedule may need */
+    size_t topic_bytes_max; /* of the topics; the producer does not know it before a refusal */
+    bool limit_told;        /* on asking */
 
     struct sim_stored stored[SIM_STORED_MAX];
     size_t stored_count;

@@ -204,8 +204,12 @@ static bool run_schedule(uint64_t seed, enum sim_mistake mistake, struct oracle 
     }
     sim_world_clear(seed, mistake);
     sim.orderly = sim_chance(30);
-    if (sim_chance(20))
+    if (sim_chance(20)) {
         sim.topic_bytes_max = SIM_SMALL_RECORD_BYTES;
+        sim.limit_told = sim_chance(50);
+    } else if (sim_chance(5)) {
+        sim.topic_bytes_max = SIM_TINY_RECORD_BYTES;
+    }
     oracle_write_topic(oracle);
     for (int p = 0; p < SIM_PARTITIONS; p++) {
         if ((sim.anew || sim.orderly) && sim_chance(20)) /* the topic was made anew */
@@ -217,6 +221,8 @@ static bool run_schedule(uint64_t seed, enum sim_mistake mistake, struct oracle 
         if (sim_random(100) < 6)
             something_happens();
     }
+    if (sim.topic_bytes_max == SIM_TINY_RECORD_BYTES)
+        sim.topic_bytes_max = SIM_RECORD_BYTES; /* mended */
     if (!settle_down(ret_what) || !oracle_holds(oracle, 1, ret_what))
         return false;
 

@@ -377,7 +377,7 @@ static enum outcome produce(struct sink *port, const struct outgoing *outgoing, 
     sim_yield();
     if (lane->epoch == 0 || !lane->in_transaction)
         return bad_state(err, "produce");
-    if (bytes_of(outgoing) > sim.record_bytes_max)
+    if (bytes_of(outgoing) > SIM_RECORD_BYTES)
         return err_set(err, OUTCOME_REJECT, "MSG_SIZE_TOO_LARGE", "simulated");
     if (is_fenced(lane))
         return sim_chance(50) ? fenced(err) : OUTCOME_OK;
@@ -455,6 +455,7 @@ static enum outcome commit(struct sink *port, struct err *err)
         return fenced(err);
     if (lane->committing)
         return commit_again(lane, err);
+    lane->refused = lane->undelivered;
     if (lane->undelivered)
         return err_set(err, OUTCOME_REJECT, "MSG_SIZE_TOO_LARGE", "not delivered: simulated");
     if (sim_chance(4))
@@ -503,8 +504,17 @@ static void serve(struct sink *port)
 
 static size_t record_bytes_max(struct sink *port)
 {
-    (void)port;
-    return sim.record_bytes_max;
+    struct sim_lane *lane = lane_of_sink(port);
+    bool tells = sim.limit_told && sim.topic_bytes_max >= SIM_LEAST_RECORD_BYTES;
+
+    if (lane->refused && tells)
+        lane->record_bytes_max = sim.topic_bytes_max;
+    else if (lane->refused && !sim.limit_told && lane->record_bytes_max > SIM_LEAST_RECORD_BYTES)
+        lane->record_bytes_max = lane->record_bytes_max / 2 > SIM_LEAST_RECORD_BYTES
+                                     ? lane->record_bytes_max / 2
+                                     : SIM_LEAST_RECORD_BYTES;
+    lane->refused = false;
+    return lane->record_bytes_max;
 }
 
 void sim_sink_init(struct sim_lane *lane)
@@ -513,6 +523,8 @@ void sim_sink_init(struct sim_lane *lane)
                                         reopen, serve,   record_bytes_max};
 
     lane->sink.ops = &ops;
+    lane->record_bytes_max = SIM_RECORD_BYTES;
+    lane->refused = false;
     lane->epoch = 0;
     lane->in_transaction = false;
     lane->committing = false;

@@ -43,8 +43,8 @@ void sim_world_clear(uint64_t seed, enum sim_mistake mistake)
     sim.flooded = false;
     sim.doubled = false;
     sim.topic_name_count = 0;
-    sim.record_bytes_max = SIM_RECORD_BYTES;
     sim.topic_bytes_max = SIM_RECORD_BYTES;
+    sim.limit_told = true;
     sim.generation = 0;
     sim.preparing = false;
     for (int p = 0; p < SIM_PARTITIONS; p++) {
