@@ -110,7 +110,7 @@ int64_t record_limit_get(struct record_limit *limit)
     limit->learned_us = now_us;
     enum outcome outcome = ask(limit, &told, &err);
     if (outcome != OUTCOME_OK && outcome != OUTCOME_REJECT)
-        return limit->now; /* asked again after the next refusal, or a minute */
+        return limit->now; /* a refusal makes it ask again the next time */
 
     int64_t before = limit->now;
     limit->now = judge(limit, told);

@@ -128,6 +128,30 @@ void rig_teardown(struct rig *rig)
     config_release(&rig->config);
 }
 
+void rig_limit_records(const struct rig *rig, const char *topic, int bytes)
+{
+    rd_kafka_t *handle = open_handle(rig, RD_KAFKA_PRODUCER, KAFKA_PUBLISHER);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(handle);
+    rd_kafka_ConfigResource_t *resource =
+        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+    char value[32];
+
+    snprintf(value, sizeof(value), "%d", bytes);
+    rd_kafka_ConfigResource_set_config(resource, "max.message.bytes", value);
+    rd_kafka_AlterConfigs(handle, &resource, 1, NULL, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, TIMEOUT_MS);
+    assert_non_null(event);
+    size_t count;
+    const rd_kafka_ConfigResource_t **results =
+        rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event), &count);
+    assert_int_equal(count, 1);
+    assert_int_equal(rd_kafka_ConfigResource_error(results[0]), RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_event_destroy(event);
+    rd_kafka_ConfigResource_destroy(resource);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(handle);
+}
+
 void rig_fill(const struct rig *rig, const char *topic, int partition, const char *prefix,
               int count)
 {

@@ -36,6 +36,9 @@ struct record {
     char value[64];
 };
 
+/* The topic's max.message.bytes from now on. */
+void rig_limit_records(const struct rig *rig, const char *topic, int bytes);
+
 /* What a read_committed consumer sees of the topic, up to its end, at most `capacity`. */
 size_t rig_read(const struct rig *rig, const char *topic, struct record *ret_records,
                 size_t capacity);
