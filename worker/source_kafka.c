@@ -34,8 +34,7 @@ struct source_kafka {
     uint64_t generation;
     bool paused;
     bool broken; /* no memory for an assignment: its messages would go unseen */
-    bool rewind; /* positions no longer hold: partitions that stayed begin at the committed offsets
-                  */
+    bool rewind; /* positions do not hold: all partitions begin at the committed offsets */
 
     rd_kafka_consumer_group_metadata_t *metadata; /* of the assignment; NULL: none */
     bool cooperative;
@@ -57,8 +56,10 @@ struct source_kafka {
 /* --- assignment --------------------------------------------------------------------------------
  */
 
-/* Sets the offsets at which the partitions begin. Where the coordinator does not answer in time
- * they stay invalid and librdkafka asks for them itself. */
+/* Sets the offsets at which the partitions begin. Where the coordinator does not tell in time, the
+ * first poll that finds them out goes there, and nothing is read before: left to librdkafka, a
+ * partition whose committed offset is asked for while the coordinator moves is never fetched at all
+ * (rd_kafka_assignment_apply_offsets() keeps it as "queried"; 2.0.2 to current). */
 static void resolve_offsets(struct source_kafka *self, rd_kafka_topic_partition_list_t *partitions)
 {
     for (int i = 0; i < partitions->cnt; i++)
@@ -69,8 +70,8 @@ static void resolve_offsets(struct source_kafka *self, rd_kafka_topic_partition_
     for (int i = 0; i < partitions->cnt; i++) {
         rd_kafka_topic_partition_t *partition = &partitions->elems[i];
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR || partition->err != RD_KAFKA_RESP_ERR_NO_ERROR)
-            partition->offset = RD_KAFKA_OFFSET_INVALID;
-        else if (partition->offset < 0)
+            self->rewind = true;
+        if (self->rewind || partition->offset < 0)
             partition->offset = RD_KAFKA_OFFSET_BEGINNING;
         partition->err = RD_KAFKA_RESP_ERR_NO_ERROR;
     }
@@ -190,8 +191,9 @@ static void pause_all(struct source_kafka *self)
                error_of(rd_kafka_pause_partitions(self->consumer, list)));
 }
 
-/* Partitions that stayed through a revocation begin again at their committed offsets, because the
- * batch that was dropped held messages of theirs too. */
+/* All partitions begin at their committed offsets: those that stayed through a revocation again,
+ * because the batch that was dropped held messages of theirs too, and those whose committed offsets
+ * were not told when they were assigned. */
 static enum outcome seek_committed(struct source_kafka *self, struct err *err)
 {
     CLEANUP(rd_kafka_topic_partition_list_destroyp)
@@ -213,11 +215,16 @@ static enum outcome seek_committed(struct source_kafka *self, struct err *err)
         self->assignment.items[i].next_offset = list->elems[i].offset;
     }
     rd_kafka_error_t *error = rd_kafka_seek_partitions(self->consumer, list, SEEK_TIMEOUT_MS);
-    if (error == NULL)
+    code = error != NULL ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (error != NULL)
+        rd_kafka_error_destroy(error);
+    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++)
+        code = list->elems[i].err;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return OUTCOME_OK;
-    code = rd_kafka_error_code(error);
-    rd_kafka_error_destroy(error);
-    return kafka_fail(code, err, "seek to the committed offsets of group %s", self->group_id);
+    return err_set(err, OUTCOME_RETRY, rd_kafka_err2name(code),
+                   "seek to the committed offsets of group %s: %s", self->group_id,
+                   rd_kafka_err2str(code)); /* _STATE: a partition's fetcher only just begins */
 }
 
 /* librdkafka goes on behind the last message that it handed out. The seek comes after the
@@ -419,6 +426,8 @@ static enum outcome poll(struct source *port, int timeout_ms, const struct batch
         return outcome;
 
     outcome = fill_stash(self, timeout_ms, limits, err);
+    if (self->rewind) /* meanwhile: what came is not known to follow the committed offsets */
+        received_clear(&self->stash);
     if (self->stash.count == 0) {
         probe(self);
         if (outcome == OUTCOME_OK && self->down)
@@ -560,12 +569,14 @@ static int64_t lag(struct source *port)
 {
     struct source_kafka *self = (struct source_kafka *)port;
     int64_t sum = 0;
+    if (self->rewind)
+        return -1;
     for (size_t i = 0; i < self->assignment.count; i++) {
         const struct assigned *assigned = &self->assignment.items[i];
         int64_t low, high;
         if (rd_kafka_get_watermark_offsets(self->consumer, assigned->topic, assigned->partition,
                                            &low, &high) != RD_KAFKA_RESP_ERR_NO_ERROR ||
-            high < 0 || assigned->next_offset == RD_KAFKA_OFFSET_INVALID)
+            high < 0)
             return -1;
         int64_t next = assigned->next_offset;
         if (next == RD_KAFKA_OFFSET_BEGINNING)

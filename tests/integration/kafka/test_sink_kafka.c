@@ -314,6 +314,39 @@ static void test_take_assigned__tells_once_where_each_partition_begins(void **st
     finish(&rig, &ends);
 }
 
+/* The coordinator does not tell where a partition begins before the open transaction ends, which is
+ * longer than the assignment waits: nothing is read till then, and then from there. */
+static void test_poll__waits_for_committed_offsets_that_are_told_late(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct ends ends = start(&rig, NULL);
+    begin_with(&ends, &rig, "one");
+    assert_ok(send_offset(&ends, &rig, 3));
+    source_of(&ends)->ops->close(source_of(&ends));
+    struct source_kafka *successor;
+    assert_ok(source_kafka_new(&rig.config, 1, &successor, &err));
+    struct source *source = source_kafka_port(successor);
+
+    const struct message *messages;
+    size_t count;
+    int waited = 0;
+    for (int i = 0; i < 100 && waited < 2; i++) {
+        waited += source_poll(source, 100, &MANY, &messages, &count, &err) == OUTCOME_RETRY;
+        assert_int_equal(count, 0);
+    }
+    assert_int_equal(waited, 2);
+    assert_int_equal(source->ops->lag(source), -1);
+    source_keep_alive(source, 300); /* as a lane does between */
+
+    commit(&ends);
+
+    assert_int_equal(rig_poll(source, &MANY, &messages), 2);
+    assert_int_equal(messages[0].offset, 3);
+    source_kafka_free(successor);
+    finish(&rig, &ends);
+}
+
 static const char *const SHORT_POLLS[] = {"session.timeout.ms=2000", "max.poll.interval.ms=2500",
                                           "transaction.timeout.ms=1500",
                                           "heartbeat.interval.ms=200", NULL};
@@ -497,6 +530,7 @@ int main(void)
         cmocka_unit_test(test_reopen__after_fencing_works_again),
         cmocka_unit_test(test_committed__tells_whether_an_ambiguous_commit_happened),
         cmocka_unit_test(test_take_assigned__tells_once_where_each_partition_begins),
+        cmocka_unit_test(test_poll__waits_for_committed_offsets_that_are_told_late),
         cmocka_unit_test(test_send_offsets__of_a_zombie_is_refused),
         cmocka_unit_test(test_send_offsets__the_broker_fences_an_old_generation),
         cmocka_unit_test(test_produce__asks_to_wait_while_the_queue_is_full),
