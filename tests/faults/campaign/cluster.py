@@ -63,6 +63,9 @@ offsets.topic.replication.factor=3
 transaction.state.log.num.partitions={INTERNAL_PARTITIONS}
 transaction.state.log.replication.factor=3
 transaction.state.log.min.isr=2
+# Compacted often, so that coordinators are loaded in a moment.
+offsets.topic.segment.bytes=1048576
+transaction.state.log.segment.bytes=1048576
 share.coordinator.state.topic.replication.factor=3
 share.coordinator.state.topic.min.isr=2
 
@@ -72,6 +75,11 @@ broker.heartbeat.interval.ms=500
 replica.socket.timeout.ms=5000
 controller.socket.timeout.ms=5000
 """
+
+# Kafka 4.2.0 says so when the leader of the partition changed while it was being loaded: the
+# coordinator goes on with a state of any age, with members, generations and open transactions that
+# are long gone, and without timers.
+BROKEN_COORDINATOR = "Ignored load completion from __consumer_offsets"
 
 
 class Broker:
@@ -87,6 +95,7 @@ class Broker:
         self.process = Process(f"kafka-{number}", logs / f"kafka-{number}.log")
         self.paused = False
         self._log_offset = 0
+        self._judged = 0
 
     def make(self, cluster_id: str, voters: str) -> None:
         self.home.mkdir(parents=True)
@@ -139,6 +148,11 @@ class Broker:
         assert self.process.alive(), f"{self.process.name} ended; see {self.process.log_path}"
         return "Kafka Server started" in self.process.log_from(self._log_offset)
 
+    def coordinator_broke(self) -> bool:
+        """Whether its log says so since it was last asked."""
+        since, self._judged = self._judged, self.process.log_size()
+        return BROKEN_COORDINATOR in self.process.log_from(since)
+
 
 class Cluster(Servers):
     def __init__(self, directory: Path, brokers: int = 3, network: Network | None = None):
@@ -148,6 +162,7 @@ class Cluster(Servers):
         self.brokers = {
             number: Broker(number, directory / f"kafka-{number}", logs) for number in range(1, brokers + 1)
         }
+        self.coordinators_broken = 0
         self._admin: AdminClient | None = None
 
     @property
@@ -208,6 +223,16 @@ class Cluster(Servers):
             if time.monotonic() > end:
                 raise Timeout(f"cluster not healthy within {deadline_s:g} s: {ailments[:5]}")
             time.sleep(0.1)
+
+    def restart_broken_coordinators(self) -> list[int]:
+        """Brokers whose group coordinator broke, as an operator would; which ones."""
+        broken = [number for number, broker in self.brokers.items() if broker.coordinator_broke()]
+        for number in broken:
+            self.coordinators_broken += 1
+            self.stop_broker(number)
+            self.start_broker(number)
+            self.wait_healthy()
+        return broken
 
     def ailments(self) -> list[str]:
         """What is wrong, in words; empty: nothing."""

@@ -192,6 +192,7 @@ def _healthy(stage: Stage) -> float:
     since = time.monotonic()
     stage.cluster.wait_healthy()
     took = time.monotonic() - since
+    stage.cluster.restart_broken_coordinators()
     stage.cluster.elect_all_preferred()
     return took
 

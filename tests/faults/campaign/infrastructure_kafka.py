@@ -2,7 +2,7 @@
 
 from confluent_kafka import KafkaError, Producer
 
-from .cluster import internal_partition
+from .cluster import BROKEN_COORDINATOR, internal_partition
 from .infrastructure_world import GROUP, TOPIC, TRANSACTIONAL_ID, World, in_thread, insist
 from .processes import wait_until
 
@@ -159,6 +159,19 @@ def kafka_topic_missing(world: World) -> None:
     assert "briefly" not in cluster.admin.list_topics(timeout=30).topics
     cluster.create_topics({"briefly": 2})
     cluster.delete_topic("briefly")
+
+
+def kafka_broken_coordinator(world: World) -> None:
+    """A broker whose log tells of it is started anew, once."""
+    cluster = world.cluster
+    assert cluster.restart_broken_coordinators() == []
+    was = cluster.brokers[2].process.pid
+    with cluster.brokers[2].process.log_path.open("a") as log:
+        log.write(f"INFO [GroupCoordinator id=2] {BROKEN_COORDINATOR}-3 because ...\n")
+    assert cluster.restart_broken_coordinators() == [2]
+    assert cluster.brokers[2].process.pid != was and cluster.coordinators_broken == 1
+    assert cluster.restart_broken_coordinators() == []
+    world.produce_and_check("after the restart")
 
 
 def kafka_internal_partition(world: World) -> None:

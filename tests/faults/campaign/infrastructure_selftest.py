@@ -73,6 +73,7 @@ CHECKS: list[Callable[[World], None]] = [
     kafka.kafka_move_leaders,
     kafka.kafka_restart_rolling,
     kafka.kafka_restart_all,
+    kafka.kafka_broken_coordinator,
     kafka.kafka_message_size,
     kafka.kafka_topic_missing,
     postgres.postgres_commit,

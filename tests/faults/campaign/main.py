@@ -199,6 +199,7 @@ class Campaign:
         report.load_s = self.load.seconds
         report.commands = len(self.journal.sent)
         report.doubled = self.sender.doubled
+        report.coordinators_broken = self.cluster.coordinators_broken
         report.kinds = dict(Counter(sent.kind for sent in self.journal.sent))
         report.audit_events = len(self.watch.times)
         report.kills = self.fleet.kills
@@ -255,12 +256,24 @@ class Campaign:
     def _settle(self, done: Done) -> None:
         """Nothing is wrong any more, so that everything must go on."""
         try:
-            seconds = self.watch.served(self.watch.mark(), RECOVERY_S)
+            self._restart_broken_coordinators(done)
+            try:
+                seconds = self.watch.served(self.watch.mark(), RECOVERY_S)
+            except Timeout:
+                if not self._restart_broken_coordinators(done):
+                    raise
+                seconds = self.watch.served(self.watch.mark(), RECOVERY_S)
             done.note += f"; afterwards served within {seconds:.1f} s"
         except Timeout as error:
             done.survived = False
             done.note += f"; {error}"
             self.stage.find("it goes on by itself", f"after {done.fault}: {error}")
+
+    def _restart_broken_coordinators(self, done: Done) -> bool:
+        broken = self.cluster.restart_broken_coordinators()
+        if broken:
+            done.note += f"; the group coordinator of {broken} broke (Kafka), restarted"
+        return bool(broken)
 
     def _stuck(self) -> bool:
         """Whatever failed is told by the logs of now, not by what would happen next."""

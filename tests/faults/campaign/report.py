@@ -47,6 +47,7 @@ class Report:
     load_s: float = 0
     commands: int = 0
     doubled: int = 0
+    coordinators_broken: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
     audit_events: int = 0
     dead_letters: int = 0
@@ -120,6 +121,7 @@ class Report:
             ("Kafka transactions lost", self._metric("kafka_transactions_lost_total")),
             ("Kafka producers opened again", self._metric("kafka_producers_reopened_total")),
             ("lines about fencing in the logs", self.fenced),
+            ("coordinators broken, restarted", self.coordinators_broken),
         ]
         lines = [f"  {what:<36}{count:>10}" for what, count in counted]
         lines.append("  (counters of replicas: as last seen before each one's end)")
