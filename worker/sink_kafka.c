@@ -59,6 +59,8 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
         return;
     if (self->failed++ == 0)
         self->failure = message->err;
+    if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+        record_limit_refused(&self->limit);
 }
 
 /* --- opening -----------------------------------------------------------------------------------
