@@ -109,7 +109,7 @@ class Report:
             ("dead letters published", self.dead_letters),
             ("replicas killed by SIGKILL", self.kills),
             ("duplicates absorbed", self._metric("duplicates_total")),
-            ("redeliveries published again", self._metric("redeliveries_total")),
+            ("redeliveries", self._metric("redeliveries_total")),
             ("batches dropped (partitions gone)", self._metric("batches_dropped_total")),
             ("batches halved", self._metric("batch_bisections_total")),
             (
