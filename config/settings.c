@@ -173,8 +173,8 @@ const struct setting settings[] = {
         .min = 1000,
         .max = 24LL * 3600 * 1000,
         .values = "1s to 1440m, also in ms; a number alone is seconds",
-        .description = "How long run waits at start for broker and database before it exits 69. "
-                       "Once running it waits for ever.",
+        .description = "How long run waits at start for broker and database, and publish, tail and "
+                       "dlq for a broker, before they exit 69. Once running, run waits for ever.",
     },
     {
         .section = "http",
