@@ -56,21 +56,34 @@ struct source_kafka {
 /* --- assignment --------------------------------------------------------------------------------
  */
 
+/* The first error that the call or one of its partitions met. */
+static rd_kafka_resp_err_t first_error(rd_kafka_resp_err_t code,
+                                       const rd_kafka_topic_partition_list_t *partitions)
+{
+    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < partitions->cnt; i++)
+        code = partitions->elems[i].err;
+    return code;
+}
+
+static rd_kafka_resp_err_t ask_committed(const struct source_kafka *self,
+                                         rd_kafka_topic_partition_list_t *partitions,
+                                         int timeout_ms)
+{
+    return first_error(rd_kafka_committed(self->consumer, partitions, timeout_ms), partitions);
+}
+
 /* Sets the offsets at which the partitions begin. Where the coordinator does not tell in time, the
  * first poll that finds them out goes there, and nothing is read before: left to librdkafka, a
  * partition whose committed offset is asked for while the coordinator moves is never fetched at all
  * (rd_kafka_assignment_apply_offsets() keeps it as "queried"; 2.0.2 to current). */
 static void resolve_offsets(struct source_kafka *self, rd_kafka_topic_partition_list_t *partitions)
 {
-    for (int i = 0; i < partitions->cnt; i++)
-        partitions->elems[i].offset = RD_KAFKA_OFFSET_INVALID;
-
-    rd_kafka_resp_err_t code =
-        rd_kafka_committed(self->consumer, partitions, ASSIGN_COMMITTED_TIMEOUT_MS);
+    if (partitions->cnt == 0)
+        return;
+    if (ask_committed(self, partitions, ASSIGN_COMMITTED_TIMEOUT_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        self->rewind = true;
     for (int i = 0; i < partitions->cnt; i++) {
         rd_kafka_topic_partition_t *partition = &partitions->elems[i];
-        if (code != RD_KAFKA_RESP_ERR_NO_ERROR || partition->err != RD_KAFKA_RESP_ERR_NO_ERROR)
-            self->rewind = true;
         if (self->rewind || partition->offset < 0)
             partition->offset = RD_KAFKA_OFFSET_BEGINNING;
         partition->err = RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -203,9 +216,7 @@ static enum outcome seek_committed(struct source_kafka *self, struct err *err)
     if (list->cnt == 0)
         return OUTCOME_OK;
 
-    rd_kafka_resp_err_t code = rd_kafka_committed(self->consumer, list, COMMITTED_TIMEOUT_MS);
-    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++)
-        code = list->elems[i].err;
+    rd_kafka_resp_err_t code = ask_committed(self, list, COMMITTED_TIMEOUT_MS);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return kafka_fail(code, err, "committed offsets of group %s", self->group_id);
 
@@ -218,8 +229,7 @@ static enum outcome seek_committed(struct source_kafka *self, struct err *err)
     code = error != NULL ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
     if (error != NULL)
         rd_kafka_error_destroy(error);
-    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++)
-        code = list->elems[i].err;
+    code = first_error(code, list);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return OUTCOME_OK;
     return err_set(err, OUTCOME_RETRY, rd_kafka_err2name(code),
@@ -524,9 +534,7 @@ static enum outcome committed(struct source *port, struct position *positions, s
 
     /* isolation.level=read_committed: a transaction still open makes the broker answer "unstable",
      * and librdkafka asks again until the time is up. */
-    rd_kafka_resp_err_t code = rd_kafka_committed(self->consumer, list, COMMITTED_TIMEOUT_MS);
-    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++)
-        code = list->elems[i].err;
+    rd_kafka_resp_err_t code = ask_committed(self, list, COMMITTED_TIMEOUT_MS);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return kafka_fail(code, err, "committed offsets of group %s", self->group_id);
 
