@@ -192,15 +192,11 @@ static void probe(const struct asking *asking)
 static enum outcome describe(struct asking *asking, struct kafka_admin *admin, struct arena *arena,
                              struct err *err)
 {
-    size_t count = asking->names.count;
-    const char **names = ARENA_ARRAY(arena, const char *, count);
-
-    asking->topics = ARENA_ARRAY(arena, struct kafka_topic, count);
-    if (names == NULL || asking->topics == NULL)
+    asking->topics = ARENA_ARRAY(arena, struct kafka_topic, asking->names.count);
+    if (asking->topics == NULL)
         return err_no_memory(err, "topics");
-    for (size_t i = 0; i < count; i++)
-        names[i] = asking->names.items[i].name;
-    return kafka_admin_describe(admin, names, count, ASK_TIMEOUT_MS, asking->topics, err);
+    return kafka_admin_describe_configured(admin, &asking->names, ASK_TIMEOUT_MS, asking->topics,
+                                           err);
 }
 
 static enum outcome ask(struct asking *asking, struct arena *arena, struct err *err)

@@ -234,18 +234,33 @@ static void describe_settings(struct kafka_admin *admin, const char *name, int t
         read_setting(entries[i], topic);
 }
 
+static enum outcome describe(struct kafka_admin *admin, const char *name, int timeout_ms,
+                             struct kafka_topic *ret_topic, struct err *err)
+{
+    enum outcome outcome = describe_topic(admin, name, timeout_ms, ret_topic, err);
+    if (outcome == OUTCOME_OK &&
+        (ret_topic->state == KAFKA_TOPIC_THERE || ret_topic->state == KAFKA_TOPIC_LEADERLESS))
+        describe_settings(admin, name, timeout_ms, ret_topic);
+    return outcome;
+}
+
 enum outcome kafka_admin_describe(struct kafka_admin *admin, const char *const *names, size_t count,
                                   int timeout_ms, struct kafka_topic *ret_topics, struct err *err)
 {
-    for (size_t i = 0; i < count; i++) {
-        enum outcome outcome = describe_topic(admin, names[i], timeout_ms, &ret_topics[i], err);
-        if (outcome != OUTCOME_OK)
-            return outcome;
-        if (ret_topics[i].state == KAFKA_TOPIC_THERE ||
-            ret_topics[i].state == KAFKA_TOPIC_LEADERLESS)
-            describe_settings(admin, names[i], timeout_ms, &ret_topics[i]);
-    }
-    return OUTCOME_OK;
+    enum outcome outcome = OUTCOME_OK;
+    for (size_t i = 0; i < count && outcome == OUTCOME_OK; i++)
+        outcome = describe(admin, names[i], timeout_ms, &ret_topics[i], err);
+    return outcome;
+}
+
+enum outcome kafka_admin_describe_configured(struct kafka_admin *admin,
+                                             const struct kafka_topic_names *names, int timeout_ms,
+                                             struct kafka_topic *ret_topics, struct err *err)
+{
+    enum outcome outcome = OUTCOME_OK;
+    for (size_t i = 0; i < names->count && outcome == OUTCOME_OK; i++)
+        outcome = describe(admin, names->items[i].name, timeout_ms, &ret_topics[i], err);
+    return outcome;
 }
 
 enum outcome kafka_admin_first_offsets(struct kafka_admin *admin, const char *name, int partitions,

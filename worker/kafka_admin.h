@@ -78,6 +78,11 @@ struct kafka_topic {
 enum outcome kafka_admin_describe(struct kafka_admin *admin, const char *const *names, size_t count,
                                   int timeout_ms, struct kafka_topic *ret_topics, struct err *err);
 
+/* The same for the topics of the configuration. */
+enum outcome kafka_admin_describe_configured(struct kafka_admin *admin,
+                                             const struct kafka_topic_names *names, int timeout_ms,
+                                             struct kafka_topic *ret_topics, struct err *err);
+
 /* The first offset of each partition that can still be read: what lies before is deleted.
  * ret_offsets  one per partition */
 enum outcome kafka_admin_first_offsets(struct kafka_admin *admin, const char *name, int partitions,

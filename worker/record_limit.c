@@ -51,18 +51,20 @@ int64_t record_limit_among(const struct kafka_topic_names *names, const struct k
 }
 
 static enum outcome ask_for(const struct config *config, const struct kafka_topic_names *names,
-                            const char **items, struct kafka_topic *topics, struct err *err)
+                            int64_t *ret_bytes, struct err *err)
 {
     CLEANUP(kafka_admin_freep) struct kafka_admin *admin = NULL;
+    struct kafka_topic *topics = calloc(names->count, sizeof(*topics));
 
-    if (items == NULL || topics == NULL)
+    if (topics == NULL)
         return err_no_memory(err, "ask for max.message.bytes");
-    for (size_t i = 0; i < names->count; i++)
-        items[i] = names->items[i].name;
     enum outcome outcome = kafka_admin_new(config, &admin, err);
-    return outcome == OUTCOME_OK
-               ? kafka_admin_describe(admin, items, names->count, ASK_TIMEOUT_MS, topics, err)
-               : outcome;
+    if (outcome == OUTCOME_OK)
+        outcome = kafka_admin_describe_configured(admin, names, ASK_TIMEOUT_MS, topics, err);
+    if (outcome == OUTCOME_OK)
+        *ret_bytes = record_limit_among(names, topics);
+    free(topics);
+    return outcome;
 }
 
 /* ret_bytes  0: the brokers do not tell
@@ -74,13 +76,7 @@ static enum outcome ask(const struct record_limit *limit, int64_t *ret_bytes, st
     enum outcome outcome = kafka_topic_names(limit->config, &names, err);
     if (outcome != OUTCOME_OK)
         return outcome;
-    const char **items = calloc(names.count, sizeof(*items));
-    struct kafka_topic *topics = calloc(names.count, sizeof(*topics));
-    outcome = ask_for(limit->config, &names, items, topics, err);
-    if (outcome == OUTCOME_OK)
-        *ret_bytes = record_limit_among(&names, topics);
-    free(items);
-    free(topics);
+    outcome = ask_for(limit->config, &names, ret_bytes, err);
     kafka_topic_names_release(&names);
     return outcome;
 }

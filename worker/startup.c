@@ -69,17 +69,13 @@ static enum outcome judge_topics(struct checking *checking, const struct kafka_t
 
 static enum outcome check_topics(struct checking *checking, struct err *err)
 {
-    size_t count = checking->names.count;
-
     arena_reset(checking->arena);
-    const char **names = ARENA_ARRAY(checking->arena, const char *, count);
-    struct kafka_topic *topics = ARENA_ARRAY(checking->arena, struct kafka_topic, count);
-    if (names == NULL || topics == NULL)
+    struct kafka_topic *topics =
+        ARENA_ARRAY(checking->arena, struct kafka_topic, checking->names.count);
+    if (topics == NULL)
         return err_no_memory(err, "topics");
-    for (size_t i = 0; i < count; i++)
-        names[i] = checking->names.items[i].name;
-    enum outcome outcome =
-        kafka_admin_describe(checking->admin, names, count, ASK_TIMEOUT_MS, topics, err);
+    enum outcome outcome = kafka_admin_describe_configured(checking->admin, &checking->names,
+                                                           ASK_TIMEOUT_MS, topics, err);
     return outcome == OUTCOME_OK ? judge_topics(checking, topics, err) : outcome;
 }
 
