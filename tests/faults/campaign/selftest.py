@@ -30,7 +30,7 @@ from .checker import ORIGIN, Checker, Finding, check
 from .contract import Contract
 from .corruptions import CORRUPTIONS, Corruption, copy_of
 from .evidence import Collector, Evidence, collect
-from .journal import Journal
+from .journal import Journal, Sent
 from .mix import MALFORMED
 from .sender import Sender
 
@@ -104,11 +104,25 @@ def _forget_some_offsets(sender: Sender) -> None:
     assert set(map(repr, sender.journal.sent)) == before and not sender.unplaced
 
 
+def _alike_but_for_time(sent: list[Sent]) -> list[Sent]:
+    """Commands that upstream sent once more, with nothing but the record's time changed."""
+    later = {(each.topic, each.partition, each.key, each.value, repr(each.headers)): each for each in sent}
+    return [
+        each
+        for each in sent
+        if later[each.topic, each.partition, each.key, each.value, repr(each.headers)].timestamp_ms
+        != each.timestamp_ms
+    ]
+
+
 def _write_some_twice(sender: Sender, servers: str) -> None:
     """As a broker that forgot a producer's last records does."""
     before = len(sender.journal.sent)
+    alike = _alike_but_for_time(sender.journal.sent)[-4:]
+    assert alike, "no command was sent again unchanged"
+    twice = sender.journal.sent[-400::100] + alike
     producer = Producer({"bootstrap.servers": servers})
-    for sent in sender.journal.sent[-400::100]:
+    for sent in twice:
         producer.produce(
             sent.topic,
             sent.value,
@@ -119,7 +133,10 @@ def _write_some_twice(sender: Sender, servers: str) -> None:
         )
     producer.flush(60)
     sender.run(0)
-    assert (sender.doubled, len(sender.journal.sent)) == (4, before + 4)
+    assert sender.doubled == len(twice)
+    assert sorted((each.value or b"", each.timestamp_ms) for each in sender.journal.sent[before:]) == sorted(
+        (each.value or b"", each.timestamp_ms) for each in twice
+    )
 
 
 def _expect_none(findings: list[Finding]) -> None:

@@ -174,10 +174,13 @@ class Sender:
 
 
 def _same(record: Record, sent: Sent) -> bool:
-    return (record.topic, record.partition, record.key, record.value, record.headers) == (
-        sent.topic,
-        sent.partition,
-        sent.key,
-        sent.value,
-        sent.headers,
-    )
+    """The time as well: a command that upstream sends twice may differ in nothing else, and without
+    a ce_time of its own its event tells it."""
+    return (
+        record.topic,
+        record.partition,
+        record.key,
+        record.value,
+        record.headers,
+        record.timestamp_ms,
+    ) == (sent.topic, sent.partition, sent.key, sent.value, sent.headers, sent.timestamp_ms)
