@@ -24,7 +24,8 @@ struct daemon_state {
     struct health health;
     int64_t started_wall_us;
     sigset_t signals;
-    int caught; /* the signal that ended the start; 0: none */
+    int caught;     /* the signal that ended the start; 0: none */
+    bool abandoned; /* lanes whose work is done hang in librdkafka */
 };
 
 /* --- pages -------------------------------------------------------------------------------------
@@ -104,15 +105,51 @@ static bool pause_or_signal(void *context, int64_t pause_ms)
 /* A supervisor that signals both a process and its group sends two at once and means one. */
 enum { SECOND_SIGNAL_AFTER_US = 1000 * 1000 };
 
+/* A lane that has left its loop has left the group too, and owes nothing; its clients are still to
+ * be taken down. librdkafka 2.0.2 waits for a thread of its own for ever when a command topic was
+ * deleted meanwhile. */
+enum { CLIENTS_GONE_WITHIN_US = 5 * 1000 * 1000, LOOK_AGAIN_NS = 250 * 1000 * 1000 };
+
+static bool lanes_left_loop(const struct daemon_state *state)
+{
+    for (size_t i = 0; i < state->health.lane_count; i++) {
+        if (!atomic_load(&state->health.lanes[i]->stopped))
+            return false;
+    }
+    return true;
+}
+
+/* Whether the process ends without its clients. */
+static bool clients_hang(const struct daemon_state *state, int64_t *left_since_us)
+{
+    int64_t now_us = clock_monotonic_us();
+
+    if (!atomic_load(&state->health.stopping) || !lanes_left_loop(state))
+        return false;
+    if (*left_since_us == 0)
+        *left_since_us = now_us;
+    return now_us - *left_since_us > CLIENTS_GONE_WITHIN_US;
+}
+
 /* Until every lane has ended. The first SIGTERM or SIGINT lets them finish, another one a second
  * later does not wait for that: what is in hand will be delivered again. */
 static void run_until_drained(struct daemon_state *state)
 {
-    int64_t stopping_since_us = 0;
+    const struct timespec pause = {0, LOOK_AGAIN_NS};
+    int64_t stopping_since_us = 0, left_since_us = 0;
 
     while (supervisor_running(state->supervisor) > 0) {
-        int caught = sigwaitinfo(&state->signals, NULL);
+        int caught = atomic_load(&state->health.stopping)
+                         ? sigtimedwait(&state->signals, NULL, &pause)
+                         : sigwaitinfo(&state->signals, NULL);
         bool asked = caught == SIGTERM || caught == SIGINT;
+
+        if (clients_hang(state, &left_since_us)) {
+            log_line(LOG_WARN, "librdkafka does not end its threads; the process does",
+                     LOG_INT("lanes", supervisor_running(state->supervisor)));
+            state->abandoned = true;
+            return;
+        }
 
         if (!asked && !supervisor_gave_up(state->supervisor))
             continue;
@@ -224,6 +261,8 @@ static enum exit_code run_daemon(struct daemon_state *state)
     /* The pages read the lanes' numbers: the server goes first. */
     admin_http_stop(state->http);
     log_stop(state, code);
+    if (state->abandoned)
+        _exit((int)code);
     supervisor_free(state->supervisor);
     return code;
 }

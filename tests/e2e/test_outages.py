@@ -72,6 +72,21 @@ def test_while_postgres_is_away_it_is_live_not_ready_and_keeps_its_membership(
     assert set(narrow.table("auth_users")) == {"before", "meanwhile"}
 
 
+def test_a_replica_ends_on_sigterm_although_a_command_topic_was_deleted(narrow: Site) -> None:
+    """librdkafka 2.0.2 cannot take down a consumer that lost a topic."""
+    worker = narrow.start(CATALYST_LANES="2", CATALYST_BATCH_MAX_MESSAGES="50")
+    narrow.process([make.user("before")])
+    for future in narrow.kafka.admin.delete_topics([narrow.topics[KEYS]]).values():
+        future.result(30)
+    wait_until("the lanes notice", lambda: "topic does not exist" in worker.log, 30)
+    narrow.publish([make.user("after")])
+    wait_until("the other topic is served", lambda: narrow.recorded() == 2, 60)
+
+    worker.stop(20)
+
+    assert "msg=stopped exit=0" in worker.log
+
+
 def test_while_the_broker_is_away_it_is_live_and_not_ready(narrow: Site, stack: Stack) -> None:
     worker = narrow.start()
     stack.run("stop-kafka")
