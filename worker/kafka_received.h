@@ -4,25 +4,36 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Messages in order of arrival; librdkafka owns their bytes until they are destroyed. */
+#include "base/arena.h"
+#include "events/message.h"
+
+/* Messages in order of arrival, copied: a message of librdkafka's is a handful of allocations that
+ * another thread made, and keeps the whole response alive that it came with. Copied at once and
+ * destroyed, it costs less than kept for the length of a batch. */
 struct received {
-    rd_kafka_message_t **items;
+    struct arena *arena; /* NULL: nothing came yet */
+    struct message *items;
     size_t count;
     size_t capacity;
+    size_t bytes; /* of keys, values and headers */
 };
 
 /* Room for `needed` elements of `size` bytes in a growing array; false: no memory. */
 bool array_reserve(void **items, size_t *capacity, size_t needed, size_t size);
 
-/* Takes the message over. false: no memory, and the message is gone. */
-bool received_push(struct received *received, rd_kafka_message_t *message);
+/* Bytes of its key, value and headers. */
+size_t message_bytes(const struct message *message);
 
-/* Moves the first `count` of `from` over; `to` must be empty. false: no memory, nothing moved. */
+/* Adds a copy. false: no memory. */
+bool received_push(struct received *received, const struct message *message);
+
+/* Moves the first `count` of `from` over; `to` must be empty. false: no memory, and what was beyond
+ * them is lost. */
 bool received_move(struct received *from, size_t count, struct received *to);
 
 void received_drop_partitions(struct received *received,
                               const rd_kafka_topic_partition_list_t *partitions);
 
-/* Destroys the messages; release also frees the array. */
+/* Empties it; release also frees its memory. */
 void received_clear(struct received *received);
 void received_release(struct received *received);

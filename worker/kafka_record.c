@@ -21,16 +21,6 @@ static rd_kafka_headers_t *headers_of(const rd_kafka_message_t *received)
                                                                                       : NULL;
 }
 
-size_t kafka_record_bytes(const rd_kafka_message_t *received)
-{
-    size_t bytes = received->len + received->key_len;
-    rd_kafka_headers_t *headers = headers_of(received);
-    struct header header;
-    for (size_t i = 0; headers != NULL && header_at(headers, i, &header); i++)
-        bytes += header.name.length + header.value.length;
-    return bytes;
-}
-
 size_t kafka_header_count(const rd_kafka_message_t *received)
 {
     rd_kafka_headers_t *headers = headers_of(received);

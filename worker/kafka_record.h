@@ -6,9 +6,6 @@
 
 /* Records between this program's form and librdkafka's. */
 
-/* Bytes of keys, values and headers. */
-size_t kafka_record_bytes(const rd_kafka_message_t *received);
-
 size_t kafka_header_count(const rd_kafka_message_t *received);
 
 /* Everything in the result is borrowed from `received` and lives until it is destroyed.

@@ -42,9 +42,7 @@ struct source_kafka {
     struct received hand;     /* the batch of the last poll */
     uint64_t hand_generation; /* when it was polled */
     struct received stash;    /* arrived out of turn; first in the next batch */
-    struct message *messages; /* hand, as the port speaks of it */
-    size_t message_capacity;
-    struct header *headers;
+    struct header *headers;   /* of the message that just arrived */
     size_t header_capacity;
 
     bool down; /* no broker answered the last time we heard of them */
@@ -284,23 +282,29 @@ static void probe(struct source_kafka *self)
     self->down = false;
 }
 
+static bool keep(struct source_kafka *self, const rd_kafka_message_t *message)
+{
+    if (!array_reserve((void **)&self->headers, &self->header_capacity, kafka_header_count(message),
+                       sizeof(struct header)))
+        return false;
+    const struct message borrowed = kafka_message_of(message, self->headers);
+    return received_push(&self->stash, &borrowed);
+}
+
 /* Takes a message into the stash, in order; what is not this member's, or was taken before, falls.
  */
-static enum outcome take(struct source_kafka *self, rd_kafka_message_t *message, struct err *err)
+static enum outcome take(struct source_kafka *self, const rd_kafka_message_t *message,
+                         struct err *err)
 {
     struct assigned *assigned =
         assignment_find(&self->assignment, rd_kafka_topic_name(message->rkt), message->partition);
-    if (assigned == NULL ||
-        (assigned->next_offset >= 0 && message->offset < assigned->next_offset)) {
-        rd_kafka_message_destroy(message);
+    if (assigned == NULL || (assigned->next_offset >= 0 && message->offset < assigned->next_offset))
         return OUTCOME_OK;
-    }
-    int64_t next_offset = message->offset + 1;
-    if (!received_push(&self->stash, message)) {
+    if (!keep(self, message)) {
         self->rewind = true; /* reads it again */
         return err_no_memory(err, "received messages");
     }
-    assigned->next_offset = next_offset;
+    assigned->next_offset = message->offset + 1;
     return OUTCOME_OK;
 }
 
@@ -346,14 +350,13 @@ static enum outcome poll_once(struct source_kafka *self, int timeout_ms, bool *r
     rd_kafka_message_t *message = rd_kafka_consumer_poll(self->consumer, timeout_ms);
     if (message == NULL)
         return OUTCOME_OK;
-    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        enum outcome outcome = consumer_error(self, message, err);
-        rd_kafka_message_destroy(message);
-        return outcome;
-    }
-    self->down = false;
-    *ret_message = true;
-    return take(self, message, err);
+    *ret_message = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (*ret_message)
+        self->down = false;
+    enum outcome outcome =
+        *ret_message ? take(self, message, err) : consumer_error(self, message, err);
+    rd_kafka_message_destroy(message);
+    return outcome;
 }
 
 /* Polls until the stash holds what a batch may have, or nothing is there any more. Polling goes
@@ -361,20 +364,13 @@ static enum outcome poll_once(struct source_kafka *self, int timeout_ms, bool *r
 static enum outcome fill_stash(struct source_kafka *self, int timeout_ms,
                                const struct batch_limits *limits, struct err *err)
 {
-    size_t bytes = 0;
-    for (size_t i = 0; i < self->stash.count; i++)
-        bytes += kafka_record_bytes(self->stash.items[i]);
-
-    while (self->stash.count < limits->messages && bytes < limits->bytes) {
-        size_t before = self->stash.count;
+    while (self->stash.count < limits->messages && self->stash.bytes < limits->bytes) {
         bool came;
-        enum outcome outcome = poll_once(self, before > 0 ? 0 : timeout_ms, &came, err);
+        enum outcome outcome = poll_once(self, self->stash.count > 0 ? 0 : timeout_ms, &came, err);
         if (outcome != OUTCOME_OK)
             return outcome;
         if (!came)
             return OUTCOME_OK;
-        if (self->stash.count > before)
-            bytes += kafka_record_bytes(self->stash.items[self->stash.count - 1]);
     }
     return OUTCOME_OK;
 }
@@ -383,36 +379,14 @@ static enum outcome fill_stash(struct source_kafka *self, int timeout_ms,
 static enum outcome take_in_hand(struct source_kafka *self, const struct batch_limits *limits,
                                  struct err *err)
 {
-    size_t bytes = 0, count = 0;
-    while (count < self->stash.count && count < limits->messages) {
-        size_t size = kafka_record_bytes(self->stash.items[count]);
-        if (count > 0 && bytes + size > limits->bytes)
-            break;
-        bytes += size;
-        count++;
-    }
-    if (!received_move(&self->stash, count, &self->hand))
+    size_t count = self->stash.count, bytes = self->stash.bytes;
+    while (count > 1 && (count > limits->messages || bytes > limits->bytes))
+        bytes -= message_bytes(&self->stash.items[--count]);
+    if (!received_move(&self->stash, count, &self->hand)) {
+        self->rewind = true; /* reads the lost ones again */
         return err_no_memory(err, "received messages");
+    }
     self->hand_generation = self->generation;
-    return OUTCOME_OK;
-}
-
-static enum outcome present(struct source_kafka *self, struct err *err)
-{
-    size_t header_count = 0;
-    for (size_t i = 0; i < self->hand.count; i++)
-        header_count += kafka_header_count(self->hand.items[i]);
-    if (!array_reserve((void **)&self->messages, &self->message_capacity, self->hand.count,
-                       sizeof(struct message)) ||
-        !array_reserve((void **)&self->headers, &self->header_capacity, header_count,
-                       sizeof(struct header)))
-        return err_no_memory(err, "received messages");
-
-    struct header *headers = self->headers;
-    for (size_t i = 0; i < self->hand.count; i++) {
-        self->messages[i] = kafka_message_of(self->hand.items[i], headers);
-        headers += self->messages[i].header_count;
-    }
     return OUTCOME_OK;
 }
 
@@ -450,11 +424,9 @@ static enum outcome poll(struct source *port, int timeout_ms, const struct batch
         report_passed_over(self, err);
 
     outcome = take_in_hand(self, limits, err);
-    if (outcome == OUTCOME_OK)
-        outcome = present(self, err);
     if (outcome != OUTCOME_OK)
         return outcome;
-    *ret_messages = self->messages;
+    *ret_messages = self->hand.items;
     *ret_count = self->hand.count;
     return OUTCOME_OK;
 }
@@ -721,7 +693,6 @@ void source_kafka_free(struct source_kafka *source)
         rd_kafka_destroy_flags(source->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     assignment_release(&source->assignment);
     free(source->fresh);
-    free(source->messages);
     free(source->headers);
     free(source->group_id);
     free(source);
