@@ -7,13 +7,10 @@ void buffer_init(struct buffer *buffer, struct arena *arena)
     *buffer = (struct buffer){.arena = arena};
 }
 
-uint8_t *buffer_reserve(struct buffer *buffer, size_t length)
+uint8_t *buffer_grow(struct buffer *buffer, size_t length)
 {
     if (buffer->full)
         return NULL;
-    if (buffer->capacity - buffer->length >= length && buffer->bytes != NULL)
-        return buffer->bytes + buffer->length;
-
     size_t capacity = buffer->capacity;
     if (capacity == 0)
         capacity = length > FIRST_CAPACITY ? length : FIRST_CAPACITY;
@@ -65,9 +62,4 @@ void buffer_append_text(struct buffer *buffer, struct text text)
 void buffer_append_literal(struct buffer *buffer, const char *zero_terminated)
 {
     buffer_append(buffer, zero_terminated, strlen(zero_terminated));
-}
-
-void buffer_append_byte(struct buffer *buffer, uint8_t byte)
-{
-    buffer_append(buffer, &byte, 1);
 }

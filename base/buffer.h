@@ -18,9 +18,18 @@ struct buffer {
 
 void buffer_init(struct buffer *buffer, struct arena *arena);
 
+/* Makes room for `length` more bytes than there is; NULL when full. What buffer_reserve() is for.
+ */
+uint8_t *buffer_grow(struct buffer *buffer, size_t length);
+
 /* Room for `length` more bytes at bytes + length, uninitialised, not yet counted; NULL when full.
  * For encoders that write in place and then add to `length`. */
-uint8_t *buffer_reserve(struct buffer *buffer, size_t length);
+static inline uint8_t *buffer_reserve(struct buffer *buffer, size_t length)
+{
+    if (!buffer->full && buffer->bytes != NULL && buffer->capacity - buffer->length >= length)
+        return buffer->bytes + buffer->length;
+    return buffer_grow(buffer, length);
+}
 
 /* Gives room that is not used back to the arena: for a value that is complete. */
 void buffer_trim(struct buffer *buffer);
@@ -28,7 +37,15 @@ void buffer_trim(struct buffer *buffer);
 void buffer_append(struct buffer *buffer, const void *bytes, size_t length);
 void buffer_append_text(struct buffer *buffer, struct text text);
 void buffer_append_literal(struct buffer *buffer, const char *zero_terminated);
-void buffer_append_byte(struct buffer *buffer, uint8_t byte);
+
+static inline void buffer_append_byte(struct buffer *buffer, uint8_t byte)
+{
+    uint8_t *room = buffer_reserve(buffer, 1);
+    if (room == NULL)
+        return;
+    *room = byte;
+    buffer->length++;
+}
 
 static inline struct text buffer_text(const struct buffer *buffer)
 {

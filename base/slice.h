@@ -25,6 +25,11 @@ struct text_list {
 };
 
 #define TEXT(literal) ((struct text){(literal), sizeof(literal) - 1})
+/* TEXT() as the initialiser of a member of a static table. */
+#define TEXT_INIT(literal)                                                                         \
+    {                                                                                              \
+        (literal), sizeof(literal) - 1                                                             \
+    }
 #define TEXT_ABSENT ((struct text){NULL, 0})
 /* printf("%.*s", TEXT_ARG(t)); an absent text prints nothing */
 #define TEXT_ARG(t) (int)(t).length, (t).data != NULL ? (t).data : ""

@@ -4,7 +4,6 @@
 #include "events/json_packed.h"
 #include "events/msgpack_writer.h"
 
-static const char CONTENT_TYPE[] = "application/vnd.msgpack";
 enum { HEADERS_MAX = 11 };
 
 struct encoding {
@@ -103,41 +102,57 @@ static enum outcome encode_value(const struct encoding *encoding, struct slice *
     return OUTCOME_OK;
 }
 
+static enum outcome encode_type(const struct encoding *encoding, struct text *ret_type)
+{
+    struct buffer type;
+
+    buffer_init(&type, encoding->arena);
+    buffer_append_text(&type, TEXT("dev.catalyst.audit."));
+    buffer_append_text(&type, encoding->event->action);
+    buffer_append_text(&type, TEXT(".v1"));
+    if (type.full)
+        return err_no_memory(encoding->err, "batch arena");
+    buffer_trim(&type);
+    *ret_type = buffer_text(&type);
+    return OUTCOME_OK;
+}
+
 static enum outcome encode_headers(const struct encoding *encoding, struct outgoing *record)
 {
     const struct audit_event *event = encoding->event;
     char time[TIMESTAMP_TEXT_LENGTH + 1];
+    struct text type;
 
+    enum outcome outcome = encode_type(encoding, &type);
+    if (outcome != OUTCOME_OK)
+        return outcome;
     timestamp_format(event->occurred_at_us, time);
-    char *type =
-        arena_printf(encoding->arena, "dev.catalyst.audit.%.*s.v1", TEXT_ARG(event->action));
     char *id = arena_copy(encoding->arena, encoding->id, UUID_TEXT_LENGTH);
     char *time_copy = arena_copy(encoding->arena, time, TIMESTAMP_TEXT_LENGTH);
-    struct header *headers = ARENA_ARRAY(encoding->arena, struct header, HEADERS_MAX);
-    if (type == NULL || id == NULL || time_copy == NULL || headers == NULL)
+    struct header *headers = arena_alloc(encoding->arena, HEADERS_MAX * sizeof(*headers));
+    if (id == NULL || time_copy == NULL || headers == NULL)
         return err_no_memory(encoding->err, "batch arena");
 
     const struct {
-        const char *name;
+        struct text name;
         struct text value;
     } given[HEADERS_MAX] = {
-        {"ce_specversion", TEXT("1.0")},
-        {"ce_id", text_of(id)},
-        {"ce_source", TEXT("catalyst-worker")},
-        {"ce_type", text_of(type)},
-        {"ce_subject", event->entity},
-        {"ce_time", text_of(time_copy)},
-        {"ce_causationid", event->command_id},
-        {"content-type", text_of(CONTENT_TYPE)},
-        {"traceparent", event->traceparent},
-        {"tracestate", event->tracestate},
-        {"ce_correlationid", event->carried_correlation_id},
+        {TEXT("ce_specversion"), TEXT("1.0")},
+        {TEXT("ce_id"), {id, UUID_TEXT_LENGTH}},
+        {TEXT("ce_source"), TEXT("catalyst-worker")},
+        {TEXT("ce_type"), type},
+        {TEXT("ce_subject"), event->entity},
+        {TEXT("ce_time"), {time_copy, TIMESTAMP_TEXT_LENGTH}},
+        {TEXT("ce_causationid"), event->command_id},
+        {TEXT("content-type"), TEXT("application/vnd.msgpack")},
+        {TEXT("traceparent"), event->traceparent},
+        {TEXT("tracestate"), event->tracestate},
+        {TEXT("ce_correlationid"), event->carried_correlation_id},
     };
     size_t count = 0;
     for (size_t i = 0; i < HEADERS_MAX; i++) {
         if (text_present(given[i].value))
-            headers[count++] =
-                (struct header){text_of(given[i].name), slice_of_text(given[i].value)};
+            headers[count++] = (struct header){given[i].name, slice_of_text(given[i].value)};
     }
     record->headers = headers;
     record->header_count = count;

@@ -77,6 +77,21 @@ static enum outcome decode_text(const struct decoding *decoding, struct place pl
     return OUTCOME_OK;
 }
 
+static enum outcome refuse_choice(const struct decoding *decoding, struct place place,
+                                  const char *const *choices)
+{
+    char listed[128] = "";
+    size_t length = 0;
+
+    for (size_t i = 0; choices[i] != NULL; i++) {
+        int added = snprintf(listed + length, sizeof(listed) - length, "%s%s", i > 0 ? ", " : "",
+                             choices[i]);
+        length += (size_t)added;
+        assert(length < sizeof(listed));
+    }
+    return refuse(decoding, place, "must be one of %s", listed);
+}
+
 static enum outcome decode_choice(const struct decoding *decoding, struct place place,
                                   const char *const *choices, struct msgpack_reader *reader,
                                   struct text *ret_text)
@@ -85,19 +100,13 @@ static enum outcome decode_choice(const struct decoding *decoding, struct place 
 
     if (msgpack_next(reader, &item) != MSGPACK_TEXT)
         return refuse(decoding, place, "must be text");
-    char listed[128] = "";
-    size_t length = 0;
     for (size_t i = 0; choices[i] != NULL; i++) {
         if (text_is(msgpack_item_text(&item), choices[i])) {
             *ret_text = text_of(choices[i]);
             return OUTCOME_OK;
         }
-        int added = snprintf(listed + length, sizeof(listed) - length, "%s%s", i > 0 ? ", " : "",
-                             choices[i]);
-        length += (size_t)added;
-        assert(length < sizeof(listed));
     }
-    return refuse(decoding, place, "must be one of %s", listed);
+    return refuse_choice(decoding, place, choices);
 }
 
 static enum outcome decode_time(const struct decoding *decoding, struct place place,

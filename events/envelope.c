@@ -24,30 +24,33 @@ enum { ID_MAX_BYTES = 256, TRACE_STATE_MAX_BYTES = 4096 };
 /* Every attribute, in both modes. In structured mode the trace headers, which are Kafka's own, win
  * over attributes of that name. */
 static const struct attribute {
-    const char *header;
+    struct text header;
     const char *member;
     size_t offset;
     size_t max_bytes;
     bool required;
 } attributes_known[] = {
-    {"ce_id", "id", offsetof(struct attributes, envelope.id), ID_MAX_BYTES, true},
-    {"ce_source", "source", offsetof(struct attributes, envelope.source), ID_MAX_BYTES, true},
-    {"ce_type", "type", offsetof(struct attributes, envelope.type), ID_MAX_BYTES, true},
-    {"ce_specversion", "specversion", offsetof(struct attributes, spec_version), ID_MAX_BYTES,
+    {TEXT_INIT("ce_id"), "id", offsetof(struct attributes, envelope.id), ID_MAX_BYTES, true},
+    {TEXT_INIT("ce_source"), "source", offsetof(struct attributes, envelope.source), ID_MAX_BYTES,
      true},
-    {"ce_subject", "subject", offsetof(struct attributes, envelope.subject), ID_MAX_BYTES, false},
-    {"ce_time", "time", offsetof(struct attributes, time), ID_MAX_BYTES, false},
-    {"ce_correlationid", "correlationid", offsetof(struct attributes, envelope.correlation_id),
+    {TEXT_INIT("ce_type"), "type", offsetof(struct attributes, envelope.type), ID_MAX_BYTES, true},
+    {TEXT_INIT("ce_specversion"), "specversion", offsetof(struct attributes, spec_version),
+     ID_MAX_BYTES, true},
+    {TEXT_INIT("ce_subject"), "subject", offsetof(struct attributes, envelope.subject),
      ID_MAX_BYTES, false},
-    {"ce_authtype", "authtype", offsetof(struct attributes, envelope.auth_type), ID_MAX_BYTES,
+    {TEXT_INIT("ce_time"), "time", offsetof(struct attributes, time), ID_MAX_BYTES, false},
+    {TEXT_INIT("ce_correlationid"), "correlationid",
+     offsetof(struct attributes, envelope.correlation_id), ID_MAX_BYTES, false},
+    {TEXT_INIT("ce_authtype"), "authtype", offsetof(struct attributes, envelope.auth_type),
+     ID_MAX_BYTES, false},
+    {TEXT_INIT("ce_authid"), "authid", offsetof(struct attributes, envelope.auth_id), ID_MAX_BYTES,
      false},
-    {"ce_authid", "authid", offsetof(struct attributes, envelope.auth_id), ID_MAX_BYTES, false},
-    {"traceparent", "traceparent", offsetof(struct attributes, envelope.traceparent), ID_MAX_BYTES,
-     false},
-    {"tracestate", "tracestate", offsetof(struct attributes, envelope.tracestate),
+    {TEXT_INIT("traceparent"), "traceparent", offsetof(struct attributes, envelope.traceparent),
+     ID_MAX_BYTES, false},
+    {TEXT_INIT("tracestate"), "tracestate", offsetof(struct attributes, envelope.tracestate),
      TRACE_STATE_MAX_BYTES, false},
-    {"content-type", "datacontenttype", offsetof(struct attributes, content_type), ID_MAX_BYTES,
-     false},
+    {TEXT_INIT("content-type"), "datacontenttype", offsetof(struct attributes, content_type),
+     ID_MAX_BYTES, false},
 };
 enum { ATTRIBUTE_COUNT = sizeof(attributes_known) / sizeof(attributes_known[0]) };
 
@@ -100,7 +103,7 @@ static bool is_event_header(struct text name)
 static const struct attribute *find_header(struct text name)
 {
     for (size_t i = 0; i < ATTRIBUTE_COUNT; i++) {
-        if (text_is(name, attributes_known[i].header))
+        if (text_equal(name, attributes_known[i].header))
             return &attributes_known[i];
     }
     return NULL;
@@ -112,9 +115,9 @@ static const char *repeated_name(const struct message *message)
     for (size_t i = 0; i < ATTRIBUTE_COUNT; i++) {
         size_t seen = 0;
         for (size_t j = 0; j < message->header_count; j++)
-            seen += text_is(message->headers[j].name, attributes_known[i].header);
-        if (seen > 1 && is_event_header(text_of(attributes_known[i].header)))
-            return attributes_known[i].header;
+            seen += text_equal(message->headers[j].name, attributes_known[i].header);
+        if (seen > 1 && is_event_header(attributes_known[i].header))
+            return attributes_known[i].header.data;
     }
     return "a ce_ header";
 }
@@ -149,7 +152,7 @@ static enum outcome read_headers(const struct message *message, bool trace_only,
         bool is_trace = attribute != NULL && text_starts_with(header->name, "trace");
         if (attribute == NULL || header->value.data == NULL || (trace_only && !is_trace))
             continue;
-        enum outcome outcome = set_attribute(attribute, attribute->header,
+        enum outcome outcome = set_attribute(attribute, attribute->header.data,
                                              text_of_slice(header->value), attributes, err);
         keep_first(&first, outcome, &first_err, err);
     }
@@ -193,7 +196,7 @@ static enum outcome finish_attributes(const struct message *message, bool struct
 {
     for (size_t i = 0; i < ATTRIBUTE_COUNT; i++) {
         const struct attribute *attribute = &attributes_known[i];
-        const char *name = structured ? attribute->member : attribute->header;
+        const char *name = structured ? attribute->member : attribute->header.data;
         if (attribute->required && !text_present(*attribute_of(attribute, attributes)))
             return refuse(err, name, "missing");
     }
