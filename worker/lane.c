@@ -364,9 +364,11 @@ static enum outcome turn(struct lane *lane, struct err *err)
 {
     const struct message *messages;
     size_t count = 0;
+    /* The first poll only finds out whether the brokers answer: nobody waits for it to be over. */
+    int timeout_ms = atomic_load(&lane->metrics->started) ? POLL_MS : 0;
 
     enum outcome outcome =
-        source_poll(lane->source, POLL_MS, &lane->options.limits, &messages, &count, err);
+        source_poll(lane->source, timeout_ms, &lane->options.limits, &messages, &count, err);
     if (outcome == OUTCOME_FATAL)
         return outcome;
     atomic_store(&lane->metrics->progress_us, clock_monotonic_us());

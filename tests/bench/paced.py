@@ -88,9 +88,9 @@ def idle(cells: Cells, shape: Shape, seconds: int) -> Result:
 
 
 def start(cells: Cells, shape: Shape, times: int) -> Result:
-    """From the making of the process to /health/started: every lane's first poll has answered. On an
-    idle topic that answer itself takes up to 100 ms, the longest that a lane's poll waits; joining
-    the group is not in it. A first start does not count: the broker has only just made the topics."""
+    """From the making of the process to /health/started: every lane's first poll has answered.
+    Joining the group is not in it. A first start does not count: the broker has only just made the
+    topics."""
     with contextlib.ExitStack() as stack:
         site = cells.services.site("a")
         stack.callback(site.remove)
