@@ -29,6 +29,9 @@ static const struct role_setting defaults[] = {
     {EVERY, "reconnect.backoff.max.ms", "2000"},
     {OF(KAFKA_LANE_CONSUMER), "partition.assignment.strategy", "range"},
     {OF(KAFKA_LANE_CONSUMER), "session.timeout.ms", "45000"},
+    /* A member learns from the answer to a heartbeat that another one has joined, and all stand
+     * until the last of them has: up to 3 s with librdkafka's default. */
+    {OF(KAFKA_LANE_CONSUMER), "heartbeat.interval.ms", "1000"},
     {CONSUMERS, "fetch.wait.max.ms", "50"},
     /* Prefetch: about a second of consumption in messages (with less the fetcher of 2.0 pauses up
      * to a second between refills), bounded in bytes so that a backlog of any size stays small in
