@@ -14,7 +14,7 @@ stop_seconds=20
 
 usage() {
     cat <<'EOF'
-usage: stack.sh COMMAND [--dir DIR] [--pg NAME=VALUE]...
+usage: stack.sh COMMAND [--dir DIR] [--pg NAME=VALUE]... [--kafka NAME=VALUE]...
 
   start              start what is not running; the first time, make the data
   stop               stop both; the data stays
@@ -28,6 +28,7 @@ usage: stack.sh COMMAND [--dir DIR] [--pg NAME=VALUE]...
 
   --dir DIR          where everything is kept; default $STACK_DIR, else .stack in the repository
   --pg NAME=VALUE    a PostgreSQL setting, kept for later starts: --pg shared_buffers=1GB
+  --kafka NAME=VALUE a setting of the broker, kept as well: --kafka message.max.bytes=2097152
 EOF
 }
 
@@ -253,6 +254,8 @@ launch_kafka() {
     ! running_pid kafka >/dev/null || return 0
     port_is_free "$kafka_port" ||
         die "port $kafka_port, which this stack's broker had, is taken by another program; free it or run stack.sh destroy"
+    # Of two lines with the same name the last holds.
+    ((${#kafka_settings[@]} == 0)) || printf '%s\n' "${kafka_settings[@]}" >>"$dir/kafka/server.properties"
     kafka_log_offset=$(wc -c 2>/dev/null <"$logs/kafka.log" || echo 0)
     launch kafka java -Xmx512m -XX:+UseSerialGC -Djava.awt.headless=true \
         -Dlog4j2.configurationFile="$here/log4j2.properties" -cp "$jars/*" \
@@ -434,16 +437,17 @@ print_env() {
 verb=
 dir=${STACK_DIR:-$repo/.stack}
 pg_settings=()
+kafka_settings=()
 while (($# > 0)); do
     case $1 in
-    --dir | --pg)
+    --dir | --pg | --kafka)
         (($# >= 2)) || die "$1 needs a value"
-        if [[ $1 == --dir ]]; then
-            dir=$2
-        else
-            [[ $2 =~ ^[a-z_.]+=[^\']*$ ]] || die "--pg wants NAME=VALUE"
-            pg_settings+=("$2")
-        fi
+        [[ $1 == --dir || $2 =~ ^[a-z_.]+=[^\']*$ ]] || die "$1 wants NAME=VALUE"
+        case $1 in
+        --dir) dir=$2 ;;
+        --pg) pg_settings+=("$2") ;;
+        --kafka) kafka_settings+=("$2") ;;
+        esac
         shift 2
         ;;
     -h | --help | help)

@@ -77,7 +77,7 @@ class Cells:
     def __init__(self, options: argparse.Namespace, servers: Servers, current: Path | None):
         self.servers = servers
         self.services = Services(options, servers, current)
-        self.programs = options.build / "tests" / "bench"
+        self.programs = options.programs / "tests" / "bench"
 
     # --- without Kafka ---------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ PARTS = (*IN_ROUNDS, "growth")
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests/bench/run.sh", description=__doc__)
     parser.add_argument("--build", type=Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--programs", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--peer-go", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--peer-java", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--quick", action="store_true", help="small and short: does it still measure?")
@@ -165,7 +166,7 @@ def main() -> int:
         )
         return 1
     facts = machine()
-    servers = Servers(options.build / "stack", ["shared_buffers=1GB", "max_wal_size=4GB"])
+    servers = Servers(options.build / "stack")
     bench = Bench(options, Cells(options, servers, current), Results())
     results = bench.results
     try:

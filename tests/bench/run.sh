@@ -14,7 +14,7 @@ usage: tests/bench/run.sh [--quick] [--mix MIX]... [--minutes M] [--rounds N]
                           [--librdkafka debian|current]...
                           [--only throughput|batches|latency|scaling|growth]...
                           [--commands N] [--rows N] [--partitioned [day|week|month]]
-                          [--charts DIR]
+                          [--charts DIR] [--build DIR]
 
   --quick        at most three minutes, small counts: does everything still measure?
   --mix          a, b-uniform, b-zipf, b-ten, c or d; all unless given (with --quick: a and d)
@@ -27,18 +27,32 @@ usage: tests/bench/run.sh [--quick] [--mix MIX]... [--minutes M] [--rounds N]
                  25 GB of disk for the time
   --partitioned  the audit log in partitions, by month unless said otherwise
   --charts DIR   write the plots there (docs/images, say); else beside the results
+  --build DIR    measure what is built there, whatever its optimisation, and without the peers:
+                 for trying the benchmark itself
 
 Results: build/bench/results/*.json. docs/benchmarks.md tells what the cells are.
 EOT
 }
 
-for word in "$@"; do
-    case $word in
+built=
+options=()
+while (($# > 0)); do
+    case $1 in
     -h | --help | help)
         usage
         exit 0
         ;;
+    --build)
+        (($# >= 2)) || {
+            usage >&2
+            exit 64
+        }
+        built=$2
+        shift
+        ;;
+    *) options+=("$1") ;;
     esac
+    shift
 done
 
 say() { printf 'bench: %s\n' "$*"; }
@@ -96,15 +110,19 @@ build_java_peer() {
     peers+=(--peer-java "$build/peer_java")
 }
 
+build_all() {
+    say "building"
+    {
+        cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=ON &&
+            ninja -C "$build" catalyst-worker tests/bench/all
+    } >"$build/build.log" 2>&1 || die "the build is broken; see build/bench/build.log"
+    build_go_peer
+    build_java_peer
+}
+
 mkdir -p "$build"
 say "installing what is missing"
 deploy/local/install.sh test >"$build/install.log" 2>&1 ||
     die "what the project needs is not there; run as root, see build/bench/install.log"
-say "building"
-{
-    cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=ON &&
-        ninja -C "$build" catalyst-worker tests/bench/all
-} >"$build/build.log" 2>&1 || die "the build is broken; see build/bench/build.log"
-build_go_peer
-build_java_peer
-exec build/venv/bin/python tests/bench/driver.py --build "$build" "${peers[@]}" "$@"
+[[ -n $built ]] || build_all
+exec build/venv/bin/python tests/bench/driver.py --build "$build" --programs "${built:-$build}" "${peers[@]}" "${options[@]}"

@@ -114,8 +114,8 @@ class Services:
         self.interval = options.partitioned
         self.peer_go = options.peer_go
         self.peer_java = options.peer_java
-        self.programs = options.build / "tests" / "bench"
-        self.worker = options.build / "worker" / "catalyst-worker"
+        self.programs = options.programs / "tests" / "bench"
+        self.worker = options.programs / "worker" / "catalyst-worker"
         self.logs = options.build / "logs"
         self.logs.mkdir(exist_ok=True)
 
