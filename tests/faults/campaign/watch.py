@@ -45,6 +45,8 @@ class Watch:
                 "fetch.wait.max.ms": 50,
                 "reconnect.backoff.max.ms": 500,
                 "socket.timeout.ms": 5000,
+                # Or it may ask a broker that hangs for minutes, having looked too early for the new leader.
+                "topic.metadata.refresh.interval.ms": 2000,
                 "log_level": 0,
             }
         )
