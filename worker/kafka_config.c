@@ -27,6 +27,11 @@ static const struct role_setting defaults[] = {
     {EVERY, "log.connection.close", "false"},
     /* A broker that is back is found within two seconds, not ten. */
     {EVERY, "reconnect.backoff.max.ms", "2000"},
+    /* A broker that hangs keeps its connections. Who leads its partitions now is asked only when a
+     * connection is lost, else every five minutes by default; a consumer's request waits for 60 s
+     * by default, a transactional producer's for what is left of its transaction. */
+    {EVERY, "topic.metadata.refresh.interval.ms", "10000"},
+    {CONSUMERS, "socket.timeout.ms", "15000"},
     {OF(KAFKA_LANE_CONSUMER), "partition.assignment.strategy", "range"},
     {OF(KAFKA_LANE_CONSUMER), "session.timeout.ms", "45000"},
     /* A member learns from the answer to a heartbeat that another one has joined, and all stand
