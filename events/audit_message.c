@@ -121,7 +121,7 @@ static enum outcome encode_headers(const struct encoding *encoding, struct outgo
 {
     const struct audit_event *event = encoding->event;
     char time[TIMESTAMP_TEXT_LENGTH + 1];
-    struct text type;
+    struct text type = {0};
 
     enum outcome outcome = encode_type(encoding, &type);
     if (outcome != OUTCOME_OK)
