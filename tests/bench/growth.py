@@ -22,6 +22,7 @@ class Sizes:
     commands: int
     rounds: int
     batch: int
+    kinds: tuple[str, ...]
 
     @property
     def few_keys(self) -> int:
@@ -35,6 +36,7 @@ def sizes(bench: Bench) -> Sizes:
         commands=options.commands or (20_000 if quick else 100_000),
         rounds=options.rounds or (1 if quick else 3),
         batch=500 if quick else 2000,
+        kinds=("ordered",) if quick else ("ordered", "random"),
     )
 
 
@@ -113,7 +115,7 @@ class Growing:
 def run(bench: Bench, library: str) -> None:
     """Ids of one kind after the other, so that one pair of tables at a time takes disk and cache."""
     wanted = sizes(bench)
-    for kind in ("ordered", "random"):
+    for kind in wanted.kinds:
         print(f"growth, {kind} ids, {wanted.rows:,} rows", flush=True)
         with contextlib.ExitStack() as stack:
             full, few = Tables(bench.cells, Ids(kind)), Tables(bench.cells, Ids(kind))
