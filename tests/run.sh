@@ -22,12 +22,17 @@ suites=(
     "crash-points|dev|replicas die and freeze once at every step of the protocol"
     "faults|dev|three brokers, a database pair, a bad network: a short fault campaign, judged by the checker"
     "fuzz|dev|every decoder, 20 s of mutated input"
+    "bench|dev|the benchmark still measures, on small counts"
     "example|dev stack|the installed repository library and its example program"
 )
 
 usage() {
     cat <<'EOT'
-usage: tests/run.sh [--only SUITE]... [--list]
+usage: tests/run.sh [--only SUITE]... [--list] [--stack NAME]
+
+  --only   this suite; may be repeated
+  --list   what there is
+  --stack  the servers are kept in build/test-NAME (default: stack): one for each run at a time
 
 Runs on Debian 12; as root it installs what is missing. Logs: build/test-logs/.
 EOT
@@ -42,8 +47,17 @@ list() {
 }
 
 only=()
+stack_name=stack
 while (($# > 0)); do
     case $1 in
+    --stack)
+        [[ ${2:-} =~ ^[a-z-]+$ ]] || {
+            usage >&2
+            exit 64
+        }
+        stack_name=$2
+        shift 2
+        ;;
     --only)
         (($# >= 2)) || {
             usage >&2
@@ -73,23 +87,25 @@ while (($# > 0)); do
 done
 
 logs=$repo/build/test-logs
-stack=$repo/build/test-stack
+stack=$repo/build/test-$stack_name
 mkdir -p "$logs"
 passed=0
 failed=0
 begun=$SECONDS
 running= # process group of the suite at work
+beside=  # process group of the run that goes on meanwhile
 stack_up=
 
 # A suite is ended by its process group, the servers by their pids.
 finish() {
     local status=$?
     trap - EXIT INT TERM
-    if [[ -n $running ]]; then
-        kill -TERM -- "-$running" 2>/dev/null || true
-    fi
+    local group
+    for group in $running $beside; do
+        kill -TERM -- "-$group" 2>/dev/null || true
+    done
     if [[ -n $stack_up ]]; then
-        deploy/local/stack.sh destroy --dir "$stack" >>"$logs/stack.log" 2>&1 || true
+        deploy/local/stack.sh destroy --dir "$stack" >>"$logs/$stack_name.log" 2>&1 || true
     fi
     printf 'took %d s\n' "$((SECONDS - begun))"
     printf '%d passed, %d failed\n' "$passed" "$failed"
@@ -148,11 +164,11 @@ start_stack() {
     local since=$SECONDS
     stack_up=yes
     # What an interrupted run left behind.
-    deploy/local/stack.sh destroy --dir "$stack" >"$logs/stack.log" 2>&1 || true
-    deploy/local/stack.sh start --dir "$stack" >>"$logs/stack.log" 2>&1 ||
-        give_up stack "the local broker and database do not start"
+    deploy/local/stack.sh destroy --dir "$stack" >"$logs/$stack_name.log" 2>&1 || true
+    deploy/local/stack.sh start --dir "$stack" >>"$logs/$stack_name.log" 2>&1 ||
+        give_up "$stack_name" "the local broker and database do not start"
     eval "$(deploy/local/stack.sh env --dir "$stack")"
-    say stack "ok ($((SECONDS - since)) s)"
+    say "$stack_name" "ok ($((SECONDS - since)) s)"
 }
 
 # --- suites --------------------------------------------------------------------------------------
@@ -175,9 +191,9 @@ tally() {
     { what_failed "$logs/$1.log" || true; echo ...; tail -n 25 "$logs/$1.log"; } | cut -c1-300 | sed 's/^/    /'
 }
 
-# count NAME STATUS SINCE: from a last line "N passed, N failed", else one test by exit status.
-count() {
-    local last ok bad
+# read_count NAME STATUS: ok and bad from a last line "N passed, N failed", else one test by exit status.
+read_count() {
+    local last
     last=$(tail -n 1 "$logs/$1.log")
     if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
         ok=${BASH_REMATCH[1]} bad=${BASH_REMATCH[2]}
@@ -188,6 +204,12 @@ count() {
     else
         ok=$(($2 == 0)) bad=$(($2 != 0))
     fi
+}
+
+# count NAME STATUS SINCE
+count() {
+    local ok bad
+    read_count "$1" "$2"
     tally "$1" "$ok" "$bad" "$3"
 }
 
@@ -261,6 +283,24 @@ run_script() {
     count "$name" "$status" "$since"
 }
 
+# It mostly waits: its sanitized twin runs meanwhile, on servers of its own.
+run_twins() {
+    local status=0 ok bad
+    build asan
+    set -m
+    "$0" --only integration-asan --stack stack-beside >"$logs/beside.log" 2>&1 </dev/null &
+    beside=$!
+    set +m
+    run_ctest integration dev -L integration
+    wait "$beside" || status=$?
+    beside=
+    read_count beside "$status"
+    passed=$((passed + ok))
+    failed=$((failed + bad))
+    # What it says of itself, or all when it did not come to that.
+    sed -n '/^integration-asan /,/^took /{/^took /!p}' "$logs/beside.log" | grep . || cat "$logs/beside.log"
+}
+
 run_drain() {
     local status=0 since=$SECONDS
     STACK_DIR=$stack logged drain build/venv/bin/python tests/e2e/drain.py --messages 100000 \
@@ -277,13 +317,23 @@ run_campaign() {
     count "$name" "$status" "$since"
 }
 
+wanted() { ((${#only[@]} == 0)) || [[ " ${only[*]} " == *" $1 "* ]]; }
+
 run() {
     case $1 in
     lint) run_script lint tests/lint.sh --build build/dev ;;
     unit) run_ctest unit dev -LE integration -j 2 ;;
     unit-asan) run_ctest unit-asan asan -LE integration -j 2 ;;
-    integration) run_ctest integration dev -L integration ;;
-    integration-asan) run_ctest integration-asan asan -L integration ;;
+    integration)
+        if wanted integration-asan; then
+            run_twins
+        else
+            run_ctest integration dev -L integration
+        fi
+        ;;
+    integration-asan)
+        wanted integration || run_ctest integration-asan asan -L integration
+        ;;
     e2e) run_pytest e2e dev ;;
     e2e-asan) run_pytest e2e-asan asan -m key ;;
     e2e-current) run_current ;;
@@ -293,6 +343,7 @@ run() {
     crash-points) run_campaign crash-points campaign.crash_points ;;
     faults) run_script faults tests/faults/run.sh --short ;;
     fuzz) run_script fuzz tests/fuzz/run.sh --seconds 20 ;;
+    bench) run_script bench tests/bench/run.sh --quick --build build/dev ;;
     example) run_script example tests/example/run.sh ;;
     esac
 }
@@ -303,9 +354,7 @@ export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 install
 for suite in "${suites[@]}"; do
     IFS='|' read -r name needs _ <<<"$suite"
-    if ((${#only[@]} > 0)) && [[ " ${only[*]} " != *" $name "* ]]; then
-        continue
-    fi
+    wanted "$name" || continue
     for need in $needs; do
         if [[ $need == stack ]]; then
             start_stack
