@@ -59,11 +59,18 @@ static const struct role_setting defaults[] = {
     {OF(KAFKA_LANE_PRODUCER), "transaction.timeout.ms", "20000"},
 };
 
-/* The same, for libraries that know the property. */
-static const struct role_setting newer_defaults[] = {
+/* In place of those, for libraries that know the property named first. */
+static const struct {
+    const char *known;
+    struct role_setting row;
+} newer_defaults[] = {
     /* When no broker answers for a moment, 2.16 begins anew from bootstrap.servers; after that
      * consumers keep their partitions and fetch nothing, and cannot be closed. */
-    {EVERY, "metadata.recovery.strategy", "none"},
+    {"metadata.recovery.strategy", {EVERY, "metadata.recovery.strategy", "none"}},
+    /* The fetcher looks again soon, so that little need be there: four batches of 2,000. */
+    {"fetch.queue.backoff.ms", {CONSUMERS, "fetch.queue.backoff.ms", "20"}},
+    {"fetch.queue.backoff.ms", {CONSUMERS, "queued.min.messages", "8000"}},
+    {"fetch.queue.backoff.ms", {CONSUMERS, "queued.max.messages.kbytes", "4096"}},
 };
 
 /* What the guarantees rest on. */
@@ -114,8 +121,8 @@ static enum outcome set_newer_defaults(rd_kafka_conf_t *conf, enum kafka_role ro
     enum outcome outcome = OUTCOME_OK;
 
     for (size_t i = 0; i < sizeof(newer_defaults) / sizeof(newer_defaults[0]); i++) {
-        if (outcome == OUTCOME_OK && is_known(conf, newer_defaults[i].name))
-            outcome = set_rows(conf, &newer_defaults[i], 1, role, err);
+        if (outcome == OUTCOME_OK && is_known(conf, newer_defaults[i].known))
+            outcome = set_rows(conf, &newer_defaults[i].row, 1, role, err);
     }
     return outcome;
 }
