@@ -26,6 +26,13 @@ suites=(
     "example|dev stack|the installed repository library and its example program"
 )
 
+# Runs at the same time: of these, at least one mostly waits. The first comes first above.
+declare -A beside_of=(
+    [integration]=integration-asan
+    [e2e-current]=model
+    [crash-points]=fuzz
+)
+
 usage() {
     cat <<'EOT'
 usage: tests/run.sh [--only SUITE]... [--list] [--stack NAME]
@@ -92,8 +99,9 @@ mkdir -p "$logs"
 passed=0
 failed=0
 begun=$SECONDS
-running= # process group of the suite at work
-beside=  # process group of the run that goes on meanwhile
+done_beside= # suites that ran beside another
+running=     # process group of the suite at work
+beside=      # process group of the run that goes on meanwhile
 stack_up=
 
 # A suite is ended by its process group, the servers by their pids.
@@ -169,6 +177,26 @@ start_stack() {
         give_up "$stack_name" "the local broker and database do not start"
     eval "$(deploy/local/stack.sh env --dir "$stack")"
     say "$stack_name" "ok ($((SECONDS - since)) s)"
+}
+
+needs_of() {
+    local suite name needs
+    for suite in "${suites[@]}"; do
+        IFS='|' read -r name needs _ <<<"$suite"
+        [[ $name != "$1" ]] || printf '%s\n' "$needs"
+    done
+}
+
+# prepare NEEDS
+prepare() {
+    local need
+    for need in $1; do
+        if [[ $need == stack ]]; then
+            start_stack
+        else
+            build "$need"
+        fi
+    done
 }
 
 # --- suites --------------------------------------------------------------------------------------
@@ -283,22 +311,23 @@ run_script() {
     count "$name" "$status" "$since"
 }
 
-# It mostly waits: its sanitized twin runs meanwhile, on servers of its own.
-run_twins() {
-    local status=0 ok bad
-    build asan
+# begin_beside NAME: in a run of its own, with servers of its own. Its builds are there already.
+begin_beside() {
     set -m
-    "$0" --only integration-asan --stack stack-beside >"$logs/beside.log" 2>&1 </dev/null &
+    "$0" --only "$1" --stack stack-beside >"$logs/beside.log" 2>&1 </dev/null &
     beside=$!
     set +m
-    run_ctest integration dev -L integration
+}
+
+# end_beside NAME: waits for it, and tells what it says of itself, or all when it did not come to that.
+end_beside() {
+    local status=0 ok bad
     wait "$beside" || status=$?
     beside=
     read_count beside "$status"
     passed=$((passed + ok))
     failed=$((failed + bad))
-    # What it says of itself, or all when it did not come to that.
-    sed -n '/^integration-asan /,/^took /{/^took /!p}' "$logs/beside.log" | grep . || cat "$logs/beside.log"
+    sed -n "/^$1 /,/^took /{/^took /!p}" "$logs/beside.log" | grep . || cat "$logs/beside.log"
 }
 
 run_drain() {
@@ -324,16 +353,8 @@ run() {
     lint) run_script lint tests/lint.sh --build build/dev ;;
     unit) run_ctest unit dev -LE integration -j 2 ;;
     unit-asan) run_ctest unit-asan asan -LE integration -j 2 ;;
-    integration)
-        if wanted integration-asan; then
-            run_twins
-        else
-            run_ctest integration dev -L integration
-        fi
-        ;;
-    integration-asan)
-        wanted integration || run_ctest integration-asan asan -L integration
-        ;;
+    integration) run_ctest integration dev -L integration ;;
+    integration-asan) run_ctest integration-asan asan -L integration ;;
     e2e) run_pytest e2e dev ;;
     e2e-asan) run_pytest e2e-asan asan -m key ;;
     e2e-current) run_current ;;
@@ -355,12 +376,16 @@ install
 for suite in "${suites[@]}"; do
     IFS='|' read -r name needs _ <<<"$suite"
     wanted "$name" || continue
-    for need in $needs; do
-        if [[ $need == stack ]]; then
-            start_stack
-        else
-            build "$need"
-        fi
-    done
-    run "$name"
+    other=${beside_of[$name]:-}
+    if [[ -n $other ]] && wanted "$other"; then
+        prepare "$(needs_of "$other" | sed 's/stack//')"
+        prepare "$needs"
+        begin_beside "$other"
+        run "$name"
+        end_beside "$other"
+        done_beside+=" $other "
+    elif [[ $done_beside != *" $name "* ]]; then
+        prepare "$needs"
+        run "$name"
+    fi
 done
