@@ -15,7 +15,7 @@ enum { ARMED_MAX = 4, SPECS_LENGTH_MAX = 256, DURING_US_MAX = 3000 };
 struct armed {
     enum crash_point point;
     unsigned long nth;
-    int signal;
+    int signal; /* 0: the thread hangs */
     atomic_ulong passed;
 };
 
@@ -34,10 +34,14 @@ static void act(const struct armed *self)
 {
     char line[96];
     int length = snprintf(line, sizeof(line), "crash point %s: %s\n", names[self->point],
-                          self->signal == SIGKILL ? "kill" : "stop");
+                          self->signal == SIGKILL   ? "kill"
+                          : self->signal == SIGSTOP ? "stop"
+                                                    : "hang");
     ssize_t written = write(STDERR_FILENO, line, (size_t)length);
 
     (void)written;
+    while (self->signal == 0)
+        pause();
     kill(getpid(), self->signal);
 }
 
@@ -74,6 +78,22 @@ static bool find_point(const char *name, enum crash_point *ret_point)
     return false;
 }
 
+static bool parse_action(const char *action, int *ret_signal)
+{
+    static const struct {
+        const char *name;
+        int signal;
+    } actions[] = {{"kill", SIGKILL}, {"stop", SIGSTOP}, {"hang", 0}};
+
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
+        if (strcmp(action, actions[i].name) == 0) {
+            *ret_signal = actions[i].signal;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* One NAME[:NTH[:ACTION]]; `spec` is taken apart. */
 static bool parse(char *spec, struct armed *ret_armed)
 {
@@ -87,8 +107,7 @@ static bool parse(char *spec, struct armed *ret_armed)
     if (name == NULL || ret_armed->nth == 0 || (end != NULL && *end != '\0') ||
         (rest != NULL && *rest != '\0'))
         return false;
-    ret_armed->signal = action != NULL && strcmp(action, "stop") == 0 ? SIGSTOP : SIGKILL;
-    return (action == NULL || ret_armed->signal == SIGSTOP || strcmp(action, "kill") == 0) &&
+    return parse_action(action != NULL ? action : "kill", &ret_armed->signal) &&
            find_point(name, &ret_armed->point);
 }
 
@@ -104,9 +123,10 @@ enum outcome crash_points_arm(struct err *err)
     for (char *spec = strtok_r(specs, ",", &rest); spec != NULL;
          spec = strtok_r(NULL, ",", &rest)) {
         if (armed_count == ARMED_MAX || !parse(spec, &armed[armed_count]))
-            return err_set(err, OUTCOME_REJECT, "",
-                           "WORKER_CRASH_POINT: must be NAME[:NTH[:kill|stop]],... with names of "
-                           "base/crash_point.h");
+            return err_set(
+                err, OUTCOME_REJECT, "",
+                "WORKER_CRASH_POINT: must be NAME[:NTH[:kill|stop|hang]],... with names of "
+                "base/crash_point.h");
         atomic_store(&armed[armed_count++].passed, 0);
     }
     crash_points_armed = armed_count > 0;

@@ -51,8 +51,8 @@ void crash_point_reached(enum crash_point point);
     } while (0)
 
 /* From the environment: WORKER_CRASH_POINT=NAME[:NTH[:ACTION]][,...]; at the NTH time (1) that any
- * thread comes by, ACTION kill (SIGKILL, the default) or stop (SIGSTOP), after a line on stderr. To
- * be called once, before there are threads.
+ * thread comes by, ACTION kill (SIGKILL, the default), stop (SIGSTOP) or hang (that thread alone),
+ * after a line on stderr. To be called once, before there are threads.
  *
  * REJECT  no such point, or malformed: a test must not believe that it tests */
 enum outcome crash_points_arm(struct err *err);

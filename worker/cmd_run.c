@@ -13,6 +13,7 @@
 #include "worker/supervisor.h"
 #include "worker/verbs.h"
 #include "worker/version.h"
+#include "worker/watchdog.h"
 
 /* The daemon: configuration, checks, lanes, signals. Signals are blocked in every thread and taken
  * by the main one, synchronously, so no handler runs. */
@@ -25,7 +26,8 @@ struct daemon_state {
     int64_t started_wall_us;
     sigset_t signals;
     int caught;     /* the signal that ended the start; 0: none */
-    bool abandoned; /* lanes whose work is done hang in librdkafka */
+    bool abandoned; /* lanes hang in librdkafka: the process ends without them */
+    bool hung;      /* with a batch in hand */
 };
 
 /* --- pages -------------------------------------------------------------------------------------
@@ -110,6 +112,8 @@ enum { SECOND_SIGNAL_AFTER_US = 1000 * 1000 };
  * deleted meanwhile. */
 enum { CLIENTS_GONE_WITHIN_US = 5 * 1000 * 1000, LOOK_AGAIN_NS = 250 * 1000 * 1000 };
 
+enum { MAX_POLL_INTERVAL_MS = 300 * 1000 }; /* librdkafka's default */
+
 static bool lanes_left_loop(const struct daemon_state *state)
 {
     for (size_t i = 0; i < state->health.lane_count; i++) {
@@ -131,17 +135,44 @@ static bool clients_hang(const struct daemon_state *state, int64_t *left_since_u
     return now_us - *left_since_us > CLIENTS_GONE_WITHIN_US;
 }
 
+/* A lane that hangs with a batch in hand never comes back (a transactional producer of librdkafka
+ * 2.16 that was told of no broker waits for ever). After max.poll.interval.ms it has lost its
+ * partitions in any case, and another process can have them. */
+static unsigned looks_before_hanging(const struct config *config)
+{
+    const char *text = config_kafka_value(config, "max.poll.interval.ms");
+    long long interval_ms = text != NULL ? strtoll(text, NULL, 10) : MAX_POLL_INTERVAL_MS;
+
+    return (unsigned)(interval_ms / WATCHDOG_LOOK_MS) + 1;
+}
+
+static bool lane_hangs(struct daemon_state *state, struct watchdog *watchdog, int64_t *looked_us)
+{
+    int64_t now_us = clock_monotonic_us();
+
+    if (now_us - *looked_us < WATCHDOG_LOOK_MS * INT64_C(1000))
+        return false;
+    *looked_us = now_us;
+    int lane =
+        watchdog_look(watchdog, state->health.lanes, state->health.lane_count,
+                      looks_before_hanging(&state->config), atomic_load(&state->health.stopping));
+    if (lane < 0)
+        return false;
+    log_line(LOG_ERROR, "a lane hangs; the process ends", LOG_INT("lane", lane));
+    state->abandoned = state->hung = true;
+    return true;
+}
+
 /* Until every lane has ended. The first SIGTERM or SIGINT lets them finish, another one a second
  * later does not wait for that: what is in hand will be delivered again. */
 static void run_until_drained(struct daemon_state *state)
 {
     const struct timespec pause = {0, LOOK_AGAIN_NS};
-    int64_t stopping_since_us = 0, left_since_us = 0;
+    int64_t stopping_since_us = 0, left_since_us = 0, looked_us = 0;
+    struct watchdog watchdog = {0};
 
     while (supervisor_running(state->supervisor) > 0) {
-        int caught = atomic_load(&state->health.stopping)
-                         ? sigtimedwait(&state->signals, NULL, &pause)
-                         : sigwaitinfo(&state->signals, NULL);
+        int caught = sigtimedwait(&state->signals, NULL, &pause);
         bool asked = caught == SIGTERM || caught == SIGINT;
 
         if (clients_hang(state, &left_since_us)) {
@@ -150,6 +181,8 @@ static void run_until_drained(struct daemon_state *state)
             state->abandoned = true;
             return;
         }
+        if (lane_hangs(state, &watchdog, &looked_us))
+            return;
 
         if (!asked && !supervisor_gave_up(state->supervisor))
             continue;
@@ -246,7 +279,7 @@ static enum exit_code serve(struct daemon_state *state)
         return fail(EXIT_BUG, &err);
     atomic_store(&state->health.checked, 1);
     run_until_drained(state);
-    return supervisor_gave_up(state->supervisor) ? EXIT_TRY_AGAIN : EXIT_DONE;
+    return state->hung || supervisor_gave_up(state->supervisor) ? EXIT_TRY_AGAIN : EXIT_DONE;
 }
 
 static enum exit_code run_daemon(struct daemon_state *state)
@@ -296,6 +329,7 @@ const struct verb verb_run = {
         "At start it waits for broker and database up to worker.startup_deadline (then exit\n"
         "69), and refuses to run on a schema that is too old or without its topics (exit 78);\n"
         "once running it waits for ever. A lane that fails is built anew after a pause; when\n"
-        "that did not help five times in a row the process exits 75, to be started again.",
+        "that did not help five times in a row, or when it hangs for longer than librdkafka's\n"
+        "max.poll.interval.ms, the process exits 75, to be started again.",
     .run = run_run,
 };

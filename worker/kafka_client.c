@@ -11,15 +11,17 @@
 /* --- logs --------------------------------------------------------------------------------------
  */
 
-enum { LOG_GATES = 16, LOG_GATE_US = 5000000 };
+enum { LOG_GATES = 16, LOG_GATE_US = 5000000, LOG_GATE_LINES = 4 };
 
-/* One gate for each kind of line, so that a broker that is away does not fill the log. Kinds that
- * share a gate shut it for each other, which costs a line now and then. */
+/* One gate for each kind of line, so that a broker that is away does not fill the log. It lets a
+ * few through, since one mishap may take a line for each partition, and the second tells why. Kinds
+ * that share a gate shut it for each other, which costs a line now and then. */
 static struct {
     pthread_mutex_t lock;
     struct {
         uint32_t kind;
-        int64_t opens_us;
+        int64_t opens_us; /* for as many lines again */
+        int admitted;
         int64_t suppressed;
     } gates[LOG_GATES];
 } limiter = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -46,7 +48,11 @@ static int64_t admit(uint32_t kind)
         answer = limiter.gates[i].kind == kind ? limiter.gates[i].suppressed : 0;
         limiter.gates[i].kind = kind;
         limiter.gates[i].opens_us = now_us + LOG_GATE_US;
+        limiter.gates[i].admitted = 1;
         limiter.gates[i].suppressed = 0;
+    } else if (limiter.gates[i].admitted < LOG_GATE_LINES) {
+        answer = 0;
+        limiter.gates[i].admitted++;
     } else {
         limiter.gates[i].suppressed++;
     }

@@ -65,8 +65,10 @@ static const struct {
     struct role_setting row;
 } newer_defaults[] = {
     /* When no broker answers for a moment, 2.16 begins anew from bootstrap.servers; after that
-     * consumers keep their partitions and fetch nothing, and cannot be closed. */
-    {"metadata.recovery.strategy", {EVERY, "metadata.recovery.strategy", "none"}},
+     * consumers keep their partitions and fetch nothing, and cannot be closed. Producers need it: a
+     * broker that shuts down may tell of no broker at all, and they forget the only one they know.
+     */
+    {"metadata.recovery.strategy", {CONSUMERS, "metadata.recovery.strategy", "none"}},
     /* The fetcher looks again soon, so that little need be there: four batches of 2,000. */
     {"fetch.queue.backoff.ms", {CONSUMERS, "fetch.queue.backoff.ms", "20"}},
     {"fetch.queue.backoff.ms", {CONSUMERS, "queued.min.messages", "8000"}},

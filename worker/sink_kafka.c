@@ -14,12 +14,16 @@
  * its group membership and a stop request; librdkafka goes on in the background, and the same call
  * takes its result. */
 enum {
+    CONNECT_TIMEOUT_MS = 500,
     OPEN_TIMEOUT_MS = 5000,
     SEND_OFFSETS_TIMEOUT_MS = 10000, /* the one call that cannot be taken up again */
     COMMIT_TIMEOUT_MS = 5000,
     LAST_ABORT_TIMEOUT_MS = 500,
     QUEUE_FULL_WAIT_MS = 100,
 };
+
+/* A version of librdkafka. */
+enum { BOOTSTRAP_GIVES_WAY_SINCE = 0x020A0000 };
 
 /* What the brokers add to a record: batch header (61), lengths and attributes (at most 40), a few
  * bytes for each header. */
@@ -123,6 +127,22 @@ static void make_topic_handles(struct sink_kafka *self)
     }
 }
 
+/* From 2.10 on the connection to a bootstrap server gives way to one to the broker that answered,
+ * and init_transactions() that falls into the gap asks again after 500 ms. The second answer comes
+ * over the connection that stays. What goes wrong here, init_transactions() will tell. */
+static void await_connection(rd_kafka_t *producer)
+{
+    if (rd_kafka_version() < BOOTSTRAP_GIVES_WAY_SINCE)
+        return;
+    for (int i = 0; i < 2; i++) {
+        const struct rd_kafka_metadata *metadata = NULL;
+        if (rd_kafka_metadata(producer, 0, NULL, &metadata, CONNECT_TIMEOUT_MS) !=
+            RD_KAFKA_RESP_ERR_NO_ERROR)
+            return;
+        rd_kafka_metadata_destroy(metadata);
+    }
+}
+
 static enum outcome reopen(struct sink *port, struct err *err)
 {
     struct sink_kafka *self = (struct sink_kafka *)port;
@@ -133,6 +153,7 @@ static enum outcome reopen(struct sink *port, struct err *err)
         enum outcome outcome = open_producer(self, err);
         if (outcome != OUTCOME_OK)
             return outcome;
+        await_connection(self->producer);
     }
 
     CRASH_POINT(before_reopen);

@@ -9,14 +9,21 @@ from typing import Any
 import pytest
 
 from harness import make, program
-from harness.program import EXIT_DATA, EXIT_NOT_FOUND, EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE, run
+from harness.program import (
+    EXIT_DATA,
+    EXIT_NOT_FOUND,
+    EXIT_OK,
+    EXIT_TRY_AGAIN,
+    EXIT_UNAVAILABLE,
+    EXIT_USAGE,
+    run,
+)
 from harness.site import Site
 from harness.stack import Stack
 from harness.wire import IDENTITY, KEYS, Command, Record, audit_id_of
 
 BAN = "ALTER TABLE auth_users ADD CONSTRAINT banned CHECK (email NOT LIKE 'banned%')"
 UNBAN = "ALTER TABLE auth_users DROP CONSTRAINT banned"
-EXIT_TRY_AGAIN = 75
 GARBAGE = Record(KEYS, b"k", b"\xc1", [("ce_id", b"x")])
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from harness import make, program
 from harness.model import Model
+from harness.program import EXIT_TRY_AGAIN
 from harness.site import Site
 from harness.stack import Stack
 from harness.wait import wait_until
@@ -79,13 +80,31 @@ def test_a_replica_ends_on_sigterm_although_a_command_topic_was_deleted(narrow: 
     narrow.process([make.user("before")])
     for future in narrow.kafka.admin.delete_topics([narrow.topics[KEYS]]).values():
         future.result(30)
-    wait_until("the lane notices", lambda: "topic does not exist" in worker.log, 30)
+    wait_until("the lane notices", lambda: "UNKNOWN_TOPIC_OR_PART" in worker.log, 30)
     narrow.publish([make.user("after")])
     wait_until("the other topic is served", lambda: narrow.recorded() == 2, 60)
 
     worker.stop(20)
 
     assert "msg=stopped exit=0" in worker.log
+
+
+def test_a_replica_whose_lane_hangs_ends_and_the_next_one_goes_on(narrow: Site) -> None:
+    """A library that never comes back from a call, with a batch recorded and not published."""
+    worker = narrow.start(
+        CATALYST_LANES="2",
+        CATALYST_KAFKA_MAX_POLL_INTERVAL_MS="10000",
+        WORKER_CRASH_POINT="after_produced:1:hang",
+    )
+    commands = COMMANDS[:200]
+    narrow.publish(commands)
+
+    assert worker.wait(40) == EXIT_TRY_AGAIN
+
+    assert 'msg="a lane hangs; the process ends"' in worker.log
+    narrow.start()
+    narrow.wait_done()
+    narrow.check(Model().take_all(commands))
 
 
 def test_while_the_broker_is_away_it_is_live_and_not_ready(narrow: Site, stack: Stack) -> None:

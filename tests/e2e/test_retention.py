@@ -18,12 +18,10 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from harness import make, program
 from harness.model import Model
-from harness.program import BINARY, EXIT_CONFIG, EXIT_OK, EXIT_UNAVAILABLE, EXIT_USAGE, run
+from harness.program import BINARY, EXIT_CONFIG, EXIT_OK, EXIT_TRY_AGAIN, EXIT_UNAVAILABLE, EXIT_USAGE, run
 from harness.site import Site
 from harness.wait import wait_until
 from harness.wire import IDENTITY, KEYS, Command
-
-EXIT_TRY_AGAIN = 75
 
 
 def _month(back: int) -> datetime:

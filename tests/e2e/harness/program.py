@@ -24,6 +24,7 @@ EXIT_USAGE = 64
 EXIT_DATA = 65
 EXIT_NOT_FOUND = 66
 EXIT_UNAVAILABLE = 69
+EXIT_TRY_AGAIN = 75
 EXIT_CONFIG = 78
 
 # Not from the shell that runs the tests: only what a test says counts.
