@@ -483,7 +483,7 @@ def test_migrate_up_with_topics(site: Site) -> None:
     program.run_ok("migrate", "up", "--topics", env=env)
 
     wanted = {f"{name}.{topic}" for topic in ("one", "two", "one.dlq", "two.dlq", "audit")}
-    assert wanted <= site.kafka.topic_names()
+    wait_until("the broker tells of them", lambda: wanted <= site.kafka.topic_names(), 30)
     done = run("check", "--online", env=env)
     assert done.returncode == EXIT_OK, done.stdout + done.stderr
 
