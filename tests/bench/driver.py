@@ -64,6 +64,8 @@ def parse() -> argparse.Namespace:
         choices=("day", "week", "month"),
         help="the audit log in partitions, by month unless given",
     )
+    parser.add_argument("--ids", action="append", choices=growth.KINDS, help="growth: only these")
+    parser.add_argument("--pg", action="append", default=[], help="NAME=VALUE, a setting of PostgreSQL's")
     parser.add_argument("--charts", type=Path, help="write the plots into this folder")
     options = parser.parse_args()
     for name in ("commands", "rows", "rounds"):
@@ -166,7 +168,7 @@ def main() -> int:
         )
         return 1
     facts = machine()
-    servers = Servers(options.build / "stack")
+    servers = Servers(options.build / "stack", options.pg)
     bench = Bench(options, Cells(options, servers, current), Results())
     results = bench.results
     try:
@@ -184,6 +186,7 @@ def main() -> int:
         "rounds": rounds,
         "parts": parts,
         "partitioned": options.partitioned,
+        "pg": options.pg,
         "mixes": mixes,
         "libraries": libraries,
         "samples": results.samples,

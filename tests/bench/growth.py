@@ -11,6 +11,9 @@ from parts import Bench
 from services import Shape
 from stack import KEYS
 
+# Ids of commands and keys that begin with their time, and such that do not.
+KINDS = ("ordered", "random")
+
 # Times as many commands as in a cell: is memory still flat, and what is left of the speed over a
 # whole turn from checkpoint to checkpoint?
 BACKLOG = 10
@@ -36,7 +39,7 @@ def sizes(bench: Bench) -> Sizes:
         commands=options.commands or (20_000 if quick else 100_000),
         rounds=options.rounds or (1 if quick else 3),
         batch=500 if quick else 2000,
-        kinds=("ordered",) if quick else ("ordered", "random"),
+        kinds=tuple(options.ids or (KINDS[:1] if quick else KINDS)),
     )
 
 

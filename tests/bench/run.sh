@@ -13,7 +13,8 @@ usage() {
 usage: tests/bench/run.sh [--quick] [--mix MIX]... [--minutes M] [--rounds N]
                           [--librdkafka debian|current]...
                           [--only throughput|batches|latency|scaling|growth]...
-                          [--commands N] [--rows N] [--partitioned [day|week|month]]
+                          [--commands N] [--rows N] [--ids ordered|random]...
+                          [--partitioned [day|week|month]] [--pg NAME=VALUE]...
                           [--charts DIR] [--build DIR]
 
   --quick        at most three minutes, small counts: does everything still measure?
@@ -25,6 +26,8 @@ usage: tests/bench/run.sh [--quick] [--mix MIX]... [--minutes M] [--rounds N]
   --commands     in each cell of throughput (default 200000), scaling and growth (100000)
   --rows         growth: keys, and audit rows, in the full tables; default 10000000, which takes
                  25 GB of disk for the time
+  --ids          growth: ids that begin with their time, or random ones; both unless given
+  --pg           a setting of PostgreSQL's: --pg shared_buffers=6GB
   --partitioned  the audit log in partitions, by month unless said otherwise
   --charts DIR   write the plots there (docs/images, say); else beside the results
   --build DIR    measure what is built there, whatever its optimisation, and without the peers:

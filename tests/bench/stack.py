@@ -37,10 +37,12 @@ class Servers:
         ("--kafka", "group.initial.rebalance.delay.ms=1000"),
     )
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, settings: Sequence[str] = ()):
+        """`settings` of PostgreSQL, NAME=VALUE, win over those above."""
         self.directory = directory
         self.run("destroy")
-        self.run("start", *(word for setting in self.SETTINGS for word in setting))
+        chosen = [*self.SETTINGS, *(("--pg", setting) for setting in settings)]
+        self.run("start", *(word for setting in chosen for word in setting))
         values = {}
         for line in self.run("env").splitlines():
             name, _, value = line.removeprefix("export ").partition("=")

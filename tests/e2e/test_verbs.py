@@ -15,6 +15,7 @@ from harness import make, program
 from harness.model import Model
 from harness.program import EXIT_CONFIG, EXIT_DATA, EXIT_NOT_FOUND, EXIT_OK, EXIT_UNAVAILABLE, run
 from harness.site import Site
+from harness.wait import wait_until
 from harness.wire import IDENTITY, KEYS, TYPES, Command, Record, format_time
 
 
