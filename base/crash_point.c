@@ -12,10 +12,15 @@
 
 enum { ARMED_MAX = 4, SPECS_LENGTH_MAX = 256, DURING_US_MAX = 3000 };
 
+static const struct action {
+    const char *name;
+    int signal; /* 0: the thread hangs */
+} actions[] = {{"kill", SIGKILL}, {"stop", SIGSTOP}, {"hang", 0}};
+
 struct armed {
     enum crash_point point;
     unsigned long nth;
-    int signal; /* 0: the thread hangs */
+    const struct action *action;
     atomic_ulong passed;
 };
 
@@ -34,15 +39,13 @@ static void act(const struct armed *self)
 {
     char line[96];
     int length = snprintf(line, sizeof(line), "crash point %s: %s\n", names[self->point],
-                          self->signal == SIGKILL   ? "kill"
-                          : self->signal == SIGSTOP ? "stop"
-                                                    : "hang");
+                          self->action->name);
     ssize_t written = write(STDERR_FILENO, line, (size_t)length);
 
     (void)written;
-    while (self->signal == 0)
+    while (self->action->signal == 0)
         pause();
-    kill(getpid(), self->signal);
+    kill(getpid(), self->action->signal);
 }
 
 static void *act_soon(void *self)
@@ -78,20 +81,13 @@ static bool find_point(const char *name, enum crash_point *ret_point)
     return false;
 }
 
-static bool parse_action(const char *action, int *ret_signal)
+static const struct action *find_action(const char *name)
 {
-    static const struct {
-        const char *name;
-        int signal;
-    } actions[] = {{"kill", SIGKILL}, {"stop", SIGSTOP}, {"hang", 0}};
-
     for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
-        if (strcmp(action, actions[i].name) == 0) {
-            *ret_signal = actions[i].signal;
-            return true;
-        }
+        if (strcmp(name, actions[i].name) == 0)
+            return &actions[i];
     }
-    return false;
+    return NULL;
 }
 
 /* One NAME[:NTH[:ACTION]]; `spec` is taken apart. */
@@ -107,8 +103,8 @@ static bool parse(char *spec, struct armed *ret_armed)
     if (name == NULL || ret_armed->nth == 0 || (end != NULL && *end != '\0') ||
         (rest != NULL && *rest != '\0'))
         return false;
-    return parse_action(action != NULL ? action : "kill", &ret_armed->signal) &&
-           find_point(name, &ret_armed->point);
+    ret_armed->action = find_action(action != NULL ? action : "kill");
+    return ret_armed->action != NULL && find_point(name, &ret_armed->point);
 }
 
 enum outcome crash_points_arm(struct err *err)

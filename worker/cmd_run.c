@@ -110,7 +110,7 @@ enum { SECOND_SIGNAL_AFTER_US = 1000 * 1000 };
 /* A lane that has left its loop has left the group too, and owes nothing; its clients are still to
  * be taken down. librdkafka 2.0.2 waits for a thread of its own for ever when a command topic was
  * deleted meanwhile. */
-enum { CLIENTS_GONE_WITHIN_US = 5 * 1000 * 1000, LOOK_AGAIN_NS = 250 * 1000 * 1000 };
+enum { CLIENTS_GONE_WITHIN_US = 5 * 1000 * 1000 };
 
 enum { MAX_POLL_INTERVAL_MS = 300 * 1000 }; /* librdkafka's default */
 
@@ -146,16 +146,10 @@ static unsigned looks_before_hanging(const struct config *config)
     return (unsigned)(interval_ms / WATCHDOG_LOOK_MS) + 1;
 }
 
-static bool lane_hangs(struct daemon_state *state, struct watchdog *watchdog, int64_t *looked_us)
+static bool lane_hangs(struct daemon_state *state, struct watchdog *watchdog, unsigned looks)
 {
-    int64_t now_us = clock_monotonic_us();
-
-    if (now_us - *looked_us < WATCHDOG_LOOK_MS * INT64_C(1000))
-        return false;
-    *looked_us = now_us;
-    int lane =
-        watchdog_look(watchdog, state->health.lanes, state->health.lane_count,
-                      looks_before_hanging(&state->config), atomic_load(&state->health.stopping));
+    int lane = watchdog_look(watchdog, state->health.lanes, state->health.lane_count, looks,
+                             atomic_load(&state->health.stopping));
     if (lane < 0)
         return false;
     log_line(LOG_ERROR, "a lane hangs; the process ends", LOG_INT("lane", lane));
@@ -167,8 +161,9 @@ static bool lane_hangs(struct daemon_state *state, struct watchdog *watchdog, in
  * later does not wait for that: what is in hand will be delivered again. */
 static void run_until_drained(struct daemon_state *state)
 {
-    const struct timespec pause = {0, LOOK_AGAIN_NS};
-    int64_t stopping_since_us = 0, left_since_us = 0, looked_us = 0;
+    const struct timespec pause = {WATCHDOG_LOOK_MS / 1000, 0};
+    const unsigned looks = looks_before_hanging(&state->config);
+    int64_t stopping_since_us = 0, left_since_us = 0;
     struct watchdog watchdog = {0};
 
     while (supervisor_running(state->supervisor) > 0) {
@@ -181,7 +176,7 @@ static void run_until_drained(struct daemon_state *state)
             state->abandoned = true;
             return;
         }
-        if (lane_hangs(state, &watchdog, &looked_us))
+        if (caught < 0 && lane_hangs(state, &watchdog, looks))
             return;
 
         if (!asked && !supervisor_gave_up(state->supervisor))
