@@ -31,7 +31,8 @@ struct sink_ops {
      * OUTCOME_REJECT with code MSG_SIZE_TOO_LARGE: this record can never be published. */
     enum outcome (*produce)(struct sink *self, const struct outgoing *record, struct err *err);
 
-    /* Moves the group's offsets within the transaction, fenced by the source's membership. */
+    /* Moves the group's offsets within the transaction, fenced by the source's membership. REJECT
+     * also when nobody answered: it cannot be taken up again. */
     enum outcome (*send_offsets)(struct sink *self, const struct position *positions, size_t count,
                                  struct err *err);
 

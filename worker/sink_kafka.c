@@ -262,7 +262,13 @@ static enum outcome send_offsets(struct sink *port, const struct position *posit
 
     rd_kafka_error_t *error = rd_kafka_send_offsets_to_transaction(
         self->producer, offsets, membership, SEND_OFFSETS_TIMEOUT_MS);
-    return error != NULL ? transaction_fail(self, error, "send offsets", err) : OUTCOME_OK;
+    if (error == NULL)
+        return OUTCOME_OK;
+    outcome = transaction_fail(self, error, "send offsets", err);
+    /* Called again after its timeout, 2.16 may wait for ever. */
+    if (outcome == OUTCOME_RETRY)
+        outcome = err->outcome = OUTCOME_REJECT;
+    return outcome;
 }
 
 static enum outcome commit(struct sink *port, struct err *err)

@@ -407,7 +407,7 @@ static enum outcome send_offsets(struct sink *port, const struct position *posit
     if (is_fenced(lane))
         return fenced(err);
     if (sim_chance(2))
-        return err_set(err, OUTCOME_RETRY, "COORDINATOR_LOAD_IN_PROGRESS", "simulated");
+        return err_set(err, OUTCOME_REJECT, "_TIMED_OUT", "simulated");
     bool stale =
         !lane->member || lane->member_generation != sim.generation || !sim.in_group[lane->index];
     if (stale && sim.mistake != SIM_MISTAKE_UNFENCED_OFFSETS) {

@@ -196,6 +196,29 @@ static void test_reopen__a_record_taken_late_is_not_mistaken_for_the_next(void *
     finish(&ends);
 }
 
+static void test_send_offsets__that_nobody_answered_asks_for_a_new_producer(void **state)
+{
+    struct position position;
+    struct lane_ends ends;
+    (void)state;
+    start(&ends);
+    position = (struct position){text_of(ends.rig.commands), 0, 5};
+    assert_ok(ends.sink->ops->begin(ends.sink, &err));
+    produce(&ends, "first");
+    freeze();
+    enum outcome outcome = ends.sink->ops->send_offsets(ends.sink, &position, 1, &err);
+    thaw(NULL);
+    assert_int_equal(outcome, OUTCOME_REJECT);
+
+    assert_ok(again(ends.sink->ops->reopen, ends.sink));
+    assert_ok(ends.sink->ops->begin(ends.sink, &err));
+    fill_transaction(&ends, "next");
+    assert_ok(again(ends.sink->ops->commit, ends.sink));
+
+    assert_audit_is(&ends, "next");
+    finish(&ends);
+}
+
 static void test_reopen__ends_a_commit_that_is_under_way(void **state)
 {
     (void)state;
@@ -221,6 +244,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_commit__is_taken_up_again_after_a_timeout, thaw),
         cmocka_unit_test_teardown(test_reopen__a_record_taken_late_is_not_mistaken_for_the_next,
+                                  thaw),
+        cmocka_unit_test_teardown(test_send_offsets__that_nobody_answered_asks_for_a_new_producer,
                                   thaw),
         cmocka_unit_test_teardown(test_reopen__ends_a_commit_that_is_under_way, thaw),
     };
