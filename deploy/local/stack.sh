@@ -29,6 +29,8 @@ usage: stack.sh COMMAND [--dir DIR] [--pg NAME=VALUE]... [--kafka NAME=VALUE]...
   --dir DIR          where everything is kept; default $STACK_DIR, else .stack in the repository
   --pg NAME=VALUE    a PostgreSQL setting, kept for later starts: --pg shared_buffers=1GB
   --kafka NAME=VALUE a setting of the broker, kept as well: --kafka message.max.bytes=2097152
+
+$KAFKA_HEAP_OPTS and $KAFKA_JVM_PERFORMANCE_OPTS are the broker's JVM's, as in Kafka's own scripts.
 EOF
 }
 
@@ -257,7 +259,10 @@ launch_kafka() {
     # Of two lines with the same name the last holds.
     ((${#kafka_settings[@]} == 0)) || printf '%s\n' "${kafka_settings[@]}" >>"$dir/kafka/server.properties"
     kafka_log_offset=$(wc -c 2>/dev/null <"$logs/kafka.log" || echo 0)
-    launch kafka java -Xmx512m -XX:+UseSerialGC -Djava.awt.headless=true \
+    # Options of the JVM under the names that Kafka's own scripts give them.
+    local -a jvm
+    read -r -a jvm <<<"${KAFKA_HEAP_OPTS:--Xmx512m} ${KAFKA_JVM_PERFORMANCE_OPTS:--XX:+UseSerialGC}"
+    launch kafka java "${jvm[@]}" -Djava.awt.headless=true \
         -Dlog4j2.configurationFile="$here/log4j2.properties" -cp "$jars/*" \
         kafka.Kafka "$dir/kafka/server.properties"
 }

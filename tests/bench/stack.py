@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -36,6 +36,14 @@ class Servers:
         ("--pg", "max_wal_size=4GB"),
         ("--kafka", "group.initial.rebalance.delay.ms=1000"),
     )
+    # As Kafka's documentation recommends for production. A small heap is collected every other
+    # second, and everybody waits for it: 70 ms at each p99. The caller's own environment wins.
+    JVM: ClassVar = {
+        "KAFKA_HEAP_OPTS": "-Xms6g -Xmx6g",
+        "KAFKA_JVM_PERFORMANCE_OPTS": "-server -XX:+UseG1GC -XX:MaxGCPauseMillis=20"
+        " -XX:InitiatingHeapOccupancyPercent=35 -XX:G1HeapRegionSize=16M"
+        " -XX:+ExplicitGCInvokesConcurrent",
+    }
 
     def __init__(self, directory: Path, settings: Sequence[str] = ()):
         """`settings` of PostgreSQL, NAME=VALUE, win over those above."""
@@ -57,10 +65,15 @@ class Servers:
 
     def run(self, verb: str, *options: str) -> str:
         command = [str(STACK), verb, "--dir", str(self.directory), *options]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=180, check=False, env=os.environ | self.jvm()
+        )
         if done.returncode != 0:
             raise RuntimeError(f"{shlex.join(command)}: {done.stdout}{done.stderr}")
         return done.stdout
+
+    def jvm(self) -> dict[str, str]:
+        return {name: os.environ.get(name, value) for name, value in self.JVM.items()}
 
     def connect(self) -> psycopg.Connection:
         """As the superuser, a statement a transaction."""
