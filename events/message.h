@@ -31,5 +31,9 @@ struct outgoing {
     size_t header_count;
 };
 
+/* What the record takes in a set of records, without the set's own framing; rather too much than
+ * too little. */
+size_t outgoing_bytes(const struct outgoing *record);
+
 /* The last header of that name; NULL when there is none. */
 const struct header *message_header(const struct message *message, const char *name);

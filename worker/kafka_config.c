@@ -54,7 +54,8 @@ static const struct role_setting defaults[] = {
     {PRODUCERS, "queue.buffering.max.kbytes", "65536"},
     /* 100 ms, the default of 2.0, stands between the requests of each transaction. */
     {OF(KAFKA_LANE_PRODUCER), "retry.backoff.ms", "10"},
-    {OF(KAFKA_LANE_PRODUCER), "linger.ms", "1"},
+    /* Longer than a batch takes to be produced: the sink says when it is to go out. */
+    {OF(KAFKA_LANE_PRODUCER), "linger.ms", "20"},
     {OF(KAFKA_PUBLISHER), "message.timeout.ms", "60000"}, /* somebody waits for the answer */
     {OF(KAFKA_LANE_PRODUCER), "transaction.timeout.ms", "20000"},
 };

@@ -213,23 +213,15 @@ static enum outcome answer(const struct range *range, struct entry *entry,
     return OUTCOME_OK;
 }
 
-/* Room for what Kafka itself adds to a record. */
+/* Room for what Kafka adds to a set of one record. */
 enum { RECORD_OVERHEAD_BYTES = 512 };
-
-static size_t record_bytes(const struct outgoing *record)
-{
-    size_t bytes = record->key.length + record->value.length + RECORD_OVERHEAD_BYTES;
-
-    for (size_t i = 0; i < record->header_count; i++)
-        bytes += record->headers[i].name.length + record->headers[i].value.length + 10;
-    return bytes;
-}
 
 static enum outcome encode(const struct range *range, struct entry *entry, struct err *err)
 {
     enum outcome outcome = audit_message_encode(entry->event, range->with->audit_topic,
                                                 range->arena, &entry->record, err);
-    if (outcome == OUTCOME_OK && record_bytes(&entry->record) > range->with->record_bytes_max)
+    if (outcome == OUTCOME_OK &&
+        outgoing_bytes(&entry->record) + RECORD_OVERHEAD_BYTES > range->with->record_bytes_max)
         return err_set(err, OUTCOME_REJECT, "",
                        "data: its audit event would be larger than message.max.bytes");
     return outcome;

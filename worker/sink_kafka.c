@@ -20,6 +20,8 @@ enum {
     COMMIT_TIMEOUT_MS = 5000,
     LAST_ABORT_TIMEOUT_MS = 500,
     QUEUE_FULL_WAIT_MS = 100,
+    SET_DELIVERED_WAIT_MS = 1000,
+    SENT_WAIT_MS = 1,
 };
 
 /* A version of librdkafka. */
@@ -38,6 +40,7 @@ struct sink_kafka {
     struct record_limit limit;
 
     rd_kafka_t *producer; /* NULL: not open */
+    size_t set_bytes_max; /* its batch.size: of a set of records */
     bool initialised;     /* init_transactions() is done */
     bool committing;      /* a commit is under way in the background: only commit() may follow, or
                              reopen() */
@@ -46,6 +49,7 @@ struct sink_kafka {
     /* of the transaction: deliveries that failed, and why the first did */
     uint64_t failed;
     rd_kafka_resp_err_t failure;
+    size_t queued_bytes; /* produced since librdkafka was last made to send */
 };
 
 /* --- callbacks, on the lane's thread -----------------------------------------------------------
@@ -89,6 +93,7 @@ static enum outcome make_conf(struct sink_kafka *self, rd_kafka_conf_t **ret_con
     int64_t batch_size = text != NULL ? strtoll(text, NULL, 10) : self->limit.now;
     if (batch_size > self->limit.now)
         batch_size = self->limit.now;
+    self->set_bytes_max = (size_t)batch_size;
     snprintf(batch, sizeof(batch), "%" PRId64, batch_size);
 
     const struct kafka_setting own[] = {
@@ -189,6 +194,7 @@ static enum outcome begin(struct sink *port, struct err *err)
         return err_set(err, OUTCOME_FATAL, "_STATE",
                        "begin a Kafka transaction: the commit of the last is under way");
     self->failed = 0;
+    self->queued_bytes = 0;
     rd_kafka_error_t *error = rd_kafka_begin_transaction(self->producer);
     return error != NULL ? kafka_transaction_fail(error, "begin the Kafka transaction", err)
                          : OUTCOME_OK;
@@ -210,6 +216,17 @@ static enum outcome produce_failed(struct sink_kafka *self, rd_kafka_resp_err_t 
     return err->outcome = OUTCOME_REJECT;
 }
 
+/* Of an idempotent producer librdkafka has one set of records on the way for a partition, and while
+ * more are queued behind it its thread polls without a pause until the answer is there: a quarter
+ * of the process's CPU time at full load, taken from the broker that is to answer. So never more
+ * than a set is queued, and since linger.ms is longer than producing takes, it goes out whole when
+ * this asks for it. Nothing depends on it: what is not sent by then, the commit sends. */
+static void send_queued(struct sink_kafka *self, int wait_ms)
+{
+    rd_kafka_flush(self->producer, wait_ms);
+    self->queued_bytes = 0;
+}
+
 static enum outcome produce(struct sink *port, const struct outgoing *record, struct err *err)
 {
     struct sink_kafka *self = (struct sink_kafka *)port;
@@ -220,6 +237,10 @@ static enum outcome produce(struct sink *port, const struct outgoing *record, st
         return err_set(err, OUTCOME_FATAL, "", "produce to topic %.*s: no handle for it",
                        TEXT_ARG(record->topic));
 
+    size_t bytes = outgoing_bytes(record);
+    if (self->queued_bytes + bytes > self->set_bytes_max)
+        send_queued(self, SET_DELIVERED_WAIT_MS);
+    self->queued_bytes += bytes;
     rd_kafka_resp_err_t code = kafka_produce(self->producer, topic, record, NULL);
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
         rd_kafka_poll(self->producer, QUEUE_FULL_WAIT_MS);
@@ -260,6 +281,7 @@ static enum outcome send_offsets(struct sink *port, const struct position *posit
             positions[i].offset;
     }
 
+    send_queued(self, SENT_WAIT_MS);
     rd_kafka_error_t *error = rd_kafka_send_offsets_to_transaction(
         self->producer, offsets, membership, SEND_OFFSETS_TIMEOUT_MS);
     if (error == NULL)

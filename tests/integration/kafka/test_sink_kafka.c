@@ -454,6 +454,27 @@ static void test_produce__asks_to_wait_while_the_queue_is_full(void **state)
     config_release(&small);
 }
 
+/* Each record fills a set of records, so that the next one waits for its delivery. */
+static void test_produce__more_than_a_set_of_records_goes_out_in_order(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct ends ends = start(&rig, (const char *const[]){"batch.size=100", NULL});
+    begin_with(&ends, &rig, "0");
+    for (int i = 1; i < 10; i++) {
+        char value[8];
+        snprintf(value, sizeof(value), "%d", i);
+        struct outgoing record = outgoing(&rig, value);
+        assert_ok(sink_of(&ends)->ops->produce(sink_of(&ends), &record, &err));
+    }
+
+    assert_ok(send_offset(&ends, &rig, 5));
+    commit(&ends);
+
+    assert_string_equal(audit_values(&rig), "0 1 2 3 4 5 6 7 8 9");
+    finish(&rig, &ends);
+}
+
 static enum outcome produce_bytes(const struct ends *ends, const struct rig *rig, size_t length)
 {
     uint8_t *value = calloc(1, length);
@@ -534,6 +555,7 @@ int main(void)
         cmocka_unit_test(test_send_offsets__of_a_zombie_is_refused),
         cmocka_unit_test(test_send_offsets__the_broker_fences_an_old_generation),
         cmocka_unit_test(test_produce__asks_to_wait_while_the_queue_is_full),
+        cmocka_unit_test(test_produce__more_than_a_set_of_records_goes_out_in_order),
         cmocka_unit_test(test_produce__refuses_a_record_that_is_too_large),
         cmocka_unit_test(test_record_bytes_max__such_a_record_gets_through),
         cmocka_unit_test(test_reopen__asks_to_wait_while_no_broker_answers),

@@ -483,6 +483,23 @@ static void test_envelope_decode__full_arena_is_fatal(void **state)
     arena_free(small);
 }
 
+static void test_outgoing_bytes__counts_key_value_and_headers(void **state)
+{
+    (void)state;
+    const struct header headers[] = {{TEXT("a"), slice_of_text(TEXT("123"))}, {TEXT("bc"), {0}}};
+    struct outgoing record = {.key = slice_of_text(TEXT("key")),
+                              .value = slice_of_text(TEXT("value"))};
+    size_t bare = outgoing_bytes(&record);
+
+    record.headers = headers;
+    record.header_count = 2;
+
+    assert_true(bare > 8);
+    assert_true(outgoing_bytes(&record) > bare + 6);
+    record.value.length += 1000;
+    assert_true(outgoing_bytes(&record) > bare + 1006);
+}
+
 static void test_message_header__last_one_counts(void **state)
 {
     struct message message = {.header_count = 0};
@@ -517,6 +534,7 @@ int main(void)
         cmocka_unit_test(test_envelope_decode__structured_base64),
         cmocka_unit_test(test_envelope_decode__structured_mistakes),
         cmocka_unit_test(test_envelope_decode__full_arena_is_fatal),
+        cmocka_unit_test(test_outgoing_bytes__counts_key_value_and_headers),
         cmocka_unit_test(test_message_header__last_one_counts),
     };
     return cmocka_run_group_tests(tests, arena_setup, arena_teardown);
