@@ -175,12 +175,15 @@ static enum outcome abort_failed(struct kafka_redriver *redriver, int timeout_ms
     struct err aborting;
     enum outcome outcome =
         finish(redriver, rd_kafka_abort_transaction, "abort the redrive", timeout_ms, &aborting);
-    if (outcome != OUTCOME_OK) {
-        redriver->open = false;
+    redriver->open = false;
+    /* The brokers know of no transaction when they let none of its topics in; 2.16 asks them to end
+     * it all the same. */
+    bool ended = outcome == OUTCOME_OK ||
+                 strcmp(aborting.code, rd_kafka_err2name(RD_KAFKA_RESP_ERR_INVALID_TXN_STATE)) == 0;
+    if (!ended) {
         *err = aborting;
         return judge_fatal(err);
     }
-    redriver->open = false;
     /* librdkafka's own words are about the transaction, these about the cause. */
     if (redriver->failure != RD_KAFKA_RESP_ERR_NO_ERROR)
         kafka_fail(redriver->failure, err, "commit the redrive: a record was not delivered");
