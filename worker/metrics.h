@@ -67,6 +67,7 @@ struct lane_metrics {
     struct waiting_code why;     /* of that */
     _Atomic int started;         /* it has polled once */
     _Atomic int stopped;         /* it has left its loop */
+    _Atomic int publishing;      /* nothing but the producer's calls can hold it up */
 };
 
 static inline void metric_add(_Atomic uint64_t *counter, uint64_t amount)

@@ -178,7 +178,7 @@ static enum outcome confirm_earlier(const struct publishing *with, struct err *e
     return outcome;
 }
 
-enum outcome publish_batch(const struct publishing *publishing, struct err *err)
+static enum outcome publish_until_done(const struct publishing *publishing, struct err *err)
 {
     int64_t since_us = clock_monotonic_us();
 
@@ -208,4 +208,15 @@ enum outcome publish_batch(const struct publishing *publishing, struct err *err)
     histogram_observe(&publishing->metrics->steps[STEP_PUBLISH],
                       (uint64_t)(clock_monotonic_us() - since_us), duration_bounds_us);
     return OUTCOME_OK;
+}
+
+enum outcome publish_batch(const struct publishing *publishing, struct err *err)
+{
+    struct lane_metrics *metrics = publishing->metrics;
+
+    atomic_store(&metrics->progress_us, clock_monotonic_us());
+    atomic_store(&metrics->publishing, 1);
+    enum outcome outcome = publish_until_done(publishing, err);
+    atomic_store(&metrics->publishing, 0);
+    return outcome;
 }

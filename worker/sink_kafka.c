@@ -50,6 +50,7 @@ struct sink_kafka {
     uint64_t failed;
     rd_kafka_resp_err_t failure;
     size_t queued_bytes; /* produced since librdkafka was last made to send */
+    bool unanswered;     /* a set was not delivered in time: no other is waited for */
 };
 
 /* --- callbacks, on the lane's thread -----------------------------------------------------------
@@ -195,6 +196,7 @@ static enum outcome begin(struct sink *port, struct err *err)
                        "begin a Kafka transaction: the commit of the last is under way");
     self->failed = 0;
     self->queued_bytes = 0;
+    self->unanswered = false;
     rd_kafka_error_t *error = rd_kafka_begin_transaction(self->producer);
     return error != NULL ? kafka_transaction_fail(error, "begin the Kafka transaction", err)
                          : OUTCOME_OK;
@@ -221,10 +223,20 @@ static enum outcome produce_failed(struct sink_kafka *self, rd_kafka_resp_err_t 
  * of the process's CPU time at full load, taken from the broker that is to answer. So never more
  * than a set is queued, and since linger.ms is longer than producing takes, it goes out whole when
  * this asks for it. Nothing depends on it: what is not sent by then, the commit sends. */
-static void send_queued(struct sink_kafka *self, int wait_ms)
+static rd_kafka_resp_err_t send_queued(struct sink_kafka *self, int wait_ms)
 {
-    rd_kafka_flush(self->producer, wait_ms);
     self->queued_bytes = 0;
+    return rd_kafka_flush(self->producer, wait_ms);
+}
+
+/* Small sets are many to a batch: brokers that do not answer are waited for once. */
+static void make_room(struct sink_kafka *self, const struct outgoing *record)
+{
+    size_t bytes = outgoing_bytes(record);
+
+    if (!self->unanswered && self->queued_bytes + bytes > self->set_bytes_max)
+        self->unanswered = send_queued(self, SET_DELIVERED_WAIT_MS) != RD_KAFKA_RESP_ERR_NO_ERROR;
+    self->queued_bytes += bytes;
 }
 
 static enum outcome produce(struct sink *port, const struct outgoing *record, struct err *err)
@@ -237,10 +249,7 @@ static enum outcome produce(struct sink *port, const struct outgoing *record, st
         return err_set(err, OUTCOME_FATAL, "", "produce to topic %.*s: no handle for it",
                        TEXT_ARG(record->topic));
 
-    size_t bytes = outgoing_bytes(record);
-    if (self->queued_bytes + bytes > self->set_bytes_max)
-        send_queued(self, SET_DELIVERED_WAIT_MS);
-    self->queued_bytes += bytes;
+    make_room(self, record);
     rd_kafka_resp_err_t code = kafka_produce(self->producer, topic, record, NULL);
     if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
         rd_kafka_poll(self->producer, QUEUE_FULL_WAIT_MS);

@@ -14,7 +14,7 @@ struct watchdog {
 };
 
 /* To be called every WATCHDOG_LOOK_MS. The first lane that was seen without progress more than
- * `looks` times in a row, or -1. While the process stops, lanes that have left their loop do not
- * count. */
+ * `looks` times in a row, a minute at most while it publishes, or -1. While the process stops,
+ * lanes that have left their loop do not count. */
 int watchdog_look(struct watchdog *watchdog, const struct lane_metrics *const *lanes, size_t count,
                   unsigned looks, bool stopping);

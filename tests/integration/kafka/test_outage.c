@@ -219,6 +219,29 @@ static void test_send_offsets__that_nobody_answered_asks_for_a_new_producer(void
     finish(&ends);
 }
 
+/* Thirty sets of records; a lane that waited a second for each would not hear a stop request. */
+static void test_produce__waits_for_a_frozen_broker_once(void **state)
+{
+    (void)state;
+    struct lane_ends ends;
+    start_with(&ends, (const char *const[]){"batch.size=100", NULL});
+    assert_ok(ends.sink->ops->begin(ends.sink, &err));
+    freeze();
+    int64_t since_us = clock_monotonic_us();
+    for (int i = 0; i < 30; i++)
+        produce(&ends, "late");
+    int64_t took_us = clock_monotonic_us() - since_us;
+    thaw(NULL);
+
+    assert_true(took_us < 10000000);
+    assert_ok(again(ends.sink->ops->reopen, ends.sink));
+    assert_ok(ends.sink->ops->begin(ends.sink, &err));
+    fill_transaction(&ends, "next");
+    assert_ok(again(ends.sink->ops->commit, ends.sink));
+    assert_audit_is(&ends, "next");
+    finish(&ends);
+}
+
 static void test_reopen__ends_a_commit_that_is_under_way(void **state)
 {
     (void)state;
@@ -247,6 +270,7 @@ int main(void)
                                   thaw),
         cmocka_unit_test_teardown(test_send_offsets__that_nobody_answered_asks_for_a_new_producer,
                                   thaw),
+        cmocka_unit_test_teardown(test_produce__waits_for_a_frozen_broker_once, thaw),
         cmocka_unit_test_teardown(test_reopen__ends_a_commit_that_is_under_way, thaw),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,7 @@ static int setup(void **state)
     for (size_t i = 0; i < LANES; i++) {
         atomic_store(&metrics[i].progress_us, 1);
         atomic_store(&metrics[i].stopped, 0);
+        atomic_store(&metrics[i].publishing, 0);
     }
     return 0;
 }
@@ -60,6 +61,15 @@ static void test_the_lane_that_stands_is_named(void **state)
     assert_int_equal(look(), 1);
 }
 
+static void test_a_lane_that_publishes_has_a_minute(void **state)
+{
+    (void)state;
+    atomic_store(&metrics[1].publishing, 1);
+    for (int i = 0; i < 61; i++)
+        assert_int_equal(watchdog_look(&watchdog, lanes, LANES, 1000, false), -1);
+    assert_int_equal(watchdog_look(&watchdog, lanes, LANES, 1000, false), 1);
+}
+
 static void test_a_lane_that_goes_on_begins_anew(void **state)
 {
     (void)state;
@@ -93,6 +103,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_lanes_that_go_round_do_not_hang, setup),
         cmocka_unit_test_setup(test_the_lane_that_stands_is_named, setup),
+        cmocka_unit_test_setup(test_a_lane_that_publishes_has_a_minute, setup),
         cmocka_unit_test_setup(test_a_lane_that_goes_on_begins_anew, setup),
         cmocka_unit_test_setup(test_a_lane_that_has_ended_hangs_only_while_it_should_come_back,
                                setup),
