@@ -11,6 +11,7 @@ import pytest
 
 from harness import make
 from harness.model import TABLES, Model, check_event
+from harness.program import HANG_S
 from harness.site import Site, expected_order, order_by_entity
 from harness.stack import Stack
 from harness.wait import wait_until
@@ -54,7 +55,11 @@ def campaign(new_module_site: Callable[..., Site], stack: Stack) -> Iterator[Cam
             placed.extend(site.publish(chunk))
 
     def wait_for_progress(share: float) -> None:
-        wait_until(f"{share:.0%} processed", lambda: site.recorded() >= share * len(model.events), 120, 0.02)
+        def reached() -> bool:
+            site.revive()
+            return site.recorded() >= share * len(model.events)
+
+        wait_until(f"{share:.0%} processed", reached, 120 + HANG_S, 0.02)
 
     model = Model().take_all(commands)
     killed = 0
