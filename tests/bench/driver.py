@@ -39,10 +39,10 @@ MIXES = {
     "d": "D: everything",
 }
 IN_ROUNDS = ("throughput", "batches", "latency", "scaling")
-# Commands a second.
-WARM_RATE, WARM_SLICE_S, WARM_SLICES_MAX, WARM_ENOUGH = 400, 15, 12, 0.97
 # Growth loads its tables once and has rounds of its own on them.
 PARTS = (*IN_ROUNDS, "growth")
+# The rate in commands a second; a slice that takes this share of the last one's time was the last.
+WARM_RATE, WARM_SLICE_S, WARM_SLICES_MAX, WARM_ENOUGH = 400, 15, 12, 0.97
 
 
 def parse() -> argparse.Namespace:

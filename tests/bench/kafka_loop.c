@@ -21,7 +21,8 @@ struct kafka_loop {
     bool in_transaction;
 };
 
-/* The same settings as the worker's: what is compared is how the work is done. */
+/* The same settings as the worker's: what is compared is how the work is done. But linger.ms: these
+ * loops leave it to librdkafka when records go out. */
 static const char *const consumer_settings[][2] = {
     {"isolation.level", "read_committed"}, {"enable.auto.commit", "false"},
     {"enable.auto.offset.store", "false"}, {"auto.offset.reset", "earliest"},

@@ -115,6 +115,9 @@ class Worker:
         call: there it is a failure as any other."""
         return bool(LIBRDKAFKA) and self.process.poll() == EXIT_TRY_AGAIN and "a lane hangs" in self.log
 
+    def ended_well(self) -> bool:
+        return self.process.poll() == EXIT_OK or self.ended_hanging()
+
     def revive(self) -> None:
         """As a service manager does."""
         self.process = self._spawn()
@@ -179,8 +182,7 @@ class Worker:
         """A graceful stop, which must succeed."""
         self.terminate()
         code = self.wait(deadline_s)
-        well = code == EXIT_OK or self.ended_hanging()
-        assert well, f"{self.instance}: exit {code} after SIGTERM\n{self.log[-4000:]}"
+        assert self.ended_well(), f"{self.instance}: exit {code} after SIGTERM\n{self.log[-4000:]}"
 
     def kill(self) -> None:
         self.process.kill()

@@ -97,8 +97,7 @@ class Site:
         for worker in running:
             worker.terminate()
         codes = {worker.instance: worker.wait() for worker in running}
-        well = all(worker.process.returncode == 0 or worker.ended_hanging() for worker in running)
-        assert well, f"exit codes after SIGTERM: {codes}"
+        assert all(worker.ended_well() for worker in running), f"exit codes after SIGTERM: {codes}"
 
     def abandon(self) -> None:
         for worker in self.workers:
