@@ -127,6 +127,9 @@ class Offsets:
                 "bootstrap.servers": servers.brokers,
                 "group.id": group,
                 "enable.auto.commit": False,
+                # What is committed, whatever else is under way. Stable offsets, librdkafka's default,
+                # are those of a moment without a transaction: under load a look takes seconds.
+                "isolation.level": "read_uncommitted",
                 "log_level": 2,
             }
         )
