@@ -46,16 +46,16 @@ static enum outcome source_leave(struct data_source *source, enum outcome outcom
 }
 
 static enum outcome source_run(struct executor *port, const struct statement *statements,
-                               size_t count, struct arena *arena, struct rows *ret_rows,
-                               struct err *err)
+                               size_t count, struct meanwhile *meanwhile, struct arena *arena,
+                               struct rows *ret_rows, struct err *err)
 {
     struct data_source *source = (struct data_source *)port;
     enum outcome outcome = source_enter(source, err);
 
     if (outcome != OUTCOME_OK)
         return outcome;
-    return source_leave(source,
-                        executor_run_all(source->db, statements, count, arena, ret_rows, err));
+    return source_leave(source, executor_run_meanwhile(source->db, statements, count, meanwhile,
+                                                       arena, ret_rows, err));
 }
 
 static enum outcome source_copy(struct executor *port, const struct copy *copy, struct err *err)
@@ -133,7 +133,7 @@ static enum outcome control(struct data_source *source, const struct statement *
     struct rows rows;
 
     arena_reset(source->arena);
-    return source_run(&source->port, statement, 1, source->arena, &rows, err);
+    return executor_run(&source->port, statement, source->arena, &rows, err);
 }
 
 enum outcome data_source_begin(struct data_source *source, struct err *err)

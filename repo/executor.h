@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/meanwhile.h"
 
 /* Port: how repositories reach the database. Statements go in groups, one round trip a group;
  * transactions are statements too, so that a test sees the full order.
@@ -80,7 +81,8 @@ struct executor_ops {
     /* Runs `count` statements in order in one round trip and waits for them. Outside BEGIN ...
      * COMMIT they are one implicit transaction.
      *
-     * ret_rows  `count` results in `arena`; set on OK only
+     * meanwhile  runs once everything is sent, before the answers are taken
+     * ret_rows   `count` results in `arena`; set on OK only
      *
      * On failure the statements behind the failed one did not run, err->code holds the SQLSTATE
      * (08006 when the connection was lost) and err->text begins with the name of the failed
@@ -92,7 +94,8 @@ struct executor_ops {
      * FATAL   everything else: wrong schema, no permission, the arena is full
      * Which SQLSTATE is which: repo/sqlstate.c. */
     enum outcome (*run)(struct executor *self, const struct statement *statements, size_t count,
-                        struct arena *arena, struct rows *ret_rows, struct err *err);
+                        struct meanwhile *meanwhile, struct arena *arena, struct rows *ret_rows,
+                        struct err *err);
 
     /* Runs the statements of a copy inside BEGIN ... COMMIT and hands it its rows: two round trips.
      * Fails as run() does; one refused row fails all of them. */
@@ -105,17 +108,25 @@ struct executor_ops {
     enum outcome (*recover)(struct executor *self, struct err *err);
 };
 
+static inline enum outcome executor_run_meanwhile(struct executor *db,
+                                                  const struct statement *statements, size_t count,
+                                                  struct meanwhile *meanwhile, struct arena *arena,
+                                                  struct rows *ret_rows, struct err *err)
+{
+    return db->ops->run(db, statements, count, meanwhile, arena, ret_rows, err);
+}
+
 static inline enum outcome executor_run_all(struct executor *db, const struct statement *statements,
                                             size_t count, struct arena *arena,
                                             struct rows *ret_rows, struct err *err)
 {
-    return db->ops->run(db, statements, count, arena, ret_rows, err);
+    return executor_run_meanwhile(db, statements, count, NULL, arena, ret_rows, err);
 }
 
 static inline enum outcome executor_run(struct executor *db, const struct statement *statement,
                                         struct arena *arena, struct rows *ret_rows, struct err *err)
 {
-    return db->ops->run(db, statement, 1, arena, ret_rows, err);
+    return executor_run_all(db, statement, 1, arena, ret_rows, err);
 }
 
 static inline enum outcome executor_copy(struct executor *db, const struct copy *copy,

@@ -273,7 +273,8 @@ static enum outcome receive_all(struct executor_pq *self, const struct statement
 }
 
 static enum outcome run(struct executor *port, const struct statement *statements, size_t count,
-                        struct arena *arena, struct rows *ret_rows, struct err *err)
+                        struct meanwhile *meanwhile, struct arena *arena, struct rows *ret_rows,
+                        struct err *err)
 {
     struct executor_pq *self = (struct executor_pq *)port;
 
@@ -287,7 +288,6 @@ static enum outcome run(struct executor *port, const struct statement *statement
     if (sent == NULL || rows == NULL)
         return err_no_memory(err, "batch arena");
 
-    int64_t until_us = deadline_us(self);
     for (size_t i = 0; i < count; i++) {
         enum outcome outcome = send_one(self, statements, i, sent, arena, err);
         if (outcome != OUTCOME_OK) {
@@ -299,8 +299,10 @@ static enum outcome run(struct executor *port, const struct statement *statement
         return lost(self, &statements[0], "cannot be sent: connection lost", err);
     if (is_commit(&statements[count - 1]))
         CRASH_POINT(commit_sent);
+    meanwhile_run(meanwhile);
 
-    enum outcome outcome = receive_all(self, statements, sent, count, until_us, arena, rows, err);
+    enum outcome outcome =
+        receive_all(self, statements, sent, count, deadline_us(self), arena, rows, err);
     if (outcome == OUTCOME_OK)
         memcpy(ret_rows, rows, count * sizeof(rows[0]));
     return outcome;
@@ -349,7 +351,7 @@ static enum outcome apply_settings(struct executor_pq *self, struct err *err)
     enum outcome outcome =
         session_settings_prepare(self->schema, self->statement_timeout_ms, arena, &settings, err);
     if (outcome == OUTCOME_OK)
-        outcome = run(&self->port, &settings, 1, arena, &rows, err);
+        outcome = executor_run(&self->port, &settings, arena, &rows, err);
     return outcome == OUTCOME_OK ? outcome : err_prefix(err, "session settings");
 }
 
@@ -388,7 +390,7 @@ static bool settle(struct executor_pq *self)
         return false;
     if (!self->stale && PQtransactionStatus(self->connection) == PQTRANS_IDLE)
         return true;
-    if (run(&self->port, statements, count, arena, rows, &err) != OUTCOME_OK)
+    if (executor_run_all(&self->port, statements, count, arena, rows, &err) != OUTCOME_OK)
         return false;
     if (self->stale)
         pq_prepared_clear(&self->prepared);

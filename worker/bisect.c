@@ -50,6 +50,24 @@ static enum outcome bury(const struct settling *settling, struct entry *entry, s
     return OUTCOME_OK;
 }
 
+/* What went ahead of a commit that failed. The locks in the database go first: Kafka may keep us
+ * waiting. false: the batch is given up, for the reason that `err` has then. */
+static bool take_back(struct bisecting *bisecting, struct err *err)
+{
+    struct store *store = bisecting->settling->store;
+    struct err why;
+
+    if (bisecting->publishing == NULL || !bisecting->publishing->begun)
+        return true;
+    (void)store->ops->recover(store, &why);
+    enum outcome outcome = publish_take_back(bisecting->publishing, &why);
+    if (outcome == OUTCOME_OK)
+        return true;
+    *err = why;
+    err->outcome = outcome;
+    return false;
+}
+
 /* Whether what was refused may be a race, to be run again. */
 static bool is_race(struct bisecting *bisecting, bool alone, int *races, const struct err *err)
 {
@@ -78,6 +96,8 @@ static enum verdict persist(struct bisecting *bisecting, size_t from, size_t to,
             wait_done(bisecting->wait);
             return SETTLED;
         }
+        if (!take_back(bisecting, err))
+            return GIVEN_UP;
         if (is_no_memory(err)) {
             store_recover(settling->store, bisecting->wait, generation);
             return GIVEN_UP;

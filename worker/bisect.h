@@ -1,5 +1,6 @@
 #pragma once
 
+#include "worker/publish.h"
 #include "worker/settle.h"
 #include "worker/wait.h"
 
@@ -13,7 +14,8 @@
 struct bisecting {
     const struct settling *settling;
     struct wait *wait;
-    int races; /* lost so far by ranges of more than one message */
+    struct publishing *publishing; /* what settling->meanwhile takes ahead. NULL: nothing */
+    int races;                     /* lost so far by ranges of more than one message */
 };
 
 /* REJECT  dropped: the lane stops, or the batch is no longer its own

@@ -168,22 +168,26 @@ static void report(const struct lane *lane, const struct batch *batch)
     histogram_observe(&lane->metrics->batch_messages, batch->count, batch_bounds);
 }
 
-/* Settled or dead, whatever is in the batch is published and done with. */
-static enum outcome publish(struct lane *lane, struct batch *batch, struct err *err)
+static struct publishing publishing_of(struct lane *lane, struct batch *batch)
 {
-    const struct publishing publishing = {.batch = batch,
-                                          .source = lane->source,
-                                          .sink = lane->sink,
-                                          .metrics = lane->metrics,
-                                          .wait = &lane->wait,
-                                          .limits = &lane->limits,
-                                          .confirming = &lane->confirming};
+    return (struct publishing){.batch = batch,
+                               .source = lane->source,
+                               .sink = lane->sink,
+                               .metrics = lane->metrics,
+                               .wait = &lane->wait,
+                               .limits = &lane->limits,
+                               .confirming = &lane->confirming,
+                               .ahead = {publish_ahead}};
+}
 
-    enum outcome outcome = publish_batch(&publishing, err);
+/* Settled or dead, whatever is in the batch is published and done with. */
+static enum outcome publish(struct lane *lane, struct publishing *publishing, struct err *err)
+{
+    enum outcome outcome = publish_batch(publishing, err);
     if (outcome != OUTCOME_OK)
         return outcome;
-    progress_published(&lane->progress, batch);
-    report(lane, batch);
+    progress_published(&lane->progress, publishing->batch);
+    report(lane, publishing->batch);
     return OUTCOME_OK;
 }
 
@@ -206,20 +210,23 @@ static enum outcome process_at_once(struct lane *lane, const struct message *mes
                                     uint64_t generation, struct err *err)
 {
     struct batch batch;
+    struct publishing publishing = publishing_of(lane, &batch);
 
     lane->limits.max_record_bytes = lane->sink->ops->record_bytes_max(lane->sink);
     enum outcome outcome = decode(lane, messages, count, generation, &batch, err);
-    if (outcome == OUTCOME_OK) {
-        const struct settling settling = {.batch = &batch,
-                                          .store = lane->store,
-                                          .progress = &lane->progress,
-                                          .metrics = lane->metrics,
-                                          .audit_topic = lane->options.audit_topic,
-                                          .record_bytes_max = lane->limits.max_record_bytes};
-        struct bisecting bisecting = {.settling = &settling, .wait = &lane->wait};
-        outcome = bisect_settle(&bisecting, err);
-    }
-    return outcome == OUTCOME_OK ? publish(lane, &batch, err) : outcome;
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    const struct settling settling = {.batch = &batch,
+                                      .store = lane->store,
+                                      .progress = &lane->progress,
+                                      .metrics = lane->metrics,
+                                      .audit_topic = lane->options.audit_topic,
+                                      .record_bytes_max = lane->limits.max_record_bytes,
+                                      .meanwhile = &publishing.ahead};
+    struct bisecting bisecting = {
+        .settling = &settling, .wait = &lane->wait, .publishing = &publishing};
+    outcome = bisect_settle(&bisecting, err);
+    return outcome == OUTCOME_OK ? publish(lane, &publishing, err) : outcome;
 }
 
 /* One message that alone needs more memory than a batch may have. */
@@ -239,7 +246,8 @@ static enum outcome process_oversized(struct lane *lane, const struct message *m
     if (!entry_bury(&entry, lane->arena, DEAD_LETTER_DECODE, "body",
                     "body: needs more memory than a batch may have"))
         return err_no_memory(err, "process");
-    return publish(lane, &batch, err);
+    struct publishing publishing = publishing_of(lane, &batch);
+    return publish(lane, &publishing, err);
 }
 
 /* OK, or REJECT: the messages are dropped. FATAL: no memory at all. */
@@ -267,7 +275,7 @@ static bool save_once(struct lane *lane, struct err *err)
     if (unsaved == NULL || count == 0)
         return true;
     CRASH_POINT(before_save);
-    if (lane->store->ops->record(lane->store, NULL, 0, unsaved, count, lane->arena, err) !=
+    if (lane->store->ops->record(lane->store, NULL, 0, unsaved, count, NULL, lane->arena, err) !=
         OUTCOME_OK)
         return false;
     progress_saved(&lane->progress, unsaved, count);

@@ -19,8 +19,8 @@ const uint64_t batch_bounds[HISTOGRAM_BUCKETS - 1] = {1,   2,    5,    10,   20,
                                                       500, 1000, 1500, 2000, 3000, 5000, 10000};
 
 static const char *const step_names[STEP_COUNT] = {
-    [STEP_DECODE] = "decode", [STEP_FIND] = "find",       [STEP_APPLY] = "apply",
-    [STEP_RECORD] = "record", [STEP_PUBLISH] = "publish",
+    [STEP_DECODE] = "decode", [STEP_FIND] = "find",   [STEP_APPLY] = "apply",
+    [STEP_RECORD] = "record", [STEP_AHEAD] = "ahead", [STEP_PUBLISH] = "publish",
 };
 
 static const char *const dead_letter_names[DEAD_CLASS_COUNT] = {

@@ -11,7 +11,8 @@
 /* What a lane tells about itself. The lane's thread writes, the HTTP thread reads; every number is
  * an atomic of its own, so a scrape is not a snapshot. */
 
-enum step { STEP_DECODE, STEP_FIND, STEP_APPLY, STEP_RECORD, STEP_PUBLISH, STEP_COUNT };
+/* AHEAD: publishing while the database commits; RECORD: what that left to wait for. */
+enum step { STEP_DECODE, STEP_FIND, STEP_APPLY, STEP_RECORD, STEP_AHEAD, STEP_PUBLISH, STEP_COUNT };
 
 enum dependency { DEPENDENCY_NONE, DEPENDENCY_POSTGRES, DEPENDENCY_KAFKA };
 

@@ -8,22 +8,20 @@ enum { REJOIN_MS = 10 };
 
 static const char SIZE_TOO_LARGE[] = "MSG_SIZE_TOO_LARGE";
 
-typedef enum outcome sink_call(const struct publishing *with, const void *argument,
-                               struct err *err);
+typedef enum outcome sink_call(struct publishing *with, const void *argument, struct err *err);
 
-static enum outcome call_begin(const struct publishing *with, const void *argument, struct err *err)
+static enum outcome call_begin(struct publishing *with, const void *argument, struct err *err)
 {
     (void)argument;
     return with->sink->ops->begin(with->sink, err);
 }
 
-static enum outcome call_produce(const struct publishing *with, const void *argument,
-                                 struct err *err)
+static enum outcome call_produce(struct publishing *with, const void *argument, struct err *err)
 {
     return with->sink->ops->produce(with->sink, argument, err);
 }
 
-static enum outcome call_send_offsets(const struct publishing *with, const void *argument,
+static enum outcome call_send_offsets(struct publishing *with, const void *argument,
                                       struct err *err)
 {
     (void)argument;
@@ -31,39 +29,38 @@ static enum outcome call_send_offsets(const struct publishing *with, const void 
                                          with->batch->position_count, err);
 }
 
-static enum outcome call_commit(const struct publishing *with, const void *argument,
-                                struct err *err)
+static enum outcome call_commit(struct publishing *with, const void *argument, struct err *err)
 {
     (void)argument;
     return with->sink->ops->commit(with->sink, err);
 }
 
-static enum outcome call_reopen(const struct publishing *with, const void *argument,
-                                struct err *err)
+static enum outcome call_reopen(struct publishing *with, const void *argument, struct err *err)
 {
     (void)argument;
     return with->sink->ops->reopen(with->sink, err);
 }
 
-static bool wait_for_kafka(const struct publishing *with, const struct err *err)
+static bool wait_for_kafka(struct publishing *with, const struct err *err)
 {
     return wait_again(with->wait, DEPENDENCY_KAFKA, with->batch->generation, err);
 }
 
-/* Makes the call again for as long as it asks for that. REJECT also when the lane gives up. */
-static enum outcome persist(const struct publishing *with, sink_call *call, const void *argument,
+/* Makes the call again for as long as it asks for that. REJECT also when the lane gives up. Ahead
+ * of the store's commit: once, RETRY is passed on. */
+static enum outcome persist(struct publishing *with, sink_call *call, const void *argument,
                             struct err *err)
 {
     for (;;) {
         enum outcome outcome = call(with, argument, err);
-        if (outcome != OUTCOME_RETRY)
+        if (outcome != OUTCOME_RETRY || with->is_ahead)
             return outcome;
         if (!wait_for_kafka(with, err))
             return err_set(err, OUTCOME_REJECT, err->code, "given up while waiting for Kafka");
     }
 }
 
-static enum outcome produce_entry(const struct publishing *with, const struct entry *entry,
+static enum outcome produce_entry(struct publishing *with, const struct entry *entry,
                                   struct err *err)
 {
     struct outgoing letter;
@@ -85,19 +82,35 @@ static enum outcome produce_entry(const struct publishing *with, const struct en
     return persist(with, call_produce, &letter, err);
 }
 
-static enum outcome transact(const struct publishing *with, struct err *err)
+/* All but the commit, from where it stopped. */
+static enum outcome prepare(struct publishing *with, struct err *err)
 {
-    enum outcome outcome = persist(with, call_begin, NULL, err);
+    enum outcome outcome = OUTCOME_OK;
 
-    CRASH_POINT(after_begin);
-    for (size_t i = 0; i < with->batch->count && outcome == OUTCOME_OK; i++) {
-        outcome = produce_entry(with, &with->batch->entries[i], err);
-        if (i == with->batch->count / 2)
+    if (!with->begun) {
+        outcome = persist(with, call_begin, NULL, err);
+        with->begun = outcome == OUTCOME_OK;
+        CRASH_POINT(after_begin);
+    }
+    while (outcome == OUTCOME_OK && with->produced < with->batch->count) {
+        outcome = produce_entry(with, &with->batch->entries[with->produced], err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+        if (with->produced++ == with->batch->count / 2)
             CRASH_POINT(half_produced);
     }
     CRASH_POINT(after_produced);
-    if (outcome == OUTCOME_OK)
+    if (outcome == OUTCOME_OK && !with->offsets_sent) {
         outcome = persist(with, call_send_offsets, NULL, err);
+        with->offsets_sent = outcome == OUTCOME_OK;
+    }
+    return outcome;
+}
+
+static enum outcome transact(struct publishing *with, struct err *err)
+{
+    enum outcome outcome = prepare(with, err);
+
     if (outcome == OUTCOME_OK) {
         CRASH_POINT(after_send_offsets);
         CRASH_POINT(during_kafka_commit);
@@ -108,9 +121,17 @@ static enum outcome transact(const struct publishing *with, struct err *err)
     return outcome;
 }
 
+static void begin_anew(struct publishing *with)
+{
+    with->begun = false;
+    with->produced = 0;
+    with->offsets_sent = false;
+    with->failed = OUTCOME_OK;
+}
+
 /* OK: the group's offsets are at or past the batch's end; REJECT: they are not, or the lane gives
  * up. */
-static enum outcome has_committed(const struct publishing *with, struct err *err)
+static enum outcome has_committed(struct publishing *with, struct err *err)
 {
     const struct batch *batch = with->batch;
     struct position *stored = ARENA_ARRAY(batch->arena, struct position, batch->position_count);
@@ -134,29 +155,28 @@ static enum outcome has_committed(const struct publishing *with, struct err *err
 /* A new producer ends what the old one left open, so that the committed offsets are final. Also for
  * a batch that is no longer the lane's: its offsets would hold up whoever has the partitions now.
  */
-static enum outcome replace_producer(const struct publishing *with, struct err *err)
+static enum outcome replace_producer(struct publishing *with, struct err *err)
 {
-    /* the cause may be a rebalance that only polling gets us through */
-    source_keep_alive(with->source, REJOIN_MS);
+    metric_add(&with->metrics->transactions_aborted, 1);
     metric_add(&with->metrics->producers_reopened, 1);
     while (call_reopen(with, NULL, err) != OUTCOME_OK) {
         if (!wait_for_kafka(with, err) && atomic_load(with->wait->stopping))
             return OUTCOME_REJECT;
     }
+    begin_anew(with);
     if (source_generation(with->source) != with->batch->generation)
         return err_set(err, OUTCOME_REJECT, "", "the batch's partitions were revoked");
-    return has_committed(with, err);
+    return OUTCOME_OK;
 }
 
 static void report_failed(const struct publishing *with, const struct err *err)
 {
-    metric_add(&with->metrics->transactions_aborted, 1);
     log_line(LOG_WARN, "kafka transaction failed", LOG_INT("lane", with->wait->lane),
              LOG_STR("code", err->code), LOG_STR("error", err->text));
 }
 
 /* The brokers take smaller records than the producer was told: dead letters are cut further. */
-static void shrink(const struct publishing *with, const struct err *err)
+static void shrink(struct publishing *with, const struct err *err)
 {
     if (strcmp(err->code, SIZE_TOO_LARGE) != 0)
         return;
@@ -166,7 +186,7 @@ static void shrink(const struct publishing *with, const struct err *err)
 }
 
 /* Whether the batch may go out again. */
-static enum outcome confirm_earlier(const struct publishing *with, struct err *err)
+static enum outcome confirm_earlier(struct publishing *with, struct err *err)
 {
     enum outcome outcome;
 
@@ -178,31 +198,53 @@ static enum outcome confirm_earlier(const struct publishing *with, struct err *e
     return outcome;
 }
 
-static enum outcome publish_until_done(const struct publishing *publishing, struct err *err)
+/* What to do about a transaction that failed. OK: it had committed all the same. RETRY: publish
+ * again. */
+static enum outcome mend(struct publishing *with, struct err *err)
+{
+    const struct err why = *err; /* what readiness tells, whatever becomes of the producer */
+
+    shrink(with, err);
+    report_failed(with, err);
+    /* the cause may be a rebalance that only polling gets us through */
+    source_keep_alive(with->source, REJOIN_MS);
+    enum outcome outcome = replace_producer(with, err);
+    if (outcome == OUTCOME_OK)
+        outcome = has_committed(with, err);
+    if (outcome == OUTCOME_OK)
+        return OUTCOME_OK;
+    if (!wait_for_kafka(with, &why))
+        return OUTCOME_REJECT;
+    outcome = confirm_earlier(with, err);
+    return outcome == OUTCOME_OK ? OUTCOME_RETRY : outcome;
+}
+
+/* What went ahead failed, or it goes on from there. */
+static enum outcome go_on(struct publishing *with, struct err *err)
+{
+    if (with->failed == OUTCOME_OK)
+        return transact(with, err);
+    *err = with->why;
+    return with->failed;
+}
+
+static enum outcome publish_until_done(struct publishing *publishing, struct err *err)
 {
     int64_t since_us = clock_monotonic_us();
+    enum outcome outcome;
 
-    for (;;) {
-        enum outcome outcome = transact(publishing, err);
-        if (outcome == OUTCOME_OK)
-            break;
+    do {
+        outcome = go_on(publishing, err);
         if (outcome == OUTCOME_FATAL && strcmp(err->code, ERR_NO_MEMORY) == 0) {
             struct err reopen_err;
             persist(publishing, call_reopen, NULL, &reopen_err);
             return outcome;
         }
-        const struct err why = *err; /* what readiness tells, whatever becomes of the producer */
-        shrink(publishing, err);
-        report_failed(publishing, err);
-        outcome = replace_producer(publishing, err);
-        if (outcome == OUTCOME_OK)
-            break;
-        if (!wait_for_kafka(publishing, &why))
-            return OUTCOME_REJECT;
-        outcome = confirm_earlier(publishing, err);
         if (outcome != OUTCOME_OK)
-            return outcome;
-    }
+            outcome = mend(publishing, err);
+    } while (outcome == OUTCOME_RETRY);
+    if (outcome != OUTCOME_OK)
+        return outcome;
 
     wait_done(publishing->wait);
     histogram_observe(&publishing->metrics->steps[STEP_PUBLISH],
@@ -210,13 +252,53 @@ static enum outcome publish_until_done(const struct publishing *publishing, stru
     return OUTCOME_OK;
 }
 
-enum outcome publish_batch(const struct publishing *publishing, struct err *err)
+/* While nothing but the producer's calls can hold the lane up. */
+static void begin_watch(const struct publishing *publishing)
 {
-    struct lane_metrics *metrics = publishing->metrics;
+    atomic_store(&publishing->metrics->progress_us, clock_monotonic_us());
+    atomic_store(&publishing->metrics->publishing, 1);
+}
 
-    atomic_store(&metrics->progress_us, clock_monotonic_us());
-    atomic_store(&metrics->publishing, 1);
+static void end_watch(const struct publishing *publishing)
+{
+    atomic_store(&publishing->metrics->publishing, 0);
+}
+
+enum outcome publish_batch(struct publishing *publishing, struct err *err)
+{
+    begin_watch(publishing);
     enum outcome outcome = publish_until_done(publishing, err);
-    atomic_store(&metrics->publishing, 0);
+    end_watch(publishing);
+    return outcome;
+}
+
+void publish_ahead(struct meanwhile *ahead)
+{
+    struct publishing *publishing =
+        (struct publishing *)((char *)ahead - offsetof(struct publishing, ahead));
+
+    begin_watch(publishing);
+    publishing->is_ahead = true;
+    enum outcome outcome = prepare(publishing, &publishing->why);
+    publishing->failed = outcome == OUTCOME_RETRY ? OUTCOME_OK : outcome;
+    publishing->is_ahead = false;
+    end_watch(publishing);
+}
+
+enum outcome publish_take_back(struct publishing *publishing, struct err *err)
+{
+    enum outcome outcome = OUTCOME_OK;
+
+    if (publishing->begun) {
+        log_line(LOG_INFO, "kafka transaction taken back: the database did not commit",
+                 LOG_INT("lane", publishing->wait->lane));
+        begin_watch(publishing);
+        outcome = replace_producer(publishing, err);
+        /* An earlier transaction may have ended with it, too. */
+        if (outcome == OUTCOME_OK)
+            outcome = confirm_earlier(publishing, err);
+        end_watch(publishing);
+    }
+    begin_anew(publishing);
     return outcome;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/meanwhile.h"
 #include "worker/batch.h"
 #include "worker/confirm.h"
 #include "worker/metrics.h"
@@ -8,8 +9,33 @@
 #include "worker/wait.h"
 
 /* Publishes a settled batch in one Kafka transaction: audit events, dead letters and the offsets
- * behind them. Tries until it is committed, the batch no longer belongs to the lane, or the lane
- * stops while the brokers are away.
+ * behind them. All but the commit may go ahead while the store's own commit is under way: readers
+ * see none of it before the Kafka transaction commits, which is asked for when the store has said
+ * that it did. */
+struct publishing {
+    struct batch *batch;
+    struct source *source;
+    struct sink *sink;
+    struct lane_metrics *metrics;
+    struct wait *wait;
+    struct dead_letter_limits *limits; /* max_record_bytes shrinks when the broker refuses a size */
+    const struct confirming *confirming;
+    struct meanwhile ahead; /* {publish_ahead} */
+
+    /* How far it is. Zero at first. */
+    bool is_ahead; /* the store is committing: nothing is waited for */
+    bool begun;
+    size_t produced; /* entries */
+    bool offsets_sent;
+    enum outcome failed; /* ahead, and why: it is dealt with once the store has committed */
+    struct err why;
+};
+
+/* One attempt of all but the commit, for the time in which the store commits. */
+void publish_ahead(struct meanwhile *ahead);
+
+/* Publishes, or what is left of it. Tries until it is committed, the batch no longer belongs to the
+ * lane, or the lane stops while the brokers are away.
  *
  * After an ambiguous commit (the producer broke while it was under way) the group's committed
  * offsets tell whether it happened: at or past the batch's end, it did. Otherwise the same bytes go
@@ -20,14 +46,10 @@
  *         and the source begins again before it. The store has everything; whoever gets the
  *         partitions publishes from there
  * FATAL   the arena is full */
-struct publishing {
-    struct batch *batch;
-    struct source *source;
-    struct sink *sink;
-    struct lane_metrics *metrics;
-    struct wait *wait;
-    struct dead_letter_limits *limits; /* max_record_bytes shrinks when the broker refuses a size */
-    const struct confirming *confirming;
-};
+enum outcome publish_batch(struct publishing *publishing, struct err *err);
 
-enum outcome publish_batch(const struct publishing *publishing, struct err *err);
+/* The store has not committed, or nobody knows: ends what went ahead, waiting as long as it takes.
+ * OK      the batch may be settled and published again
+ * REJECT  as publish_batch()
+ * FATAL   the arena is full */
+enum outcome publish_take_back(struct publishing *publishing, struct err *err);

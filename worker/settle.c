@@ -262,6 +262,12 @@ static enum outcome make_events(struct range *range, const struct audit_event **
     return OUTCOME_OK;
 }
 
+/* What goes ahead needs every entry of the batch. */
+static struct meanwhile *meanwhile_of(const struct range *range)
+{
+    return range->count == range->with->batch->count ? range->with->meanwhile : NULL;
+}
+
 static enum outcome record_events(struct range *range, const struct audit_event *const *events,
                                   size_t count, struct err *err)
 {
@@ -276,8 +282,8 @@ static enum outcome record_events(struct range *range, const struct audit_event 
     unsaved = progress_unsaved(with->progress, range->arena, &unsaved_count);
     if (unsaved == NULL)
         return err_no_memory(err, "record");
-    enum outcome outcome = with->store->ops->record(with->store, events, count, unsaved,
-                                                    unsaved_count, range->arena, err);
+    enum outcome outcome = with->store->ops->record(
+        with->store, events, count, unsaved, unsaved_count, meanwhile_of(range), range->arena, err);
     if (outcome == OUTCOME_OK)
         progress_saved(with->progress, unsaved, unsaved_count);
     return outcome;
@@ -289,6 +295,19 @@ static void observe(const struct range *range, enum step step, int64_t *since_us
     histogram_observe(&range->with->metrics->steps[step], (uint64_t)(now_us - *since_us),
                       duration_bounds_us);
     *since_us = now_us;
+}
+
+/* The step has what the lane waited for the store, not what it did meanwhile. */
+static void observe_record(const struct range *range, int64_t since_us)
+{
+    const struct meanwhile *meanwhile = meanwhile_of(range);
+
+    if (meanwhile != NULL && meanwhile->took_us > 0) {
+        histogram_observe(&range->with->metrics->steps[STEP_AHEAD], (uint64_t)meanwhile->took_us,
+                          duration_bounds_us);
+        since_us += meanwhile->took_us;
+    }
+    observe(range, STEP_RECORD, &since_us);
 }
 
 static enum outcome settle_once(struct range *range, bool *ret_buried, struct err *err)
@@ -316,10 +335,12 @@ static enum outcome settle_once(struct range *range, bool *ret_buried, struct er
     if (outcome != OUTCOME_OK || *ret_buried)
         return outcome;
     CRASH_POINT(before_record);
+    if (range->with->meanwhile != NULL)
+        range->with->meanwhile->took_us = 0;
     outcome = record_events(range, events, event_count, err);
     if (outcome == OUTCOME_OK)
         CRASH_POINT(after_commit);
-    observe(range, STEP_RECORD, &since_us);
+    observe_record(range, since_us);
     return outcome;
 }
 

@@ -29,10 +29,12 @@ struct store_ops {
     enum outcome (*apply)(struct store *self, const struct command *const *commands, size_t count,
                           struct arena *arena, struct command_result *ret_results, struct err *err);
 
-    /* Records the events and the published offsets, and commits. Either count may be 0. */
+    /* Records the events and the published offsets, and commits. Either count may be 0.
+     * meanwhile  runs while the commit is under way: whether it will happen is not known then */
     enum outcome (*record)(struct store *self, const struct audit_event *const *events,
                            size_t event_count, const struct published_offset *offsets,
-                           size_t offset_count, struct arena *arena, struct err *err);
+                           size_t offset_count, struct meanwhile *meanwhile, struct arena *arena,
+                           struct err *err);
 
     /* Rolls back what is open, connects again where the connection is broken. One attempt. Never
      * REJECT. */

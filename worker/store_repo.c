@@ -54,7 +54,8 @@ static enum outcome record_events(struct store_repo *self, const struct audit_ev
 
 static enum outcome record(struct store *port, const struct audit_event *const *events,
                            size_t event_count, const struct published_offset *offsets,
-                           size_t offset_count, struct arena *arena, struct err *err)
+                           size_t offset_count, struct meanwhile *meanwhile, struct arena *arena,
+                           struct err *err)
 {
     struct store_repo *self = self_of(port);
     struct statement statements[4];
@@ -75,7 +76,8 @@ static enum outcome record(struct store *port, const struct audit_event *const *
     if (outcome != OUTCOME_OK)
         return outcome;
     statements[count++] = executor_commit;
-    outcome = executor_run_all(self->applier.db, statements, count, arena, rows, err);
+    outcome =
+        executor_run_meanwhile(self->applier.db, statements, count, meanwhile, arena, rows, err);
     if (outcome == OUTCOME_OK)
         self->in_transaction = false;
     else if (outcome == OUTCOME_FATAL)

@@ -64,11 +64,12 @@ struct supervisor {
  */
 
 static enum outcome counted_run(struct executor *port, const struct statement *statements,
-                                size_t count, struct arena *arena, struct rows *ret_rows,
-                                struct err *err)
+                                size_t count, struct meanwhile *meanwhile, struct arena *arena,
+                                struct rows *ret_rows, struct err *err)
 {
     struct counted_executor *self = (struct counted_executor *)port;
-    return executor_run_all(executor_pq_port(self->inner), statements, count, arena, ret_rows, err);
+    return executor_run_meanwhile(executor_pq_port(self->inner), statements, count, meanwhile,
+                                  arena, ret_rows, err);
 }
 
 static enum outcome counted_copy(struct executor *port, const struct copy *copy, struct err *err)

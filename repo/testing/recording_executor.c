@@ -64,13 +64,15 @@ static bool copy_rows(const struct rows *rows, struct arena *arena, struct rows 
 }
 
 static enum outcome run(struct executor *port, const struct statement *statements, size_t count,
-                        struct arena *arena, struct rows *ret_rows, struct err *err)
+                        struct meanwhile *meanwhile, struct arena *arena, struct rows *ret_rows,
+                        struct err *err)
 {
     struct recording_executor *self = (struct recording_executor *)port;
 
     for (size_t i = 0; i < count; i++)
         record(self, &statements[i]);
     self->trip_count++;
+    meanwhile_run(meanwhile);
 
     struct rows *rows = must(ARENA_ARRAY(self->arena, struct rows, count));
     for (size_t i = 0; i < count; i++) {

@@ -463,7 +463,7 @@ static struct audit_event event_of(const struct command *command, struct command
 
 static enum outcome record_event(struct store *store, const struct audit_event *event)
 {
-    return store->ops->record(store, &event, 1, NULL, 0, world.arena, &err);
+    return store->ops->record(store, &event, 1, NULL, 0, NULL, world.arena, &err);
 }
 
 static enum outcome record(struct store *store, const struct command *command,
@@ -572,7 +572,8 @@ static void test_record__an_id_twice_at_once_is_refused(void **state)
     struct audit_event event = event_of(&usage, apply(store, &usage));
     const struct audit_event *const twice[] = {&event, &event};
 
-    ASSERT_FAILS(store->ops->record(store, twice, 2, NULL, 0, world.arena, &err), OUTCOME_REJECT);
+    ASSERT_FAILS(store->ops->record(store, twice, 2, NULL, 0, NULL, world.arena, &err),
+                 OUTCOME_REJECT);
 
     assert_string_equal(err.code, "23505");
     ASSERT_OK(store->ops->recover(store, &err));
@@ -637,7 +638,7 @@ static struct published_offset offset(int32_t partition, int64_t value, bool res
 
 static void save(struct store *store, struct published_offset saved)
 {
-    ASSERT_OK(store->ops->record(store, NULL, 0, &saved, 1, world.arena, &err));
+    ASSERT_OK(store->ops->record(store, NULL, 0, &saved, 1, NULL, world.arena, &err));
 }
 
 static void assert_published(struct store *store, int64_t first, int64_t second)
@@ -683,7 +684,7 @@ static void test_record__offsets_and_events_are_one_transaction(void **state)
     apply(second, &usage);
     ASSERT_OK(record_event(second, &event));
 
-    ASSERT_FAILS(first->ops->record(first, &pointer, 1, &saved, 1, world.arena, &err),
+    ASSERT_FAILS(first->ops->record(first, &pointer, 1, &saved, 1, NULL, world.arena, &err),
                  OUTCOME_REJECT);
 
     ASSERT_OK(first->ops->recover(first, &err));
@@ -691,7 +692,7 @@ static void test_record__offsets_and_events_are_one_transaction(void **state)
     struct command next = command(SIM_KEY_RECORD_USAGE, "2", "nobody", 1);
     assert_null(find(first, &next));
     event = event_of(&next, apply(first, &next));
-    ASSERT_OK(first->ops->record(first, &pointer, 1, &saved, 1, world.arena, &err));
+    ASSERT_OK(first->ops->record(first, &pointer, 1, &saved, 1, NULL, world.arena, &err));
     assert_published(second, 7, 0);
 }
 

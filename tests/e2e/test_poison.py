@@ -97,6 +97,83 @@ def test_readiness_tells_why_a_lane_waits(narrow: Site) -> None:
     assert worker.get("/health/ready")[0] == 200
 
 
+def _refused_at_commit(site: Site) -> None:
+    """The same rule, looked at when everything else is done."""
+    site.sql("CREATE TABLE house (name text PRIMARY KEY)")
+    site.sql(
+        "CREATE FUNCTION house_rule() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.display_name <> 'forbidden' THEN INSERT INTO house VALUES (NEW.display_name)"
+        " ON CONFLICT DO NOTHING; END IF; RETURN NEW; END $$"
+    )
+    site.sql(
+        "CREATE TRIGGER house_rule BEFORE INSERT ON auth_users FOR EACH ROW EXECUTE FUNCTION house_rule()"
+    )
+    site.sql(
+        "ALTER TABLE auth_users ADD CONSTRAINT house_rule FOREIGN KEY (display_name) REFERENCES house"
+        " DEFERRABLE INITIALLY DEFERRED"
+    )
+
+
+@pytest.mark.key
+@pytest.mark.parametrize("count", [20, 300])
+def test_what_is_refused_at_commit_was_never_published(narrow: Site, count: int) -> None:
+    """Events go to the brokers while the database commits, and are taken back."""
+    _refused_at_commit(narrow)
+    good = [make.user(f"u-{n}", {"displayName": "allowed"}) for n in range(count)]
+    users = [*good[: count // 2], _forbidden("u-bad"), *good[count // 2 :]]
+    placed = narrow.publish(users)
+
+    worker = narrow.start()
+    narrow.wait_done(120)
+
+    narrow.check(Model().take_all(good))
+    assert [letter.value for letter in narrow.dead_letters()] == [placed[count // 2].value]
+    assert worker.metric("catalyst_kafka_transactions_aborted_total") >= 1, "nothing went ahead"
+
+
+@pytest.mark.key
+def test_a_commit_that_fails_once_publishes_once(narrow: Site) -> None:
+    """A serialization failure, told by the COMMIT itself, when the event is at the brokers already."""
+    narrow.sql("CREATE SEQUENCE attempts")
+    narrow.sql(
+        "CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF nextval('attempts') = 1 THEN PERFORM pg_sleep(1); RAISE EXCEPTION 'no'"
+        " USING ERRCODE = '40001'; END IF; RETURN NULL; END $$"
+    )
+    narrow.sql(
+        "CREATE CONSTRAINT TRIGGER fail_once AFTER INSERT ON auth_users DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION fail_once()"
+    )
+    user = make.user("u-1")
+    worker = narrow.start()
+    narrow.process([user])
+
+    narrow.check(Model().take_all([user]))
+    assert narrow.dead_letters() == []
+    assert len(narrow.kafka.read_uncommitted(narrow.audit)) == 2
+    assert worker.metric("catalyst_kafka_transactions_aborted_total") == 1
+    assert worker.metric("catalyst_database_transaction_retries_total") == 1
+
+
+def test_a_commit_may_take_longer_than_the_kafka_transaction(narrow: Site) -> None:
+    """The brokers abort what went ahead, and fence the producer; the database commits all the same."""
+    narrow.sql(
+        "CREATE FUNCTION doze() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.id = 'u-slow' THEN PERFORM pg_sleep(12); END IF; RETURN NULL; END $$"
+    )
+    narrow.sql(
+        "CREATE CONSTRAINT TRIGGER doze AFTER INSERT ON auth_users DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION doze()"
+    )
+    users = [make.user("u-slow"), make.user("u-next")]
+    worker = narrow.start()
+    narrow.process(users)
+
+    narrow.check(Model().take_all(users))
+    assert worker.metric("catalyst_kafka_transactions_aborted_total") == 1
+    assert worker.metric("catalyst_database_transaction_retries_total") == 0
+
+
 @pytest.mark.key
 def test_a_poison_storm_goes_on(site: Site) -> None:
     """Every second message is malformed, or refused by PostgreSQL."""

@@ -51,6 +51,59 @@ static int setup(void **state)
 
 /* --- running ------------------------------------------------------------------------------ */
 
+enum { STATEMENT_TIMEOUT_MS = 100, GIVEN_UP_AFTER_MS = STATEMENT_TIMEOUT_MS + 2000 };
+
+struct pause {
+    struct meanwhile meanwhile;
+    struct pg_fixture *fixture;
+    int64_t seen; /* rows that another connection sees at the end */
+};
+
+static void pause_run(struct meanwhile *meanwhile)
+{
+    struct pause *self = (struct pause *)meanwhile;
+    clock_sleep_us((int64_t)(GIVEN_UP_AFTER_MS + 200) * 1000);
+    self->seen = pg_fixture_int(self->fixture, "SELECT count(*) FROM things");
+}
+
+/* The server does not wait for it, and its answer is still good. */
+static void test_run__meanwhile_takes_no_time_from_the_server(void **state)
+{
+    struct pg_fixture *fixture = *state;
+    CLEANUP(executor_pq_freep)
+    struct executor_pq *pq = pg_fixture_connect(fixture, STATEMENT_TIMEOUT_MS);
+    const struct statement statements[] = {
+        executor_begin, {.sql = "INSERT INTO things VALUES (1, 'one')"}, executor_commit};
+    struct pause pause = {.meanwhile = {pause_run}, .fixture = fixture};
+    struct rows rows[3];
+    struct err err;
+
+    enum outcome outcome = executor_run_meanwhile(executor_pq_port(pq), statements, 3,
+                                                  &pause.meanwhile, fixture->arena, rows, &err);
+
+    assert_int_equal(outcome, OUTCOME_OK);
+    assert_int_equal(pause.seen, 1);
+    assert_true(pause.meanwhile.took_us >= (int64_t)GIVEN_UP_AFTER_MS * 1000);
+}
+
+static void test_run__meanwhile_needs_something_under_way(void **state)
+{
+    struct pg_fixture *fixture = *state;
+    CLEANUP(executor_pq_freep) struct executor_pq *pq = pg_fixture_connect(fixture, 0);
+    struct pause pause = {.meanwhile = {pause_run}, .fixture = fixture, .seen = -1};
+    const struct statement ending = {.sql = "SELECT pg_terminate_backend(pg_backend_pid())"};
+    struct rows rows;
+    struct err err;
+    assert_int_equal(executor_run(executor_pq_port(pq), &ending, fixture->arena, &rows, &err),
+                     OUTCOME_RETRY);
+
+    enum outcome outcome = executor_run_meanwhile(executor_pq_port(pq), &executor_begin, 1,
+                                                  &pause.meanwhile, fixture->arena, &rows, &err);
+
+    assert_int_equal(outcome, OUTCOME_RETRY);
+    assert_int_equal(pause.seen, -1);
+}
+
 static void test_run__answers_each_statement_of_a_round_trip(void **state)
 {
     struct pg_fixture *fixture = *state;
@@ -947,6 +1000,8 @@ static void test_new__a_bad_url_is_fatal_and_not_quoted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        CLEAN(test_run__meanwhile_takes_no_time_from_the_server),
+        CLEAN(test_run__meanwhile_needs_something_under_way),
         CLEAN(test_run__answers_each_statement_of_a_round_trip),
         CLEAN(test_run__prepares_a_name_once),
         CLEAN(test_run__sends_binary_parameters_of_every_kind),

@@ -43,7 +43,7 @@ static enum outcome record(struct store *store, struct pg_fixture *t, const stru
 {
     const struct published_offset offset = {.topic_id = 1, .partition = 2, .offset = 3};
 
-    return store->ops->record(store, events->pointers, EVENTS, &offset, 1, t->arena, err);
+    return store->ops->record(store, events->pointers, EVENTS, &offset, 1, NULL, t->arena, err);
 }
 
 static void test_store_repo__many_events_are_recorded_with_their_offsets(void **state)

@@ -513,9 +513,17 @@ inline produce_events(t)
     e = 0
 }
 
+inline put_offsets()
+{
+    transaction[id_of_lane(l)] = OPEN;
+    offsets[id_of_lane(l) * 2] = (from[0] < to[0] -> to[0] : 0);
+    offsets[id_of_lane(l) * 2 + 1] = (from[1] < to[1] -> to[1] : 0)
+}
+
 inline release_batch()
 {
     busy[l] = 0;
+    ahead = 0;
     from[0] = 0;
     from[1] = 0;
     to[0] = 0;
@@ -542,6 +550,7 @@ proctype lane(byte l)
     bit changed; /* partitions were revoked since: progress_generation is over */
     /* sink */
     bit in_transaction, committing;
+    byte ahead; /* of the store's COMMIT: 1 events are produced, 2 offsets are sent, too */
     bit give_up; /* this lane alone is being stopped */
     byte at;
     byte first_x, seen, e;
@@ -691,6 +700,24 @@ settle:
     goto publish;
 #endif
 
+    /* publish_ahead(), while COMMIT is under way: one attempt of each call. Where the server is faster,
+     * nothing goes ahead here. */
+    atomic {
+        if
+        :: true
+        :: !in_transaction && !fenced[l] && transaction[id_of_lane(l)] != PREPARED ->
+            busy[l] = 1;
+            in_transaction = 1;
+            to_publish = to_publish | fresh | conflicts;
+            produce_events(id_of_lane(l));
+            if
+            :: ahead = 1 /* the offsets are refused: that is dealt with after COMMIT */
+            :: in_hand && is_current[l] -> put_offsets(); ahead = 2
+            :: may_fail -> goto crash
+            fi
+        fi
+    };
+
 record:
     /* apply(), then record() with COMMIT: a failure of find() or apply() is one of record() before
      * its COMMIT */
@@ -707,7 +734,7 @@ record:
         fi;
         check_ids();
         if
-        :: violated -> violated = 0; at = AT_SETTLE; goto wait /* another lane got there first */
+        :: violated -> violated = 0; goto not_recorded /* another lane got there first */
         :: !violated ->
             if
             :: record_events();
@@ -718,9 +745,14 @@ record:
                 fresh = 0;
                 conflicts = 0
             :: may_fail -> goto crash
-            :: may_fail -> fail; at = AT_SETTLE; goto wait /* rolled back */
-            :: may_fail -> fail; record_events(); at = AT_SETTLE; goto wait /* the answer is lost */
+            :: may_fail -> fail; goto not_recorded /* rolled back */
+            :: may_fail -> fail; record_events(); goto not_recorded /* the answer is lost */
             fi
+        fi;
+        if
+        :: ahead == 2 -> ahead = 0; goto commit
+        :: ahead == 1 -> ahead = 0; goto send_offsets
+        :: ahead == 0
         fi
     };
 #ifdef ERROR_PUBLISH_BEFORE_RECORD
@@ -758,14 +790,10 @@ send_offsets:
         :: !fenced[l] && in_hand && is_current[l] ->
 #endif
             if
-            :: transaction[id_of_lane(l)] = OPEN;
-                offsets[id_of_lane(l) * 2] = (from[0] < to[0] -> to[0] : 0);
-                offsets[id_of_lane(l) * 2 + 1] = (from[1] < to[1] -> to[1] : 0)
+            :: put_offsets()
             :: may_fail ->
                 fail;
-                transaction[id_of_lane(l)] = OPEN;
-                offsets[id_of_lane(l) * 2] = (from[0] < to[0] -> to[0] : 0);
-                offsets[id_of_lane(l) * 2 + 1] = (from[1] < to[1] -> to[1] : 0);
+                put_offsets();
                 at = AT_SEND;
                 goto wait /* the answer is late */
             :: may_fail -> goto crash
@@ -819,6 +847,19 @@ published_batch:
         goto poll
     };
 
+not_recorded:
+    /* publish_take_back(): nothing of what went ahead may stay */
+    atomic {
+        if
+#ifndef ERROR_AHEAD_KEPT
+        :: ahead != 0 -> goto reopen
+        :: ahead == 0 -> at = AT_SETTLE; goto wait
+#else
+        :: true -> at = AT_SETTLE; goto wait
+#endif
+        fi
+    };
+
 failed:
     /* replace_producer(); only polling gets a lane through the rebalance that fenced it */
     atomic { serve_group() };
@@ -834,7 +875,11 @@ reopen:
 #endif
             fenced[l] = 0;
             in_transaction = 0;
-            committing = 0
+            committing = 0;
+            if
+            :: ahead != 0 -> ahead = 0; busy[l] = 0; at = AT_SETTLE; goto wait
+            :: ahead == 0
+            fi
         :: may_fail -> fail; at = AT_REOPEN; goto wait
         :: may_fail -> goto crash
         fi

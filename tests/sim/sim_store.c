@@ -297,13 +297,19 @@ static bool record_all(const struct audit_event *const *events, size_t count)
 
 static enum outcome record(struct store *port, const struct audit_event *const *events,
                            size_t event_count, const struct published_offset *offsets,
-                           size_t offset_count, struct arena *arena, struct err *err)
+                           size_t offset_count, struct meanwhile *meanwhile, struct arena *arena,
+                           struct err *err)
 {
     struct sim_lane *lane = lane_of(port);
+    bool before = sim_chance(50); /* the lane is as fast as the server, or slower */
 
     (void)arena;
     sim_yield();
-    if (lane->broken || sim_chance(2))
+    if (lane->broken)
+        return broken(lane, "08006", err);
+    if (before)
+        meanwhile_run(meanwhile);
+    if (sim_chance(2))
         return broken(lane, "08006", err);
     if (!record_all(events, event_count))
         return broken(lane, "23505", err);
@@ -317,6 +323,8 @@ static enum outcome record(struct store *port, const struct audit_event *const *
     lane->overlay->rows.count = 0;
     lane->begun = false;
     sim_yield(); /* committed, nobody told yet */
+    if (!before)
+        meanwhile_run(meanwhile);
     if (sim_chance(3)) {
         sim.lost_answers++;
         lane->broken = true;

@@ -218,8 +218,17 @@ class Kafka:
         records, _ = self.read_committed_from(topic, {}, deadline_s)
         return sorted(records, key=lambda record: record.at)
 
+    def read_uncommitted(self, topic: str) -> list[Record]:
+        """The same with what was aborted, or may be."""
+        records, _ = self.read_committed_from(topic, {}, isolation="read_uncommitted")
+        return sorted(records, key=lambda record: record.at)
+
     def read_committed_from(
-        self, topic: str, positions: dict[int, int], deadline_s: float = 60
+        self,
+        topic: str,
+        positions: dict[int, int],
+        deadline_s: float = 60,
+        isolation: str = "read_committed",
     ) -> tuple[list[Record], dict[int, int]]:
         """The same from these offsets on (0 where there is none), and where to go on from. Records
         of one partition are in order. `deadline_s` without progress is a failure."""
@@ -228,7 +237,7 @@ class Kafka:
             self.settings
             | {
                 "group.id": "e2e-reader",
-                "isolation.level": "read_committed",
+                "isolation.level": isolation,
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",
