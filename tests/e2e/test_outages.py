@@ -22,7 +22,7 @@ def everything_runs_again(stack: Stack) -> Iterator[None]:
 
 
 def _under_load(site: Site) -> None:
-    site.publish(COMMANDS)
+    site.publish_held(COMMANDS)
     wait_until("some are done", lambda: site.recorded() > 200, 30, 0.01)
     assert site.recorded() < len(COMMANDS) / 2, "too late to interrupt anything"
 

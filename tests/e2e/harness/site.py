@@ -1,5 +1,6 @@
 """One installation of the worker: a schema, topics, a consumer group, and replicas on them."""
 
+import signal
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -114,6 +115,16 @@ class Site:
 
     def publish(self, items: Iterable[Publishable]) -> list[Record]:
         return self.kafka.produce([self.place(item) for item in items])
+
+    def publish_held(self, items: Iterable[Publishable]) -> list[Record]:
+        """While the replicas are suspended: they keep up with the publisher otherwise, and there is no
+        middle of the load to do something in."""
+        for worker in self.workers:
+            worker.process.send_signal(signal.SIGSTOP)
+        placed = self.publish(items)
+        for worker in self.workers:
+            worker.process.send_signal(signal.SIGCONT)
+        return placed
 
     def committed(self) -> dict[tuple[str, int], int]:
         return self.kafka.committed(self.group, self.topics.values())
