@@ -330,9 +330,11 @@ enum outcome kafka_admin_create(struct kafka_admin *admin, const struct kafka_ne
 static enum outcome reader_new(const struct config *config, enum kafka_role role,
                                rd_kafka_t **ret_consumer, struct err *err)
 {
-    const struct kafka_setting own[] = {{"group.id", config->group_id}};
+    /* Stable offsets are not to be had while a lane's transaction is under way, or hangs. */
+    const struct kafka_setting own[] = {{"group.id", config->group_id},
+                                        {"isolation.level", "read_uncommitted"}};
     CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
-    enum outcome outcome = kafka_conf_new(config, role, "check", own, 1, &conf, err);
+    enum outcome outcome = kafka_conf_new(config, role, "check", own, 2, &conf, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     outcome = kafka_new(RD_KAFKA_CONSUMER, &conf, ret_consumer, err);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "tests/integration/kafka/kafka_fixture.h"
 #include "worker/kafka_admin.h"
+#include "worker/kafka_client.h"
 #include "worker/kafka_config.h"
 
 enum { TIMEOUT_MS = 10000 };
@@ -181,6 +182,34 @@ static void test_probes__pass_where_everything_is_allowed(void **state)
     rig_teardown(&rig);
 }
 
+/* The group's offsets are unstable for as long as the transaction that moves them is open. */
+static void test_probes__do_not_wait_for_a_transaction(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 1, NULL);
+    const struct kafka_setting own[] = {{"transactional.id", "test-under-way"}};
+    rd_kafka_conf_t *conf;
+    rd_kafka_t *producer;
+    assert_ok(kafka_conf_new(&rig.config, KAFKA_LANE_PRODUCER, "under-way", own, 1, &conf, &err));
+    assert_ok(kafka_new(RD_KAFKA_PRODUCER, &conf, &producer, &err));
+    assert_null(rd_kafka_init_transactions(producer, TIMEOUT_MS));
+    assert_null(rd_kafka_begin_transaction(producer));
+    rd_kafka_consumer_group_metadata_t *group =
+        rd_kafka_consumer_group_metadata_new(rig.config.group_id);
+    rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(offsets, rig.commands, 0)->offset = 5;
+    assert_null(rd_kafka_send_offsets_to_transaction(producer, offsets, group, TIMEOUT_MS));
+
+    assert_ok(kafka_probe_group(&rig.config, 2000, &err));
+
+    assert_null(rd_kafka_abort_transaction(producer, TIMEOUT_MS));
+    rd_kafka_topic_partition_list_destroy(offsets);
+    rd_kafka_consumer_group_metadata_destroy(group);
+    rd_kafka_destroy(producer);
+    rig_teardown(&rig);
+}
+
 static void test_config_check__names_what_librdkafka_refuses(void **state)
 {
     (void)state;
@@ -220,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_create__a_topic_that_is_there_is_fine),
         cmocka_unit_test(test_create__says_what_the_brokers_refuse),
         cmocka_unit_test(test_probes__pass_where_everything_is_allowed),
+        cmocka_unit_test(test_probes__do_not_wait_for_a_transaction),
         cmocka_unit_test(test_config_check__names_what_librdkafka_refuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
