@@ -205,10 +205,12 @@ enum outcome audit_record_prepare(const struct audit_event *const *events, size_
 enum { ROW_BYTES = 768 };
 
 enum outcome audit_record_copy(struct executor *db, const struct audit_event *const *events,
-                               size_t count, struct arena *arena, struct err *err)
+                               size_t count, struct meanwhile *meanwhile, struct arena *arena,
+                               struct err *err)
 {
     struct copy copy = {.name = "audit.record_copy",
-                        .sql = "COPY auth_audit_events (" COLUMNS ") FROM STDIN (FORMAT binary)"};
+                        .sql = "COPY auth_audit_events (" COLUMNS ") FROM STDIN (FORMAT binary)",
+                        .meanwhile = meanwhile};
     struct arena_mark mark = arena_mark(arena);
     const struct audit_event **sorted = sort_events(events, count, arena);
     struct pg_copy rows;

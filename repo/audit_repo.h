@@ -25,9 +25,11 @@ enum outcome audit_record_prepare(const struct audit_event *const *events, size_
                                   struct arena *arena, struct statement *ret_statement,
                                   struct err *err);
 /* The same at once, by COPY, inside BEGIN ... COMMIT: less of the server's time, two round trips.
+ * meanwhile runs when all of them are on their way.
  * FATAL also when the table takes no COPY (row level security). */
 enum outcome audit_record_copy(struct executor *db, const struct audit_event *const *events,
-                               size_t count, struct arena *arena, struct err *err);
+                               size_t count, struct meanwhile *meanwhile, struct arena *arena,
+                               struct err *err);
 
 /* Appends an event of a program's own, once: a second one with the same id changes nothing.
  * ret_appended  false: it was there

@@ -53,6 +53,7 @@ struct copy {
     const char *sql;   /* statements without parameters, separated by ';', one of them COPY ... FROM
                           STDIN (FORMAT binary) */
     struct slice rows; /* repo/pg_copy.h makes them */
+    struct meanwhile *meanwhile; /* runs once all rows are on their way */
 };
 
 /* One value of a result, in binary format. data NULL: SQL NULL. */

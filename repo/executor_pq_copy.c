@@ -1,6 +1,7 @@
 #include "repo/executor_pq_copy.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "repo/pq_wait.h"
 
 /* What libpq's output buffer grows to: it never shrinks again. */
@@ -74,6 +75,16 @@ static bool send_rows(struct copying *copying, struct slice rows)
     return copying->end.lost == NULL;
 }
 
+/* The server's time is not the caller's. */
+static void run_meanwhile(struct copying *copying, struct meanwhile *meanwhile)
+{
+    int64_t since_us = clock_monotonic_us();
+
+    meanwhile_run(meanwhile);
+    if (copying->until_us != INT64_MAX)
+        copying->until_us += clock_monotonic_us() - since_us;
+}
+
 static void take_rest(struct copying *copying)
 {
     bool more = true;
@@ -92,8 +103,10 @@ struct pq_copied pq_copy(PGconn *connection, const struct copy *copy, int64_t un
         copying.end.lost = LOST;
         return copying.end;
     }
-    if (begin(&copying, copy->sql) && send_rows(&copying, copy->rows))
+    if (begin(&copying, copy->sql) && send_rows(&copying, copy->rows)) {
+        run_meanwhile(&copying, copy->meanwhile);
         take_rest(&copying);
+    }
     if (copying.end.lost == NULL && PQenterPipelineMode(connection) != 1)
         copying.end.lost = LOST;
     return copying.end;

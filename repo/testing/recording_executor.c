@@ -98,6 +98,7 @@ static enum outcome copy(struct executor *port, const struct copy *copy, struct 
 
     record(self, &statement);
     self->trip_count += 2;
+    meanwhile_run(copy->meanwhile);
     if (self->replies_used == self->reply_count)
         fail_msg("unscripted copy %s", copy->name);
     const struct scripted_reply *reply = &self->replies[self->replies_used++];

@@ -563,6 +563,40 @@ static void test_record__two_stores_race_for_one_id(void **state)
     assert_non_null(find(second, &usage));
 }
 
+struct counted {
+    struct meanwhile meanwhile;
+    int runs;
+};
+
+static void count_run(struct meanwhile *meanwhile)
+{
+    ((struct counted *)meanwhile)->runs++;
+}
+
+static void test_record__meanwhile_runs_once_and_decides_nothing(void **state)
+{
+    (void)state;
+    struct store *first = world.maker->connect(&world, 0);
+    struct store *second = world.maker->connect(&world, 1);
+    struct command usage = command(SIM_KEY_RECORD_USAGE, "1", "nobody", 1);
+    struct counted counted = {{count_run}};
+    assert_null(find(first, &usage));
+    assert_null(find(second, &usage));
+    struct audit_event event = event_of(&usage, apply(first, &usage));
+    const struct audit_event *const events[] = {&event};
+
+    ASSERT_OK(first->ops->record(first, events, 1, NULL, 0, &counted.meanwhile, world.arena, &err));
+    assert_int_equal(counted.runs, 1);
+    apply(second, &usage);
+    ASSERT_FAILS(
+        second->ops->record(second, events, 1, NULL, 0, &counted.meanwhile, world.arena, &err),
+        OUTCOME_REJECT);
+
+    assert_in_range(counted.runs, 1, 2);
+    ASSERT_OK(second->ops->recover(second, &err));
+    assert_non_null(find(second, &usage));
+}
+
 static void test_record__an_id_twice_at_once_is_refused(void **state)
 {
     (void)state;
@@ -762,6 +796,7 @@ int main(void)
         BOTH(test_apply__as_if_one_by_one),
         BOTH(test_recover__takes_back_what_was_not_recorded),
         BOTH(test_record__two_stores_race_for_one_id),
+        BOTH(test_record__meanwhile_runs_once_and_decides_nothing),
         BOTH(test_record__an_id_twice_at_once_is_refused),
         BOTH(test_apply__what_is_refused_takes_the_rest_with_it),
         BOTH(test_record__a_broken_connection_asks_to_begin_again),

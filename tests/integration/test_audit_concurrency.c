@@ -101,7 +101,7 @@ static enum outcome run_batch(struct lane *lane, uint32_t batch, struct arena *a
         list[i] = &events[i];
     }
     if (outcome == OUTCOME_OK && batch % 2 == 0)
-        outcome = audit_record_copy(db, list, BATCH, arena, &lane->err);
+        outcome = audit_record_copy(db, list, BATCH, NULL, arena, &lane->err);
     else if (outcome == OUTCOME_OK)
         outcome = audit_record_prepare(list, BATCH, arena, &statements[count++], &lane->err);
     if (outcome != OUTCOME_OK)

@@ -178,7 +178,7 @@ static enum outcome copy_in_transaction(struct pg_fixture *fixture,
     enum outcome outcome = executor_run(fixture->db, &executor_begin, fixture->arena, &rows, err);
 
     if (outcome == OUTCOME_OK)
-        outcome = audit_record_copy(fixture->db, events, count, fixture->arena, err);
+        outcome = audit_record_copy(fixture->db, events, count, NULL, fixture->arena, err);
     if (outcome == OUTCOME_OK)
         outcome = executor_run(fixture->db, &executor_commit, fixture->arena, &rows, err);
     return outcome;

@@ -1,5 +1,6 @@
 /* COPY through the libpq executor. */
 
+#include "base/clock.h"
 #include "tests/integration/repo_test.h"
 
 #include "repo/pg_copy.h"
@@ -205,9 +206,38 @@ static void test_copy__the_server_ends_what_takes_too_long(void **state)
     ASSERT_OK(executor_recover(executor_pq_port(hasty), &err));
 }
 
+enum { HASTY_MS = 100, PAUSE_MS = HASTY_MS + 2000 + 200 };
+
+static void pause_run(struct meanwhile *meanwhile)
+{
+    (void)meanwhile;
+    clock_sleep_us((int64_t)PAUSE_MS * 1000);
+}
+
+static void test_copy__meanwhile_takes_no_time_from_the_server(void **state)
+{
+    struct pg_fixture *t = *state;
+    struct err err;
+    CLEANUP(executor_pq_freep) struct executor_pq *hasty = pg_fixture_connect(t, HASTY_MS);
+    struct executor *db = executor_pq_port(hasty);
+    struct meanwhile pause = {pause_run};
+    struct copy slow = {.name = "t.copy", .sql = id_name_sql, .meanwhile = &pause};
+    struct pg_copy rows = rows_of(t, 1, 3, 1);
+    struct rows answer;
+    assert_true(pg_copy_done(&rows, &slow.rows));
+    ASSERT_OK(executor_run(db, &executor_begin, t->arena, &answer, &err));
+
+    ASSERT_OK(executor_copy(db, &slow, &err));
+
+    ASSERT_OK(executor_run(db, &executor_commit, t->arena, &answer, &err));
+    assert_true(pause.took_us >= (int64_t)PAUSE_MS * 1000);
+    assert_int_equal(pg_fixture_int(t, "SELECT count(*) FROM copied"), 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_copy__meanwhile_takes_no_time_from_the_server, clean),
         cmocka_unit_test_setup(test_copy__stores_values_of_every_kind, clean),
         cmocka_unit_test_setup(test_copy__many_megabytes, clean),
         cmocka_unit_test_setup(test_copy__statements_around_it_run_too, clean),

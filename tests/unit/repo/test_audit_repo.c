@@ -137,7 +137,7 @@ static void test_audit_record_copy__sends_every_column_sorted_by_id(void **state
     script(recording, scripted_affected(2));
 
     assert_int_equal(
-        audit_record_copy(&recording->db.port, events, 2, recording->arena, &recording->err),
+        audit_record_copy(&recording->db.port, events, 2, NULL, recording->arena, &recording->err),
         OUTCOME_OK);
 
     assert_recorded_name(&recording->db, 0, "audit.record_copy");
@@ -182,10 +182,10 @@ static void test_audit_record_copy__failures_pass_through(void **state)
     const struct audit_event *const events[] = {&a_plain_event};
     script_failure(recording);
 
-    assert_failure_passed(recording, audit_record_copy(&recording->db.port, events, 1,
+    assert_failure_passed(recording, audit_record_copy(&recording->db.port, events, 1, NULL,
                                                        recording->arena, &recording->err));
 
-    assert_int_equal(audit_record_copy(&recording->db.port, events, 1, none, &recording->err),
+    assert_int_equal(audit_record_copy(&recording->db.port, events, 1, NULL, none, &recording->err),
                      OUTCOME_FATAL);
     assert_string_equal(recording->err.code, ERR_NO_MEMORY);
     assert_recording_done(&recording->db, 1, 2);
