@@ -57,9 +57,10 @@ static bool take_back(struct bisecting *bisecting, struct err *err)
     struct store *store = bisecting->settling->store;
     struct err why;
 
-    if (bisecting->publishing == NULL || !bisecting->publishing->begun)
+    if (bisecting->publishing == NULL)
         return true;
-    (void)store->ops->recover(store, &why);
+    if (bisecting->publishing->begun)
+        (void)store->ops->recover(store, &why);
     enum outcome outcome = publish_take_back(bisecting->publishing, &why);
     if (outcome == OUTCOME_OK)
         return true;

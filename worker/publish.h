@@ -31,7 +31,7 @@ struct publishing {
     struct err why;
 };
 
-/* One attempt of all but the commit, for the time in which the store commits. */
+/* One attempt of all but the commit, for the time in which the store records and commits. */
 void publish_ahead(struct meanwhile *ahead);
 
 /* Publishes, or what is left of it. Tries until it is committed, the batch no longer belongs to the

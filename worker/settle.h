@@ -24,9 +24,9 @@ struct settling {
     struct lane_metrics *metrics;
     struct text audit_topic;
     size_t record_bytes_max; /* a command whose event would be larger becomes a dead letter */
-    struct meanwhile
-        *meanwhile; /* runs while the whole batch, settled in every entry, commits; what
-                       it did is to be taken back when settling fails. NULL: nothing */
+    /* Runs while the whole batch, settled in every entry, is recorded; what it did is to be taken
+     * back when settling fails. NULL: nothing. */
+    struct meanwhile *meanwhile;
 };
 
 enum outcome settle_range(const struct settling *settling, size_t from, size_t to, struct err *err);
