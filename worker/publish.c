@@ -82,8 +82,8 @@ static enum outcome produce_entry(struct publishing *with, const struct entry *e
     return persist(with, call_produce, &letter, err);
 }
 
-/* All but the commit, from where it stopped. */
-static enum outcome prepare(struct publishing *with, struct err *err)
+/* From where it stopped. */
+static enum outcome produce_events(struct publishing *with, struct err *err)
 {
     enum outcome outcome = OUTCOME_OK;
 
@@ -99,6 +99,14 @@ static enum outcome prepare(struct publishing *with, struct err *err)
         if (with->produced++ == with->batch->count / 2)
             CRASH_POINT(half_produced);
     }
+    return outcome;
+}
+
+/* All but the commit. */
+static enum outcome prepare(struct publishing *with, struct err *err)
+{
+    enum outcome outcome = produce_events(with, err);
+
     CRASH_POINT(after_produced);
     if (outcome == OUTCOME_OK && !with->offsets_sent) {
         outcome = persist(with, call_send_offsets, NULL, err);
@@ -277,9 +285,12 @@ void publish_ahead(struct meanwhile *ahead)
     struct publishing *publishing =
         (struct publishing *)((char *)ahead - offsetof(struct publishing, ahead));
 
+    if (publishing->failed != OUTCOME_OK)
+        return;
     begin_watch(publishing);
     publishing->is_ahead = true;
-    enum outcome outcome = prepare(publishing, &publishing->why);
+    enum outcome outcome = ahead->again ? produce_events(publishing, &publishing->why)
+                                        : prepare(publishing, &publishing->why);
     publishing->failed = outcome == OUTCOME_RETRY ? OUTCOME_OK : outcome;
     publishing->is_ahead = false;
     end_watch(publishing);

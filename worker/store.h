@@ -30,8 +30,8 @@ struct store_ops {
                           struct arena *arena, struct command_result *ret_results, struct err *err);
 
     /* Records the events and the published offsets, and commits. Either count may be 0.
-     * meanwhile  runs while the events or the commit are under way: what will come of it is not
-     * known then */
+     * meanwhile  runs while the commit is under way, and with `again`, of many events, while they
+     *            are: nobody knows then what comes of it */
     enum outcome (*record)(struct store *self, const struct audit_event *const *events,
                            size_t event_count, const struct published_offset *offsets,
                            size_t offset_count, struct meanwhile *meanwhile, struct arena *arena,

@@ -34,10 +34,9 @@ static enum outcome apply(struct store *port, const struct command *const *comma
 /* Below this many events COPY costs more than it saves. */
 enum { COPY_MIN = 32 };
 
-/* What the events leave for the last round trip: a statement, or nothing. Where COPY takes them it
- * takes the time for `*meanwhile`, too: it is the larger part. */
+/* What the events leave for the last round trip: a statement, or nothing. */
 static enum outcome record_events(struct store_repo *self, const struct audit_event *const *events,
-                                  size_t count, struct meanwhile **meanwhile, struct arena *arena,
+                                  size_t count, struct meanwhile *meanwhile, struct arena *arena,
                                   struct statement *ret_statement, size_t *ret_count,
                                   struct err *err)
 {
@@ -45,9 +44,10 @@ static enum outcome record_events(struct store_repo *self, const struct audit_ev
     if (count == 0)
         return OUTCOME_OK;
     if (self->in_transaction && count >= COPY_MIN && !self->no_copy) {
+        meanwhile_mark(meanwhile, true); /* COMMIT is still to come */
         enum outcome outcome =
-            audit_record_copy(self->applier.db, events, count, *meanwhile, arena, err);
-        *meanwhile = NULL;
+            audit_record_copy(self->applier.db, events, count, meanwhile, arena, err);
+        meanwhile_mark(meanwhile, false);
         self->no_copy = outcome == OUTCOME_FATAL;
         return outcome;
     }
@@ -70,7 +70,7 @@ static enum outcome record(struct store *port, const struct audit_event *const *
         return OUTCOME_OK;
     if (!self->in_transaction)
         statements[count++] = executor_begin;
-    enum outcome outcome = record_events(self, events, event_count, &meanwhile, arena,
+    enum outcome outcome = record_events(self, events, event_count, meanwhile, arena,
                                          &statements[count], &recording, err);
     count += recording;
     if (outcome == OUTCOME_OK && offset_count > 0)

@@ -38,12 +38,68 @@ static size_t find(struct store *store, struct pg_fixture *t, const struct event
     return known;
 }
 
-static enum outcome record(struct store *store, struct pg_fixture *t, const struct events *events,
-                           struct err *err)
+static enum outcome record_meanwhile(struct store *store, struct pg_fixture *t,
+                                     const struct events *events, size_t count,
+                                     struct meanwhile *meanwhile, struct err *err)
 {
     const struct published_offset offset = {.topic_id = 1, .partition = 2, .offset = 3};
 
-    return store->ops->record(store, events->pointers, EVENTS, &offset, 1, NULL, t->arena, err);
+    return store->ops->record(store, events->pointers, count, &offset, 1, meanwhile, t->arena, err);
+}
+
+static enum outcome record(struct store *store, struct pg_fixture *t, const struct events *events,
+                           struct err *err)
+{
+    return record_meanwhile(store, t, events, EVENTS, NULL, err);
+}
+
+/* What each run was told. */
+struct told {
+    struct meanwhile meanwhile;
+    size_t runs;
+    bool again[3];
+};
+
+static void tell(struct meanwhile *meanwhile)
+{
+    struct told *self = (struct told *)meanwhile;
+    assert_true(self->runs < 3);
+    self->again[self->runs++] = meanwhile->again;
+}
+
+static void test_store_repo__meanwhile_runs_for_the_copy_and_for_the_commit(void **state)
+{
+    struct pg_fixture *t = *state;
+    struct store_repo store;
+    struct events *events = events_of(t);
+    struct told told = {.meanwhile = {tell}};
+    struct err err;
+    store_repo_init(&store, t->db);
+    assert_int_equal(find(&store.port, t, events), 0);
+
+    ASSERT_OK(record_meanwhile(&store.port, t, events, EVENTS, &told.meanwhile, &err));
+
+    assert_int_equal(told.runs, 2);
+    assert_true(told.again[0]);
+    assert_false(told.again[1]);
+    assert_int_equal(find(&store.port, t, events), EVENTS);
+}
+
+static void test_store_repo__meanwhile_runs_once_for_few_events(void **state)
+{
+    struct pg_fixture *t = *state;
+    struct store_repo store;
+    struct events *events = events_of(t);
+    struct told told = {.meanwhile = {tell}};
+    struct err err;
+    store_repo_init(&store, t->db);
+    assert_int_equal(find(&store.port, t, events), 0);
+
+    ASSERT_OK(record_meanwhile(&store.port, t, events, 3, &told.meanwhile, &err));
+
+    assert_int_equal(told.runs, 1);
+    assert_false(told.again[0]);
+    assert_int_equal(find(&store.port, t, events), 3);
 }
 
 static void test_store_repo__many_events_are_recorded_with_their_offsets(void **state)
@@ -112,6 +168,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PG_TEST(test_store_repo__many_events_are_recorded_with_their_offsets),
+        PG_TEST(test_store_repo__meanwhile_runs_for_the_copy_and_for_the_commit),
+        PG_TEST(test_store_repo__meanwhile_runs_once_for_few_events),
         PG_TEST(test_store_repo__a_known_event_is_a_race),
         PG_TEST(test_store_repo__a_table_that_takes_no_copy_is_written_by_statement),
     };

@@ -307,6 +307,11 @@ static enum outcome record(struct store *port, const struct audit_event *const *
     sim_yield();
     if (lane->broken)
         return broken(lane, "08006", err);
+    if (sim_chance(50)) { /* many events */
+        meanwhile_mark(meanwhile, true);
+        meanwhile_run(meanwhile);
+        meanwhile_mark(meanwhile, false);
+    }
     if (before)
         meanwhile_run(meanwhile);
     if (sim_chance(2))
