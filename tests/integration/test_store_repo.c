@@ -67,9 +67,9 @@ static void tell(struct meanwhile *meanwhile)
     self->again[self->runs++] = meanwhile->again;
 }
 
-static void test_store_repo__meanwhile_runs_for_the_copy_and_for_the_commit(void **state)
+/* Records so many, and tells what runs meanwhile. */
+static struct told told_of(struct pg_fixture *t, size_t count)
 {
-    struct pg_fixture *t = *state;
     struct store_repo store;
     struct events *events = events_of(t);
     struct told told = {.meanwhile = {tell}};
@@ -77,29 +77,27 @@ static void test_store_repo__meanwhile_runs_for_the_copy_and_for_the_commit(void
     store_repo_init(&store, t->db);
     assert_int_equal(find(&store.port, t, events), 0);
 
-    ASSERT_OK(record_meanwhile(&store.port, t, events, EVENTS, &told.meanwhile, &err));
+    ASSERT_OK(record_meanwhile(&store.port, t, events, count, &told.meanwhile, &err));
+
+    assert_int_equal(find(&store.port, t, events), count);
+    return told;
+}
+
+static void test_store_repo__meanwhile_runs_for_the_copy_and_for_the_commit(void **state)
+{
+    struct told told = told_of(*state, EVENTS);
 
     assert_int_equal(told.runs, 2);
     assert_true(told.again[0]);
     assert_false(told.again[1]);
-    assert_int_equal(find(&store.port, t, events), EVENTS);
 }
 
 static void test_store_repo__meanwhile_runs_once_for_few_events(void **state)
 {
-    struct pg_fixture *t = *state;
-    struct store_repo store;
-    struct events *events = events_of(t);
-    struct told told = {.meanwhile = {tell}};
-    struct err err;
-    store_repo_init(&store, t->db);
-    assert_int_equal(find(&store.port, t, events), 0);
-
-    ASSERT_OK(record_meanwhile(&store.port, t, events, 3, &told.meanwhile, &err));
+    struct told told = told_of(*state, 3);
 
     assert_int_equal(told.runs, 1);
     assert_false(told.again[0]);
-    assert_int_equal(find(&store.port, t, events), 3);
 }
 
 static void test_store_repo__many_events_are_recorded_with_their_offsets(void **state)
