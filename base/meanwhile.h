@@ -15,13 +15,16 @@ struct meanwhile {
                         when they are not. What may take long can wait till then */
 };
 
-static inline void meanwhile_run(struct meanwhile *meanwhile)
+/* Returns the microseconds that it took. */
+static inline int64_t meanwhile_run(struct meanwhile *meanwhile)
 {
     if (meanwhile == NULL)
-        return;
+        return 0;
     int64_t since_us = clock_monotonic_us();
     meanwhile->run(meanwhile);
-    meanwhile->took_us += clock_monotonic_us() - since_us;
+    int64_t took_us = clock_monotonic_us() - since_us;
+    meanwhile->took_us += took_us;
+    return took_us;
 }
 
 static inline void meanwhile_mark(struct meanwhile *meanwhile, bool again)

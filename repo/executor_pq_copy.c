@@ -1,7 +1,6 @@
 #include "repo/executor_pq_copy.h"
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "repo/pq_wait.h"
 
 /* What libpq's output buffer grows to: it never shrinks again. */
@@ -78,11 +77,10 @@ static bool send_rows(struct copying *copying, struct slice rows)
 /* The server's time is not the caller's. */
 static void run_meanwhile(struct copying *copying, struct meanwhile *meanwhile)
 {
-    int64_t since_us = clock_monotonic_us();
+    int64_t took_us = meanwhile_run(meanwhile);
 
-    meanwhile_run(meanwhile);
     if (copying->until_us != INT64_MAX)
-        copying->until_us += clock_monotonic_us() - since_us;
+        copying->until_us += took_us;
 }
 
 static void take_rest(struct copying *copying)

@@ -8,20 +8,22 @@ enum { REJOIN_MS = 10 };
 
 static const char SIZE_TOO_LARGE[] = "MSG_SIZE_TOO_LARGE";
 
-typedef enum outcome sink_call(struct publishing *with, const void *argument, struct err *err);
+typedef enum outcome sink_call(const struct publishing *with, const void *argument,
+                               struct err *err);
 
-static enum outcome call_begin(struct publishing *with, const void *argument, struct err *err)
+static enum outcome call_begin(const struct publishing *with, const void *argument, struct err *err)
 {
     (void)argument;
     return with->sink->ops->begin(with->sink, err);
 }
 
-static enum outcome call_produce(struct publishing *with, const void *argument, struct err *err)
+static enum outcome call_produce(const struct publishing *with, const void *argument,
+                                 struct err *err)
 {
     return with->sink->ops->produce(with->sink, argument, err);
 }
 
-static enum outcome call_send_offsets(struct publishing *with, const void *argument,
+static enum outcome call_send_offsets(const struct publishing *with, const void *argument,
                                       struct err *err)
 {
     (void)argument;
@@ -29,26 +31,28 @@ static enum outcome call_send_offsets(struct publishing *with, const void *argum
                                          with->batch->position_count, err);
 }
 
-static enum outcome call_commit(struct publishing *with, const void *argument, struct err *err)
+static enum outcome call_commit(const struct publishing *with, const void *argument,
+                                struct err *err)
 {
     (void)argument;
     return with->sink->ops->commit(with->sink, err);
 }
 
-static enum outcome call_reopen(struct publishing *with, const void *argument, struct err *err)
+static enum outcome call_reopen(const struct publishing *with, const void *argument,
+                                struct err *err)
 {
     (void)argument;
     return with->sink->ops->reopen(with->sink, err);
 }
 
-static bool wait_for_kafka(struct publishing *with, const struct err *err)
+static bool wait_for_kafka(const struct publishing *with, const struct err *err)
 {
     return wait_again(with->wait, DEPENDENCY_KAFKA, with->batch->generation, err);
 }
 
 /* Makes the call again for as long as it asks for that. REJECT also when the lane gives up. Ahead
  * of the store's commit: once, RETRY is passed on. */
-static enum outcome persist(struct publishing *with, sink_call *call, const void *argument,
+static enum outcome persist(const struct publishing *with, sink_call *call, const void *argument,
                             struct err *err)
 {
     for (;;) {
@@ -60,7 +64,7 @@ static enum outcome persist(struct publishing *with, sink_call *call, const void
     }
 }
 
-static enum outcome produce_entry(struct publishing *with, const struct entry *entry,
+static enum outcome produce_entry(const struct publishing *with, const struct entry *entry,
                                   struct err *err)
 {
     struct outgoing letter;
@@ -139,7 +143,7 @@ static void begin_anew(struct publishing *with)
 
 /* OK: the group's offsets are at or past the batch's end; REJECT: they are not, or the lane gives
  * up. */
-static enum outcome has_committed(struct publishing *with, struct err *err)
+static enum outcome has_committed(const struct publishing *with, struct err *err)
 {
     const struct batch *batch = with->batch;
     struct position *stored = ARENA_ARRAY(batch->arena, struct position, batch->position_count);
@@ -184,7 +188,7 @@ static void report_failed(const struct publishing *with, const struct err *err)
 }
 
 /* The brokers take smaller records than the producer was told: dead letters are cut further. */
-static void shrink(struct publishing *with, const struct err *err)
+static void shrink(const struct publishing *with, const struct err *err)
 {
     if (strcmp(err->code, SIZE_TOO_LARGE) != 0)
         return;
@@ -194,7 +198,7 @@ static void shrink(struct publishing *with, const struct err *err)
 }
 
 /* Whether the batch may go out again. */
-static enum outcome confirm_earlier(struct publishing *with, struct err *err)
+static enum outcome confirm_earlier(const struct publishing *with, struct err *err)
 {
     enum outcome outcome;
 

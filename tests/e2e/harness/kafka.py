@@ -220,18 +220,19 @@ class Kafka:
 
     def read_uncommitted(self, topic: str) -> list[Record]:
         """The same with what was aborted, or may be."""
-        records, _ = self.read_committed_from(topic, {}, isolation="read_uncommitted")
+        records, _ = self._read_from(topic, {}, 60, "read_uncommitted")
         return sorted(records, key=lambda record: record.at)
 
     def read_committed_from(
-        self,
-        topic: str,
-        positions: dict[int, int],
-        deadline_s: float = 60,
-        isolation: str = "read_committed",
+        self, topic: str, positions: dict[int, int], deadline_s: float = 60
     ) -> tuple[list[Record], dict[int, int]]:
         """The same from these offsets on (0 where there is none), and where to go on from. Records
         of one partition are in order. `deadline_s` without progress is a failure."""
+        return self._read_from(topic, positions, deadline_s, "read_committed")
+
+    def _read_from(
+        self, topic: str, positions: dict[int, int], deadline_s: float, isolation: str
+    ) -> tuple[list[Record], dict[int, int]]:
         ends = {p: end for (_, p), end in self.end_offsets([topic]).items()}
         consumer = Consumer(
             self.settings
