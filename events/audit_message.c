@@ -1,8 +1,8 @@
 #include "events/audit_message.h"
 
 #include "base/timestamp.h"
-#include "events/json_packed.h"
-#include "events/msgpack_writer.h"
+#include "events/wire/json_packed.h"
+#include "events/wire/msgpack_writer.h"
 
 enum { HEADERS_MAX = 11 };
 

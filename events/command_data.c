@@ -6,11 +6,11 @@
 #include "base/timestamp.h"
 #include "base/utf8.h"
 #include "events/commands.h"
-#include "events/distinct.h"
-#include "events/json_text.h"
-#include "events/msgpack_bounds.h"
-#include "events/msgpack_reader.h"
-#include "events/msgpack_writer.h"
+#include "events/wire/distinct.h"
+#include "events/wire/json_text.h"
+#include "events/wire/msgpack_bounds.h"
+#include "events/wire/msgpack_reader.h"
+#include "events/wire/msgpack_writer.h"
 
 struct decoding {
     struct arena *arena;

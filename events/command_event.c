@@ -3,9 +3,9 @@
 
 #include "base/timestamp.h"
 #include "events/commands.h"
-#include "events/json_text.h"
-#include "events/msgpack_writer.h"
 #include "events/rejections.h"
+#include "events/wire/json_text.h"
+#include "events/wire/msgpack_writer.h"
 
 struct telling {
     const struct command *command;

@@ -6,7 +6,7 @@
 /* The commands of the contract, one row each in commands.c.
  *
  * To add one: declare its record's fields (base/records.c), add its row here, write its SQL
- * (repo/<entity>_repo.c) and bind the two (worker/apply.c). */
+ * (repo/<entity>_repo.c) and bind the two (worker/apply/apply.c). */
 
 enum command_kind {
     USER_UPSERT,

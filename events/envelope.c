@@ -5,11 +5,11 @@
 
 #include "base/timestamp.h"
 #include "base/utf8.h"
-#include "events/base64.h"
 #include "events/commands.h"
-#include "events/distinct.h"
-#include "events/json_packed.h"
-#include "events/msgpack_bounds.h"
+#include "events/wire/base64.h"
+#include "events/wire/distinct.h"
+#include "events/wire/json_packed.h"
+#include "events/wire/msgpack_bounds.h"
 
 /* The attributes of an event as they were sent, before time and content type are understood. */
 struct attributes {

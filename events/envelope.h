@@ -26,9 +26,9 @@ struct envelope {
 };
 
 /* ret_envelope  texts borrowed from the message, or in the arena (structured mode)
- * ret_data      the data as one MessagePack value, bounds checked (events/msgpack_bounds.h): the
- *               message's own bytes, or in the arena when it came as JSON
- * ret_envelope->type, id and source are filled as far as they could be read, also on REJECT.
+ * ret_data      the data as one MessagePack value, bounds checked (events/wire/msgpack_bounds.h):
+ * the message's own bytes, or in the arena when it came as JSON ret_envelope->type, id and source
+ * are filled as far as they could be read, also on REJECT.
  *
  * REJECT  a header or the body breaks a rule; err->text names the field and the rule, err->code is
  *         "envelope" or "body"

@@ -5,9 +5,9 @@
 #include "base/json.h"
 #include "base/timestamp.h"
 #include "base/utf8.h"
-#include "events/json_packed.h"
-#include "events/json_text.h"
-#include "events/msgpack_bounds.h"
+#include "events/wire/json_packed.h"
+#include "events/wire/json_text.h"
+#include "events/wire/msgpack_bounds.h"
 
 static void append_bytes(struct buffer *line, struct slice bytes)
 {

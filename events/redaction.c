@@ -2,11 +2,11 @@
 
 #include <jansson.h>
 
-#include "events/base64.h"
 #include "events/commands.h"
-#include "events/json_packed.h"
-#include "events/msgpack_reader.h"
-#include "events/msgpack_writer.h"
+#include "events/wire/base64.h"
+#include "events/wire/json_packed.h"
+#include "events/wire/msgpack_reader.h"
+#include "events/wire/msgpack_writer.h"
 
 static const char REDACTED[] = "[redacted]";
 

@@ -1,13 +1,13 @@
 #pragma once
 
-#include "repo/audit_repo.h"
+#include "repo/audit/audit_repo.h"
 #include "repo/effective_identity.h"
 #include "repo/entitlements_repo.h"
-#include "repo/executor_pq.h"
 #include "repo/groups_repo.h"
 #include "repo/keys_repo.h"
 #include "repo/memberships_repo.h"
 #include "repo/orgs_repo.h"
+#include "repo/pg/executor_pq.h"
 #include "repo/users_repo.h"
 
 /* All repositories on one connection, for programs that are not the worker.

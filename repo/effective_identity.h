@@ -2,7 +2,7 @@
 
 #include "base/buffer.h"
 #include "base/records.h"
-#include "repo/executor.h"
+#include "repo/pg/executor.h"
 
 /* Who somebody is in an org: what a decision about a request is based on.
  *

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "base/records.h"
-#include "repo/write.h"
+#include "repo/pg/write.h"
 
 /* auth_entitlements. (subject_kind, subject_id, entitlement) is unique. */
 

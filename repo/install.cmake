@@ -4,6 +4,9 @@
 
 add_library(catalyst-repo STATIC
     $<TARGET_OBJECTS:base>
+    $<TARGET_OBJECTS:repo_pg>
+    $<TARGET_OBJECTS:repo_schema>
+    $<TARGET_OBJECTS:repo_audit>
     $<FILTER:$<TARGET_OBJECTS:repo>,EXCLUDE,/seed>)
 set_target_properties(catalyst-repo PROPERTIES LINKER_LANGUAGE C)
 install(TARGETS catalyst-repo COMPONENT repo)
@@ -11,24 +14,26 @@ install(TARGETS catalyst-repo COMPONENT repo)
 set(repo_include ${CMAKE_INSTALL_INCLUDEDIR}/catalyst-repo)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/base DESTINATION ${repo_include} COMPONENT repo
         FILES_MATCHING PATTERN "*.h")
-install(FILES
-        audit_repo.h
+foreach(header
+        audit/audit_repo.h
         data_source.h
         effective_identity.h
         entitlements_repo.h
-        executor.h
-        executor_pq.h
         groups_repo.h
         keys_repo.h
         memberships_repo.h
-        migrate.h
         orgs_repo.h
-        pg_binary.h
-        pg_copy.h
+        pg/executor.h
+        pg/executor_pq.h
+        pg/pg_binary.h
+        pg/pg_copy.h
+        pg/write.h
         record_json.h
-        users_repo.h
-        write.h
-        DESTINATION ${repo_include}/repo COMPONENT repo)
+        schema/migrate.h
+        users_repo.h)
+    cmake_path(GET header PARENT_PATH room)
+    install(FILES ${header} DESTINATION ${repo_include}/repo/${room} COMPONENT repo)
+endforeach()
 
 # Where the prefix lies, seen from the .pc file: the installation may be moved, or installed with a
 # prefix that was not known when it was configured.

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "base/records.h"
-#include "repo/write.h"
+#include "repo/pg/write.h"
 
 /* auth_keys. Hashes are unique. */
 

@@ -1,6 +1,6 @@
 #include "repo/protocol_repo.h"
 
-#include "repo/pg_binary.h"
+#include "repo/pg/pg_binary.h"
 
 static enum outcome no_memory(struct err *err)
 {
@@ -94,7 +94,7 @@ enum outcome topics_list(struct executor *db, struct arena *arena,
 /* --- published offsets ------------------------------------------------------------------- */
 
 /* $n topic_id, $n+1 partition, of all or of those to be reset. */
-static void append_partitions(struct params *params, const struct published_offset *offsets,
+static void append_partitions(struct params *params, const struct stored_offset *offsets,
                               size_t count, bool only_reset)
 {
     struct pg_array topics;
@@ -112,7 +112,7 @@ static void append_partitions(struct params *params, const struct published_offs
     params_array(params, &partitions);
 }
 
-enum outcome published_offsets_load(struct executor *db, struct published_offset *offsets,
+enum outcome published_offsets_load(struct executor *db, struct stored_offset *offsets,
                                     size_t count, struct arena *arena, struct err *err)
 {
     struct statement statement = {
@@ -147,7 +147,7 @@ enum outcome published_offsets_load(struct executor *db, struct published_offset
     return OUTCOME_OK;
 }
 
-enum outcome published_offsets_save_prepare(const struct published_offset *offsets, size_t count,
+enum outcome published_offsets_save_prepare(const struct stored_offset *offsets, size_t count,
                                             struct arena *arena, struct statement *ret_statement,
                                             struct err *err)
 {

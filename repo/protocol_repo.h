@@ -1,6 +1,6 @@
 #pragma once
 
-#include "repo/executor.h"
+#include "repo/pg/executor.h"
 
 /* The two small tables of the protocol: catalyst_topics (topic_id smallint, name) and
  * catalyst_consumer_offsets (topic_id, partition, published_offset). */
@@ -22,7 +22,7 @@ enum outcome topics_list(struct executor *db, struct arena *arena,
 
 /* How far the audit events of a partition are known to be published: the offset behind the last
  * one. reset: lower it too (the topic was made anew); otherwise it only grows. */
-struct published_offset {
+struct stored_offset {
     int32_t topic_id;
     int32_t partition;
     int64_t offset;
@@ -31,8 +31,8 @@ struct published_offset {
 
 /* Statements for the caller's own round trip. load: the stored offsets of the given partitions
  * (their `offset` is an output: 0 where nothing is stored). */
-enum outcome published_offsets_load(struct executor *db, struct published_offset *offsets,
+enum outcome published_offsets_load(struct executor *db, struct stored_offset *offsets,
                                     size_t count, struct arena *arena, struct err *err);
-enum outcome published_offsets_save_prepare(const struct published_offset *offsets, size_t count,
+enum outcome published_offsets_save_prepare(const struct stored_offset *offsets, size_t count,
                                             struct arena *arena, struct statement *ret_statement,
                                             struct err *err);

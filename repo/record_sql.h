@@ -1,8 +1,8 @@
 #pragma once
 
 #include "base/record.h"
-#include "repo/pg_binary.h"
-#include "repo/pg_copy.h"
+#include "repo/pg/pg_binary.h"
+#include "repo/pg/pg_copy.h"
 
 /* The SQL of a record, made from its declaration (base/record.h), so that a field is declared once.
  *

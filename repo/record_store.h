@@ -1,7 +1,7 @@
 #pragma once
 
+#include "repo/pg/write.h"
 #include "repo/record_sql.h"
-#include "repo/write.h"
 
 /* What the repositories of whole records have in common: the writes, reads and lists of any record
  * declared in base/records.h, whose first field is its id. The repositories add the types, the

@@ -1,6 +1,6 @@
 #include "repo/seed.h"
 
-#include "repo/audit_repo.h"
+#include "repo/audit/audit_repo.h"
 #include "repo/entitlements_repo.h"
 #include "repo/groups_repo.h"
 #include "repo/keys_repo.h"

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "repo/executor.h"
+#include "repo/pg/executor.h"
 
 /* Rows to look at and to test with: users, orgs, groups, memberships, entitlements, keys and audit
  * events, made from a number and written through the repositories. Same options, same rows: nothing

@@ -1,4 +1,4 @@
-#include "worker/verbs.h"
+#include "worker/cli/verbs.h"
 
 int main(int argc, char **argv)
 {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "repo/pg_binary.h"
+#include "repo/pg/pg_binary.h"
 
 /* The executor port for tests without a database: answers from a script, records copies of what it
  * is asked, fails the running cmocka test on an unscripted call, and holds no logic. */

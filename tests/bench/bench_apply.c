@@ -8,11 +8,11 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "repo/executor_pq.h"
+#include "repo/pg/executor_pq.h"
 #include "tests/bench/mix_options.h"
 #include "tests/bench/usage.h"
-#include "worker/settle.h"
-#include "worker/store_repo.h"
+#include "worker/apply/store_repo.h"
+#include "worker/lane/settle.h"
 
 enum {
     RECORD_BYTES_MAX = 1000000,

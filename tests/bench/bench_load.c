@@ -13,7 +13,7 @@
 #include "base/timestamp.h"
 #include "tests/bench/mix_options.h"
 #include "tests/bench/usage.h"
-#include "worker/kafka_record.h"
+#include "worker/kafka/kafka_record.h"
 
 enum {
     ARENA_BYTES = 1024 * 1024,

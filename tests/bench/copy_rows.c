@@ -1,7 +1,7 @@
 #include "tests/bench/copy_rows.h"
 
 #include "base/timestamp.h"
-#include "repo/executor.h"
+#include "repo/pg/executor.h"
 
 /* Microseconds from 1970-01-01 to 2000-01-01, where timestamptz begins. */
 static const int64_t POSTGRES_EPOCH_US = 946684800000000;

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "tests/bench/usage.h"
-#include "worker/kafka_record.h"
+#include "worker/kafka/kafka_record.h"
 
 enum { TRANSACTION_TIMEOUT_MS = 30000, HEADERS_MAX = 16 };
 

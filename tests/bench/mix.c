@@ -7,7 +7,7 @@
 
 #include "base/timestamp.h"
 #include "events/command_message.h"
-#include "events/msgpack_writer.h"
+#include "events/wire/msgpack_writer.h"
 
 static const double ZIPF_EXPONENT = 0.99;
 

@@ -2,7 +2,7 @@
 
 #include "base/timestamp.h"
 #include "events/rejections.h"
-#include "repo/pg_binary.h"
+#include "repo/pg/pg_binary.h"
 
 enum { PARAMS_MAX = 23 };
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "events/commands.h"
-#include "repo/executor.h"
+#include "repo/pg/executor.h"
 
 /* The tables as an ordinary service writes them: a statement per row. Knows key.issue,
  * key.record_usage and user.upsert. */

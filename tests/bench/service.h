@@ -1,6 +1,6 @@
 #pragma once
 
-#include "repo/executor_pq.h"
+#include "repo/pg/executor_pq.h"
 #include "tests/bench/kafka_loop.h"
 
 /* What bench_service and bench_floor share: options, the loop until SIGTERM, the event. */

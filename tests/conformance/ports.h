@@ -1,8 +1,8 @@
 #pragma once
 
-#include "worker/sink.h"
-#include "worker/source.h"
-#include "worker/store.h"
+#include "worker/lane/sink.h"
+#include "worker/lane/source.h"
+#include "worker/lane/store.h"
 
 /* The three ports of a lane in a world of one test's own, simulated (tests/sim) or real: what the
  * tests of test_conformance.c say holds for both. A failure inside any of these functions fails the

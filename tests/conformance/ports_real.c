@@ -7,13 +7,13 @@
 
 #include <cmocka.h>
 
-#include "repo/pg_binary.h"
+#include "repo/pg/pg_binary.h"
 #include "tests/conformance/ports.h"
 #include "tests/integration/kafka/kafka_fixture.h"
 #include "tests/integration/pg_fixture.h"
-#include "worker/sink_kafka.h"
-#include "worker/source_kafka.h"
-#include "worker/store_repo.h"
+#include "worker/apply/store_repo.h"
+#include "worker/kafka/sink_kafka.h"
+#include "worker/kafka/source_kafka.h"
 
 /* Topics are made when a test first speaks of them: the tests of the store need none. */
 struct real {

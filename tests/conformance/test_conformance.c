@@ -1,5 +1,5 @@
-/* What the ports promise (worker/source.h, sink.h, store.h), asked of the simulated ones, in which
- * the lane is explored, and of the real ones, with the same assertions. */
+/* What the ports promise (worker/lane/source.h, sink.h, store.h), asked of the simulated ones, in
+ * which the lane is explored, and of the real ones, with the same assertions. */
 
 #include <setjmp.h>
 #include <stdarg.h>

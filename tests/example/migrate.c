@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "repo/data_source.h"
-#include "repo/migrate.h"
+#include "repo/schema/migrate.h"
 
 int main(int argc, char **argv)
 {

@@ -95,10 +95,10 @@ build_with_cmake() {
 headers_are_complete() {
     local header
     cd "$work/prefix/include/catalyst-repo"
-    for header in base/*.h repo/*.h repo/testing/*.h; do
+    while IFS= read -r header; do
         printf '#include "%s"\n' "$header" >"$work/header.c"
-        cc -std=c17 -Wall -Wextra -Werror -fsyntax-only -I. "$work/header.c"
-    done
+        cc -std=c17 -Wall -Wextra -Werror -fsyntax-only -I. "$work/header.c" </dev/null
+    done < <(find base repo -name '*.h')
 }
 
 run_example() {

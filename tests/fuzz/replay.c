@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "events/commands.h"
-#include "events/json_packed.h"
+#include "events/wire/json_packed.h"
 #include "targets.h"
 
 #define USER                                                                                       \

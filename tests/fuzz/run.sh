@@ -60,7 +60,7 @@ flags=(-std=c17 -O1 -g -D_POSIX_C_SOURCE=200809L -DWORKER_CRASH_POINTS "-I$repo"
 read -ra libraries <<<"$(pkg-config --libs jansson libcrypto) -lm"
 
 mkdir -p "$work/objects" "$work/corpus" "$work/found"
-sources=("$repo"/base/*.c "$repo"/events/*.c "$repo/tests/fuzz/targets.c")
+sources=("$repo"/base/*.c "$repo"/events/*.c "$repo"/events/wire/*.c "$repo/tests/fuzz/targets.c")
 (cd "$work/objects" && printf '%s\0' "${sources[@]}" | xargs -0 -n 4 -P 2 clang "${flags[@]}" -c)
 objects=()
 for source in "${sources[@]}"; do

@@ -7,14 +7,14 @@
 #include "events/audit_message.h"
 #include "events/command_message.h"
 #include "events/dead_letter.h"
-#include "events/json_packed.h"
-#include "events/json_text.h"
 #include "events/letter.h"
 #include "events/message_json.h"
-#include "events/msgpack_bounds.h"
-#include "events/msgpack_reader.h"
-#include "events/msgpack_writer.h"
 #include "events/rejections.h"
+#include "events/wire/json_packed.h"
+#include "events/wire/json_text.h"
+#include "events/wire/msgpack_bounds.h"
+#include "events/wire/msgpack_reader.h"
+#include "events/wire/msgpack_writer.h"
 
 /* Far more than one message may take: what costs more than this is a finding. */
 static const size_t ARENA_BYTES = (size_t)64 * 1024 * 1024;

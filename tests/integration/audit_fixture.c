@@ -2,8 +2,8 @@
 
 #include <stdio.h>
 
-#include "repo/audit_partitions.h"
-#include "repo/migrate.h"
+#include "repo/audit/audit_partitions.h"
+#include "repo/schema/migrate.h"
 
 int audit_fixture_fresh(void **state)
 {

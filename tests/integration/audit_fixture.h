@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "base/timestamp.h"
-#include "repo/audit_repo.h"
-#include "repo/audit_retention.h"
+#include "repo/audit/audit_repo.h"
+#include "repo/audit/audit_retention.h"
 #include "tests/integration/pg_fixture.h"
 
 #define ASSERT_OK(call)                                                                            \

@@ -1,12 +1,12 @@
 #pragma once
 
-/* The lane's way through PostgreSQL (worker/bisect.h) on the real store, without Kafka: commands
- * in, and what became of each. Waiting is real; after each wait a hook of the test may mend what it
- * had broken. */
+/* The lane's way through PostgreSQL (worker/lane/bisect.h) on the real store, without Kafka:
+ * commands in, and what became of each. Waiting is real; after each wait a hook of the test may
+ * mend what it had broken. */
 
 #include "tests/integration/pg_fixture.h"
-#include "worker/bisect.h"
-#include "worker/store_repo.h"
+#include "worker/apply/store_repo.h"
+#include "worker/lane/bisect.h"
 
 enum { LANE_FIXTURE_MAX = 1024 };
 

@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "repo/migrate.h"
-#include "repo/pg_binary.h"
+#include "repo/pg/pg_binary.h"
+#include "repo/schema/migrate.h"
 
 enum { ARENA_BYTES = 256 * 1024 * 1024 };
 

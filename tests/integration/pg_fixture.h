@@ -1,6 +1,6 @@
 #pragma once
 
-#include "repo/executor_pq.h"
+#include "repo/pg/executor_pq.h"
 
 /* A schema of the test program's own in the PostgreSQL that CATALYST_DATABASE_URL names.
  *

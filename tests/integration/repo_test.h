@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
+#include "repo/pg/write.h"
 #include "repo/testing/fixtures.h"
-#include "repo/write.h"
 #include "tests/integration/pg_fixture.h"
 
 /* As many rows as the worker's largest batch. */

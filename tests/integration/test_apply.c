@@ -11,7 +11,7 @@
 #include "base/buffer.h"
 #include "events/audit_message.h"
 #include "tests/integration/pg_fixture.h"
-#include "worker/apply.h"
+#include "worker/apply/apply.h"
 
 enum { BATCHES = 150, BATCH_MAX = 40, IDS = 4 };
 

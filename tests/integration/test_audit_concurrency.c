@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 
 #include "base/clock.h"
-#include "repo/audit_partitions.h"
+#include "repo/audit/audit_partitions.h"
 
 /* Lanes at work while the audit log is converted, extended, emptied and dropped under them. What a
  * lane does is always the same: look its ids up, record them, commit; nothing may be refused, no

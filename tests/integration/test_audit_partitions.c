@@ -2,8 +2,8 @@
 
 #include <stdio.h>
 
-#include "repo/audit_partitions.h"
-#include "repo/migrate.h"
+#include "repo/audit/audit_partitions.h"
+#include "repo/schema/migrate.h"
 #include "tests/integration/data_postgres_sql.h"
 
 static const struct audit_conversion from_next_month = {INTERVAL_MONTH, TIMESTAMP_ABSENT, 3};

@@ -8,7 +8,7 @@
 
 #include "base/buffer.h"
 #include "base/timestamp.h"
-#include "repo/audit_repo.h"
+#include "repo/audit/audit_repo.h"
 #include "tests/integration/pg_fixture.h"
 
 #define SECOND_US INT64_C(1000000)

@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "repo/pg_binary.h"
+#include "repo/pg/pg_binary.h"
 #include "tests/integration/pg_fixture.h"
 
 static enum outcome run_sql(struct pg_fixture *fixture, const char *name, const char *sql,

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "tests/integration/repo_test.h"
 
-#include "repo/pg_copy.h"
+#include "repo/pg/pg_copy.h"
 
 static int setup(void **state)
 {

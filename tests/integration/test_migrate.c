@@ -11,8 +11,8 @@
 
 #include "base/timestamp.h"
 #include "base/uuid.h"
-#include "repo/migrate.h"
-#include "repo/migrations/embedded.h"
+#include "repo/schema/migrate.h"
+#include "repo/schema/migrations/embedded.h"
 #include "tests/integration/data_postgres_sql.h"
 #include "tests/integration/pg_fixture.h"
 

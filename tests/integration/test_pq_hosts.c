@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "repo/pq_hosts.h"
+#include "repo/pg/pq_hosts.h"
 #include "tests/integration/pg_fixture.h"
 
 /* A port on loopback where connections are accepted and never answered. */

@@ -94,7 +94,7 @@ static void test_topics_intern__lanes_that_race_agree(void **state)
 
 /* --- published offsets ------------------------------------------------------------------------ */
 
-static void save(struct pg_fixture *fixture, const struct published_offset *offsets, size_t count)
+static void save(struct pg_fixture *fixture, const struct stored_offset *offsets, size_t count)
 {
     struct statement statement;
     struct rows rows;
@@ -109,7 +109,7 @@ static void save(struct pg_fixture *fixture, const struct published_offset *offs
 
 static int64_t loaded(struct pg_fixture *fixture, int32_t topic_id, int32_t partition)
 {
-    struct published_offset offset = {topic_id, partition, -1, false};
+    struct stored_offset offset = {topic_id, partition, -1, false};
     struct err err;
 
     assert_int_equal(published_offsets_load(fixture->db, &offset, 1, fixture->arena, &err),
@@ -120,8 +120,8 @@ static int64_t loaded(struct pg_fixture *fixture, int32_t topic_id, int32_t part
 static void test_published_offsets__grow_only(void **state)
 {
     struct pg_fixture *fixture = *state;
-    const struct published_offset first[] = {{1, 0, 10, false}, {1, 1, 20, false}};
-    const struct published_offset second[] = {{1, 1, 25, false}, {1, 0, 5, false}};
+    const struct stored_offset first[] = {{1, 0, 10, false}, {1, 1, 20, false}};
+    const struct stored_offset second[] = {{1, 1, 25, false}, {1, 0, 5, false}};
 
     save(fixture, first, 2);
     save(fixture, second, 2);
@@ -133,8 +133,8 @@ static void test_published_offsets__grow_only(void **state)
 static void test_published_offsets__a_reset_lowers(void **state)
 {
     struct pg_fixture *fixture = *state;
-    const struct published_offset first[] = {{1, 0, 10, false}, {2, 0, 20, false}};
-    const struct published_offset second[] = {{1, 0, 5, true}, {2, 0, 5, false}};
+    const struct stored_offset first[] = {{1, 0, 10, false}, {2, 0, 20, false}};
+    const struct stored_offset second[] = {{1, 0, 5, true}, {2, 0, 5, false}};
 
     save(fixture, first, 2);
     save(fixture, second, 2);
@@ -146,8 +146,8 @@ static void test_published_offsets__a_reset_lowers(void **state)
 static void test_published_offsets__unknown_partitions_load_as_zero(void **state)
 {
     struct pg_fixture *fixture = *state;
-    const struct published_offset stored = {4, 2, 30, false};
-    struct published_offset offsets[] = {{4, 3, -1, false}, {4, 2, -1, false}, {5, 2, -1, false}};
+    const struct stored_offset stored = {4, 2, 30, false};
+    struct stored_offset offsets[] = {{4, 3, -1, false}, {4, 2, -1, false}, {5, 2, -1, false}};
     struct err err;
 
     save(fixture, &stored, 1);

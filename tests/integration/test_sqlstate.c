@@ -1,5 +1,5 @@
-/* What the lane does about every SQLSTATE of repo/sqlstate.c, on a real PostgreSQL: provoked as it
- * comes about where that can be done from a session, else raised by a trigger. */
+/* What the lane does about every SQLSTATE of repo/pg/sqlstate.c, on a real PostgreSQL: provoked as
+ * it comes about where that can be done from a session, else raised by a trigger. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "repo/pg_binary.h"
-#include "repo/sqlstate.h"
+#include "repo/pg/pg_binary.h"
+#include "repo/pg/sqlstate.h"
 #include "tests/integration/lane_fixture.h"
 
 enum { USERS = 8, BAD = 5, BISECTIONS = 3 /* of eight, to one */, WAITS = 3 };
@@ -596,7 +596,7 @@ static void test_split__a_single_message_waits_and_stops_with_the_lane(void **st
 
     assert_int_equal(lane_fixture_count(lane, ENTRY_DEAD), 0);
     assert_int_equal(lane->metrics.bisections, BISECTIONS);
-    assert_int_equal(lane->metrics.waiting_for, DEPENDENCY_POSTGRES);
+    assert_int_equal(lane->metrics.waiting_for, DEPENDENCY_DATABASE);
     assert_in_range(lane->pauses, 1, lane->waits - 1); /* the first waits are short */
     assert_int_equal(pg_fixture_int(pg, "SELECT count(*) FROM auth_users"), 0);
     allow();

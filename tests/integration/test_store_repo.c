@@ -2,7 +2,8 @@
 
 #include "tests/integration/repo_test.h"
 
-#include "worker/store_repo.h"
+#include "repo/audit/audit_repo.h"
+#include "worker/apply/store_repo.h"
 
 enum { EVENTS = 50 };
 

@@ -3,7 +3,7 @@
 #include <setjmp.h>
 #include <ucontext.h>
 
-#include "worker/lane.h"
+#include "worker/lane/lane.h"
 
 /* A world in one thread for the lane's own code: a broker and a store in memory with their
  * transactional semantics, some lanes as coroutines, and a seeded scheduler that decides at every

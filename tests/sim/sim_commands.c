@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-#include "events/msgpack_writer.h"
+#include "events/wire/msgpack_writer.h"
 
 static const char *const types[] = {"dev.catalyst.identity.user.upsert.v1",
                                     "dev.catalyst.key.issue.v1",

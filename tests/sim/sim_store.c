@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "events/rejections.h"
@@ -350,6 +351,13 @@ static enum outcome recover(struct store *port, struct err *err)
     return OUTCOME_OK;
 }
 
+static void explain(const struct store *port, const struct err *err, struct refusal *ret_refusal)
+{
+    (void)port;
+    *ret_refusal = (struct refusal){.may_be_race = strcmp(err->code, "23505") == 0};
+    snprintf(ret_refusal->reason, sizeof(ret_refusal->reason), "refused: simulated");
+}
+
 static int32_t topic_id(struct text name)
 {
     size_t i = 0;
@@ -392,7 +400,13 @@ static enum outcome load_published(struct store *port, struct published_offset *
 
 void sim_store_init(struct sim_lane *lane)
 {
-    static const struct store_ops ops = {find, apply, record, recover, intern, load_published};
+    static const struct store_ops ops = {.find = find,
+                                         .apply = apply,
+                                         .record = record,
+                                         .recover = recover,
+                                         .explain = explain,
+                                         .intern = intern,
+                                         .load_published = load_published};
 
     lane->store.ops = &ops;
     lane->broken = true;

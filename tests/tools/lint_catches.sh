@@ -141,15 +141,21 @@ catches layering 'base must not include "repo/sample.h"' base/sample.c '#include
 catches layering 'repo must not include "events/sample.h"' repo/sample.c '#include "events/sample.h"'
 catches layering 'repo must not include "config/sample.h"' repo/sample.c '#include "config/sample.h"'
 catches layering 'events must not include "repo/sample.h"' events/sample.c '#include "repo/sample.h"'
+catches layering 'worker/lane must not include "repo/sample.h"' worker/lane/sample.c '#include "repo/sample.h"'
+catches layering 'worker/lane must not include "worker/kafka/sample.h"' worker/lane/sample.c '#include "worker/kafka/sample.h"'
+catches layering 'worker/kafka must not include "worker/apply/sample.h"' worker/kafka/sample.c '#include "worker/apply/sample.h"'
+catches layering 'worker/daemon must not include "worker/cli/sample.h"' worker/daemon/sample.c '#include "worker/cli/sample.h"'
+catches layering 'repo/pg must not include "repo/sample.h"' repo/pg/sample.c '#include "repo/sample.h"'
+catches layering 'events/wire must not include "events/sample.h"' events/wire/sample.c '#include "events/sample.h"'
 catches layering 'is not rooted' base/sample.c '#include "sample.h"'
 catches layering 'must not include' base/sample.c '#include "base/../repo/sample.h"'
 catches layering '<libpq-fe.h> stays in' repo/sample.c '#include <libpq-fe.h>'
-catches layering '<librdkafka/rdkafka.h> stays in' worker/lane.c '#include <librdkafka/rdkafka.h>'
+catches layering '<librdkafka/rdkafka.h> stays in' worker/lane/lane.c '#include <librdkafka/rdkafka.h>'
 catches layering '<msgpack.h> stays in' repo/sample.c '#include <msgpack.h>'
 for name in strcpy strcat sprintf strtok atoi alloca gets; do
     catches banned "$name is banned" base/sample.c "void *sample_$name(void) { return $name(\"\"); }"
 done
-catches banned 'ends the process' worker/lane.c 'void lane(void) { exit(1); }'
+catches banned 'ends the process' worker/lane/lane.c 'void lane(void) { exit(1); }'
 catches placeholders 'marks unfinished' base/sample.c '/* TO''DO later */'
 catches placeholders 'marks unfinished' notes.md 'FIX''ME: say more'
 catches portable 'a path of one machine' notes.md "see /wo""rk/main"

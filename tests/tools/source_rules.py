@@ -10,22 +10,41 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
-# A folder may include headers of itself and of these. No arrow points back.
-MAY_INCLUDE = {
-    "base": {"base"},
-    "config": {"config", "base"},
-    "events": {"events", "base"},
-    "repo": {"repo", "base"},
-    "worker": {"worker", "events", "repo", "config", "base"},
+# The rooms of the house. A file may include headers of its own room and of the rooms named here:
+# all arrows point down. A path belongs to the longest room that it begins with.
+ROOMS: dict[str, set[str]] = {
+    "base": set(),
+    "config": {"base"},
+    "events/wire": {"base"},
+    "events": {"events/wire", "base"},
+    "repo/pg": {"base"},
+    "repo/schema": {"repo/pg", "base"},
+    "repo/audit": {"repo/schema", "repo/pg", "base"},
+    "repo": {"repo/audit", "repo/schema", "repo/pg", "base"},
+    "repo/testing": {"repo", "repo/audit", "repo/schema", "repo/pg", "base"},
+    "worker/lane": {"events", "base"},
+    "worker/seal": {"events", "base"},
+    "worker/kafka": {"worker/lane", "worker/seal", "config", "events", "base"},
+    "worker/apply": {"worker/lane", "repo", "repo/audit", "repo/pg", "events", "base"},
 }
+ROOMS["worker/daemon"] = set(ROOMS) - {"repo/testing"}
+ROOMS["worker/cli"] = ROOMS["worker/daemon"] | {"worker/daemon"}
+ROOMS["worker"] = {"worker/cli"}
+FOLDERS = {room.split("/", maxsplit=1)[0] for room in ROOMS}
+
+
+def room_of(path: str) -> str:
+    parents = [str(parent) for parent in PurePath(path).parents]
+    return next((parent for parent in parents if parent in ROOMS), "")
+
 
 # Which product files may see a library: each stays behind one adapter.
 LIBRARY_HOMES = {
-    r"libpq-fe\.h|libpq/.*|pg_config.*": r"repo/(executor_)?pq(_\w+)?\.[ch]|worker/bench\w*\.c",
-    r"librdkafka/.*|rdkafka\w*\.h": r"worker/(source_kafka|sink_kafka|kafka_\w+)\.[ch]",
+    r"libpq-fe\.h|libpq/.*|pg_config.*": r"repo/pg/(executor_)?pq(_\w+)?\.[ch]",
+    r"librdkafka/.*|rdkafka\w*\.h": r"worker/kafka/\w+\.[ch]",
     r"msgpack(/.*)?\.h": r"events/.*",
-    r"jansson\.h": r"(events|worker)/.*",
-    r"microhttpd\.h": r"worker/.*",
+    r"jansson\.h": r"(events|worker/cli)/.*",
+    r"microhttpd\.h": r"worker/(daemon|cli)/.*",
     r"ini\.h": r"config/.*",
 }
 
@@ -85,9 +104,10 @@ def numbered(text: str) -> Iterator[tuple[int, str]]:
 
 
 def layering(path: str, text: str) -> Iterator[tuple[int, str]]:
-    folder = PurePath(path).parts[0]
-    if folder not in MAY_INCLUDE:
+    room = room_of(path)
+    if not room:
         return
+    may_include = ROOMS[room] | {room}
     comments_out = re.sub(r"//[^\n]*|/\*.*?\*/", blank, text, flags=re.DOTALL)
     for number, line in numbered(comments_out):
         found = INCLUDE.match(line)
@@ -95,12 +115,12 @@ def layering(path: str, text: str) -> Iterator[tuple[int, str]]:
             continue
         quote, header = found.groups()
         if quote == '"':
-            target = PurePath(header).parts[0]
-            if target not in MAY_INCLUDE:
+            target = room_of(header)
+            if not target:
                 yield number, f'"{header}" is not rooted at a folder of the product'
-            elif ".." in PurePath(header).parts or target not in MAY_INCLUDE[folder]:
-                allowed = ", ".join(sorted(MAY_INCLUDE[folder]))
-                yield number, f'{folder} must not include "{header}"; it may include {allowed}'
+            elif ".." in PurePath(header).parts or target not in may_include:
+                allowed = ", ".join(sorted(may_include))
+                yield number, f'{room} must not include "{header}"; it may include {allowed}'
         for library, home in LIBRARY_HOMES.items():
             if re.fullmatch(library, header) and not re.fullmatch(home, path):
                 yield number, f"<{header}> stays in {home}"
@@ -108,7 +128,7 @@ def layering(path: str, text: str) -> Iterator[tuple[int, str]]:
 
 def banned(path: str, text: str) -> Iterator[tuple[int, str]]:
     code = NOT_CODE.sub(blank, text)
-    product = PurePath(path).parts[0] in MAY_INCLUDE
+    product = PurePath(path).parts[0] in FOLDERS
     for number, line in numbered(code):
         for name in re.findall(r"(?<![\w.>])(\w+)\s*\(", line):
             if name in BANNED:

@@ -10,8 +10,8 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "worker/kafka_admin.h"
-#include "worker/kafka_publisher.h"
+#include "worker/kafka/kafka_admin.h"
+#include "worker/kafka/kafka_publisher.h"
 
 enum { TIMEOUT_MS = 10000, OVERRIDES_MAX = 16 };
 

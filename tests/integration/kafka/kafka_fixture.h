@@ -1,8 +1,8 @@
 #pragma once
 
 #include "config/config.h"
-#include "worker/kafka_client.h"
-#include "worker/source.h"
+#include "worker/kafka/kafka_client.h"
+#include "worker/lane/source.h"
 
 /* Topics, a consumer group and an instance name of one test's own, on the broker that
  * CATALYST_KAFKA_BOOTSTRAP_SERVERS names. The topics are deleted at the end.

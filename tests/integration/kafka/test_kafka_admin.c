@@ -8,9 +8,9 @@
 
 #include "base/clock.h"
 #include "tests/integration/kafka/kafka_fixture.h"
-#include "worker/kafka_admin.h"
-#include "worker/kafka_client.h"
-#include "worker/kafka_config.h"
+#include "worker/kafka/kafka_admin.h"
+#include "worker/kafka/kafka_client.h"
+#include "worker/kafka/kafka_config.h"
 
 enum { TIMEOUT_MS = 10000 };
 

@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "tests/integration/kafka/kafka_fixture.h"
-#include "worker/sink_kafka.h"
+#include "worker/kafka/sink_kafka.h"
 
 /* A broker that neither answers nor breaks its connections: the process is stopped (SIGSTOP), so
  * nothing else may use the stack meanwhile. STACK_KAFKA_PID, as `deploy/local/stack.sh env` prints

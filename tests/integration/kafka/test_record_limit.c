@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "tests/integration/kafka/kafka_fixture.h"
-#include "worker/record_limit.h"
+#include "worker/kafka/record_limit.h"
 
 enum { OWN = 1000000, LOWERED = 50000, TINY = 200 };
 static const int64_t MINUTE_AND_MORE_US = 61 * (int64_t)1000 * 1000;

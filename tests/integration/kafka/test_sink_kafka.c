@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "tests/integration/kafka/kafka_fixture.h"
-#include "worker/sink_kafka.h"
+#include "worker/kafka/sink_kafka.h"
 
 static const struct batch_limits MANY = {10000, 4 << 20};
 

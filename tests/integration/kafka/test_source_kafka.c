@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "tests/integration/kafka/kafka_fixture.h"
-#include "worker/source_kafka.h"
+#include "worker/kafka/source_kafka.h"
 
 static const struct batch_limits MANY = {10000, 4 << 20};
 static const struct batch_limits ONE = {1, 4 << 20};

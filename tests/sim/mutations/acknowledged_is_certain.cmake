@@ -1,5 +1,5 @@
 # The first acknowledgement is taken for certain.
-set(file worker/progress.c)
+set(file worker/lane/progress.c)
 set(old [==[
             item->published = entry->message->offset + 1;]==])
 set(new [==[

@@ -1,5 +1,5 @@
 # What goes ahead of the COMMIT is committed there.
-set(file worker/publish.c)
+set(file worker/lane/publish.c)
 set(old [==[
                                         : prepare(publishing, &publishing->why);]==])
 set(new [==[

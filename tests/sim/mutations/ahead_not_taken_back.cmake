@@ -1,5 +1,5 @@
 # What went ahead of a COMMIT that failed is gone on with.
-set(file worker/publish.c)
+set(file worker/lane/publish.c)
 set(old [==[
     if (publishing->begun) {]==])
 set(new [==[

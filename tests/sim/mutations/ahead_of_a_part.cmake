@@ -1,5 +1,5 @@
 # A part of a batch goes ahead as if it were all of it.
-set(file worker/settle.c)
+set(file worker/lane/settle.c)
 set(old [==[
     return range->count == range->with->batch->count ? range->with->meanwhile : NULL;]==])
 set(new [==[

@@ -1,5 +1,5 @@
 # A commit whose answer was lost counts as done.
-set(file worker/publish.c)
+set(file worker/lane/publish.c)
 set(old [==[
         outcome = has_committed(with, err);]==])
 set(new [==[

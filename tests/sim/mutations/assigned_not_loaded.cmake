@@ -1,5 +1,5 @@
 # The last of the assigned partitions is not loaded.
-set(file worker/progress.c)
+set(file worker/lane/progress.c)
 set(old [==[
 outcome == OUTCOME_OK && i < count; i++)
         assign(]==])

@@ -1,5 +1,5 @@
 # The second half is settled first.
-set(file worker/bisect.c)
+set(file worker/lane/bisect.c)
 set(old [==[
 settle(bisecting, from, middle, patience, err);
     return outcome == OUTCOME_OK ? settle(bisecting, middle, to, patience, err)]==])

@@ -1,5 +1,5 @@
 # An id conflict below the published offset does not lower it.
-set(file worker/settle.c)
+set(file worker/lane/settle.c)
 set(old [==[
         if (is_fresh(&range->entries[i]))
             progress_saw_new]==])

@@ -1,5 +1,5 @@
 # A duplicate within one batch is not recognised.
-set(file worker/settle.c)
+set(file worker/lane/settle.c)
 set(old [==[
 candidate->first == index ? ENTRY_NEW : ENTRY_DUPLICATE]==])
 set(new [==[

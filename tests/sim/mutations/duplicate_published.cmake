@@ -1,5 +1,5 @@
 # A duplicate answers with the first one's event again.
-set(file worker/settle.c)
+set(file worker/lane/settle.c)
 set(old [==[
     if (!own) {
         entry->state = ENTRY_DUPLICATE;]==])

@@ -1,5 +1,5 @@
 # Waiting does not notice that the partitions went.
-set(file worker/wait.c)
+set(file worker/lane/wait.c)
 set(old [==[
  && source_generation(wait->source) == generation;]==])
 set(new [==[

@@ -1,5 +1,5 @@
 # A new command below the published offset does not lower it.
-set(file worker/progress.c)
+set(file worker/lane/progress.c)
 set(old [==[
     if (offset < item->published)
         lower_for_now(item, offset);]==])

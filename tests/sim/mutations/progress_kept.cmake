@@ -1,5 +1,5 @@
 # What is known of a partition outlives its revocation, and is not loaded when it comes again.
-set(file worker/progress.c)
+set(file worker/lane/progress.c)
 set(old [==[
     progress->count = 0;
 }]==])

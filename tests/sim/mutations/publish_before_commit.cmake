@@ -1,5 +1,5 @@
 # A COMMIT that failed, or whose answer was lost, counts as done: published all the same.
-set(file worker/settle.c)
+set(file worker/lane/settle.c)
 set(old [==[
     if (outcome == OUTCOME_OK)
         CRASH_POINT(after_commit);]==])

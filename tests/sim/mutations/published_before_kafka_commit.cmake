@@ -1,5 +1,5 @@
 # Counted as published before the Kafka transaction committed.
-set(file worker/lane.c)
+set(file worker/lane/lane.c)
 set(old [==[
     enum outcome outcome = publish_batch(publishing, err);
 ]==])

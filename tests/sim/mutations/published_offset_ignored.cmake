@@ -1,5 +1,5 @@
 # Events are published again after an operator went back.
-set(file worker/settle.c)
+set(file worker/lane/settle.c)
 set(old [==[
 progress_is_published(range->with->progress, entry)]==])
 set(new [==[

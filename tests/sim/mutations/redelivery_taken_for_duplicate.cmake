@@ -1,5 +1,5 @@
 # The redelivery check is skipped.
-set(file worker/settle.c)
+set(file worker/lane/settle.c)
 set(old [==[
     if (!own) {
         entry->state = ENTRY_DUPLICATE;]==])

@@ -1,5 +1,5 @@
 # A redelivered command counts as published: its event is lost when the Kafka commit failed.
-set(file worker/settle.c)
+set(file worker/lane/settle.c)
 set(old [==[
 progress_is_published(range->with->progress, entry)]==])
 set(new [==[

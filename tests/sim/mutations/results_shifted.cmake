@@ -1,5 +1,5 @@
 # Results go to the commands in reverse.
-set(file worker/settle.c)
+set(file worker/lane/settle.c)
 set(old [==[
 for (size_t i = range->count; outcome == OUTCOME_OK && i-- > 0;) {
         if (range->entries[i].state == ENTRY_NEW)

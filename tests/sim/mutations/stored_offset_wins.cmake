@@ -1,5 +1,5 @@
 # The group's committed offset is not a floor.
-set(file worker/progress.c)
+set(file worker/lane/progress.c)
 set(old [==[
         item->published = floor->offset;]==])
 set(new [==[

@@ -14,9 +14,9 @@
 #include <time.h>
 
 #include "events/commands.h"
-#include "events/json_packed.h"
-#include "events/msgpack_bounds.h"
-#include "events/msgpack_reader.h"
+#include "events/wire/json_packed.h"
+#include "events/wire/msgpack_bounds.h"
+#include "events/wire/msgpack_reader.h"
 
 enum { REPEATS = 20000, ROUNDS_MAX = 101 };
 

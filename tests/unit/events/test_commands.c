@@ -5,9 +5,9 @@
 
 #include "base/timestamp.h"
 #include "events/commands.h"
-#include "events/msgpack_bounds.h"
-#include "events/msgpack_writer.h"
 #include "events/rejections.h"
+#include "events/wire/msgpack_bounds.h"
+#include "events/wire/msgpack_writer.h"
 #include "support.h"
 
 #define USER "dev.catalyst.identity.user.upsert.v1"

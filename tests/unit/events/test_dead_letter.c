@@ -1,7 +1,7 @@
 #include <stdio.h>
 
-#include "events/base64.h"
 #include "events/dead_letter.h"
+#include "events/wire/base64.h"
 #include "support.h"
 
 #define KEY_ISSUE_TYPE "dev.catalyst.key.issue.v1"

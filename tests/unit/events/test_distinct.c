@@ -1,8 +1,8 @@
 /* Equal texts, and base 64. */
 #include <stdio.h>
 
-#include "events/base64.h"
-#include "events/distinct.h"
+#include "events/wire/base64.h"
+#include "events/wire/distinct.h"
 #include "support.h"
 
 static struct text *numbers(void **state, size_t count, size_t modulus)

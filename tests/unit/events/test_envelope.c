@@ -1,9 +1,9 @@
 #include <stdio.h>
 
 #include "base/timestamp.h"
-#include "events/base64.h"
 #include "events/envelope.h"
-#include "events/msgpack_bounds.h"
+#include "events/wire/base64.h"
+#include "events/wire/msgpack_bounds.h"
 #include "support.h"
 
 #define USER_UPSERT_TYPE "dev.catalyst.identity.user.upsert.v1"

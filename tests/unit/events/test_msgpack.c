@@ -3,11 +3,11 @@
 #include <time.h>
 
 #include "base/timestamp.h"
-#include "events/json_packed.h"
-#include "events/json_text.h"
-#include "events/msgpack_bounds.h"
-#include "events/msgpack_reader.h"
-#include "events/msgpack_writer.h"
+#include "events/wire/json_packed.h"
+#include "events/wire/json_text.h"
+#include "events/wire/msgpack_bounds.h"
+#include "events/wire/msgpack_reader.h"
+#include "events/wire/msgpack_writer.h"
 #include "support.h"
 
 /* --- reader --- */

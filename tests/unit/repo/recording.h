@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
+#include "repo/pg/write.h"
 #include "repo/testing/fixtures.h"
-#include "repo/write.h"
 
 enum { REPLIES_MAX = 8 };
 

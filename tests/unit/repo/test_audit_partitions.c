@@ -1,7 +1,7 @@
 #include "tests/unit/repo/recording.h"
 
 #include "base/timestamp.h"
-#include "repo/audit_partitions.h"
+#include "repo/audit/audit_partitions.h"
 
 static int64_t time_of(const char *text)
 {

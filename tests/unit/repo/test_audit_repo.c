@@ -1,8 +1,8 @@
 #include "tests/unit/repo/recording.h"
 
 #include "base/timestamp.h"
-#include "repo/audit_repo.h"
-#include "repo/pg_copy.h"
+#include "repo/audit/audit_repo.h"
+#include "repo/pg/pg_copy.h"
 
 enum { COLUMNS = 23 };
 

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "repo/pg_binary.h"
+#include "repo/pg/pg_binary.h"
 
 static int setup(void **state)
 {

@@ -1,6 +1,6 @@
 #include "recording.h"
 
-#include "repo/pg_copy.h"
+#include "repo/pg/pg_copy.h"
 
 static struct arena *arena_of(void **state)
 {

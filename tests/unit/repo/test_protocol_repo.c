@@ -68,7 +68,7 @@ static void test_topics_list__hands_out_names_with_their_numbers(void **state)
 static void test_published_offsets_load__fills_them_in_order(void **state)
 {
     struct recording *recording = *state;
-    struct published_offset offsets[] = {{.topic_id = 1, .partition = 4}, {.topic_id = 2}};
+    struct stored_offset offsets[] = {{.topic_id = 1, .partition = 4}, {.topic_id = 2}};
     const struct cell cells[] = {scripted_int8(&recording->db, 10),
                                  scripted_int8(&recording->db, 0)};
 
@@ -87,7 +87,7 @@ static void test_published_offsets_load__fills_them_in_order(void **state)
 static void test_published_offsets_load__another_number_of_rows_is_fatal(void **state)
 {
     struct recording *recording = *state;
-    struct published_offset offset = {.topic_id = 1};
+    struct stored_offset offset = {.topic_id = 1};
 
     script(recording, scripted_rows(NULL, 0, 1));
 
@@ -99,7 +99,7 @@ static void test_published_offsets_load__another_number_of_rows_is_fatal(void **
 static void test_published_offsets_save__resets_only_what_is_asked_to(void **state)
 {
     struct recording *recording = *state;
-    const struct published_offset offsets[] = {
+    const struct stored_offset offsets[] = {
         {.topic_id = 1, .partition = 4, .offset = 10},
         {.topic_id = 2, .partition = 5, .offset = 3, .reset = true},
     };

@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "repo/migrations/embedded.h"
-#include "repo/sql_script.h"
+#include "repo/schema/migrations/embedded.h"
+#include "repo/schema/sql_script.h"
 
 static void assert_statements(const char *script, const char *const *expected, size_t count)
 {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "repo/sqlstate.h"
+#include "repo/pg/sqlstate.h"
 
 /* --- the table -------------------------------------------------------------------------------- */
 

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "events/commands.h"
+#include "repo/pg/executor.h"
+
+/* What applying keeps between batches, one per connection. */
+struct applier {
+    struct executor *db; /* borrowed */
+    unsigned careful;    /* so many issues of keys do not try COPY: one was refused lately */
+};
+
+/* Applies commands set-wise inside the caller's transaction, with the effect of one by one in this
+ * order: plans waves (worker/apply/waves.h), turns each wave into one statement per kind of
+ * command, and each wave is one round trip, or a few more when keys go by COPY.
+ *
+ * ret_results  one each, in `arena` or static; set on OK only
+ *
+ * Outcomes as executor_ops.run. */
+enum outcome apply_commands(struct applier *applier, const struct command *const *commands,
+                            size_t count, struct arena *arena, struct command_result *ret_results,
+                            struct err *err);

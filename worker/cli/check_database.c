@@ -1,0 +1,225 @@
+#include "worker/cli/check_database.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/timestamp.h"
+#include "repo/audit/audit_layout.h"
+#include "repo/pg/pg_binary.h"
+#include "repo/schema/migrate.h"
+#include "worker/daemon/database.h"
+
+enum { STATEMENT_TIMEOUT_MS = 15000, SCRATCH_BYTES = 4 * 1024 * 1024 };
+
+/* Nothing that is stored depends on this machine's clock; statuses of keys as `show` judges them
+ * do, and lines of logs that one wants to put side by side. */
+enum { SKEW_WARNING_US = 2 * 1000 * 1000 };
+
+/* The oldest server that the tests run on. */
+enum { SERVER_VERSION_TESTED = 150000 };
+
+struct looking {
+    struct executor *db;
+    struct arena *arena;
+    struct findings *findings;
+};
+
+static const char where[] = "database";
+
+static void look_failed(const struct looking *looking, const struct err *err)
+{
+    enum finding_level level = err->outcome == OUTCOME_RETRY ? FINDING_AWAY : FINDING_ERROR;
+    finding_add(looking->findings, level, where, "%s [%s]", err->text, err->code);
+}
+
+/* --- the server --------------------------------------------------------------------------------
+ */
+
+static const struct statement server_facts = {
+    .sql = "select current_setting('server_encoding')::text,"
+           " current_setting('server_version_num')::int8,"
+           " (extract(epoch from clock_timestamp()) * 1000000)::int8,"
+           " pg_is_in_recovery()::int::int8,"
+           " (current_setting('synchronous_commit') = 'off')::int::int8,"
+           " (current_setting('fsync') = 'off')::int::int8,"
+           " (current_setting('full_page_writes') = 'off')::int::int8"};
+enum {
+    FACT_ENCODING,
+    FACT_VERSION,
+    FACT_CLOCK,
+    FACT_STANDBY,
+    FACT_ASYNC,
+    FACT_NO_FSYNC,
+    FACT_NO_PAGES
+};
+
+static int64_t fact(const struct rows *rows, size_t column)
+{
+    int64_t value = 0;
+    return pg_cell_int(rows_cell(rows, 0, column), &value) ? value : 0;
+}
+
+static void judge_clock(const struct looking *looking, int64_t before_us, int64_t server_us)
+{
+    int64_t after_us = clock_wall_us();
+    int64_t skew_us = server_us - (before_us + after_us) / 2;
+
+    if (llabs(skew_us) > SKEW_WARNING_US + (after_us - before_us) / 2)
+        finding_add(looking->findings, FINDING_WARNING, where,
+                    "the server's clock is %lld ms %s this machine's", llabs(skew_us) / 1000,
+                    skew_us > 0 ? "ahead of" : "behind");
+}
+
+static void judge_durability(const struct looking *looking, const struct rows *rows)
+{
+    if (fact(rows, FACT_ASYNC) != 0)
+        finding_add(looking->findings, FINDING_WARNING, where,
+                    "synchronous_commit is off: a crash of the server can lose commands whose "
+                    "audit events are published");
+    if (fact(rows, FACT_NO_FSYNC) != 0 || fact(rows, FACT_NO_PAGES) != 0)
+        finding_add(looking->findings, FINDING_WARNING, where,
+                    "fsync or full_page_writes is off: a crash of the machine can lose everything");
+}
+
+static void look_at_server(const struct looking *looking)
+{
+    struct rows rows;
+    struct err err;
+    int64_t before_us = clock_wall_us();
+
+    if (executor_run(looking->db, &server_facts, looking->arena, &rows, &err) != OUTCOME_OK) {
+        look_failed(looking, &err);
+        return;
+    }
+    judge_clock(looking, before_us, fact(&rows, FACT_CLOCK));
+    struct cell encoding = rows_cell(&rows, 0, FACT_ENCODING);
+    if (!text_is((struct text){encoding.data, encoding.length}, "UTF8"))
+        finding_add(looking->findings, FINDING_ERROR, where,
+                    "the database's encoding must be UTF8; make a database with encoding 'UTF8'");
+    if (fact(&rows, FACT_STANDBY) != 0)
+        finding_add(looking->findings, FINDING_ERROR, where,
+                    "the server is a read-only standby; name the primary");
+    if (fact(&rows, FACT_VERSION) < SERVER_VERSION_TESTED)
+        finding_add(looking->findings, FINDING_WARNING, where,
+                    "PostgreSQL is older than 15, the oldest that is tested");
+    judge_durability(looking, &rows);
+}
+
+/* --- permissions -------------------------------------------------------------------------------
+ */
+
+/* What each table is used for beside SELECT and INSERT. */
+static const struct statement missing_privileges = {
+    .sql = "select t.name || ': ' || p.privilege"
+           " from (values ('auth_users', 'UPDATE'), ('auth_orgs', 'UPDATE'),"
+           " ('auth_groups', 'UPDATE,DELETE'), ('auth_memberships', 'UPDATE,DELETE'),"
+           " ('auth_entitlements', 'UPDATE,DELETE'), ('auth_keys', 'UPDATE'),"
+           " ('auth_audit_events', ''), ('catalyst_topics', ''),"
+           " ('catalyst_consumer_offsets', 'UPDATE')) t (name, more)"
+           " cross join lateral unnest(string_to_array('SELECT,INSERT' ||"
+           " case when t.more = '' then '' else ',' || t.more end, ',')) p (privilege)"
+           " where to_regclass(t.name) is not null"
+           " and not has_table_privilege(to_regclass(t.name), p.privilege)"
+           " order by 1"};
+
+static void look_at_privileges(const struct looking *looking)
+{
+    struct rows rows;
+    struct err err;
+
+    if (executor_run(looking->db, &missing_privileges, looking->arena, &rows, &err) != OUTCOME_OK) {
+        look_failed(looking, &err);
+        return;
+    }
+    for (size_t i = 0; i < rows.row_count; i++) {
+        struct cell cell = rows_cell(&rows, i, 0);
+        finding_add(looking->findings, FINDING_ERROR, where, "the role lacks a privilege: %.*s",
+                    (int)cell.length, cell.data);
+    }
+}
+
+/* --- all ---------------------------------------------------------------------------------------
+ */
+
+/* Without partitions ahead nothing is refused, but what comes gathers in one table. */
+static void judge_partitions(const struct looking *looking, const struct audit_layout *layout)
+{
+    const struct audit_partition *last = NULL;
+
+    for (size_t i = 0; i < layout->partition_count; i++) {
+        if (layout->partitions[i].kind == AUDIT_INTERVAL)
+            last = &layout->partitions[i];
+    }
+    if (last == NULL)
+        finding_add(looking->findings, FINDING_WARNING, where,
+                    "the audit log has no partition for what comes; run catalyst-worker retention "
+                    "run daily");
+    else if (last->until_us - layout->now_us < last->until_us - last->from_us) {
+        char until[TIMESTAMP_TEXT_LENGTH + 1];
+        timestamp_format(last->until_us, until);
+        finding_add(looking->findings, FINDING_WARNING, where,
+                    "the partitions of the audit log end %.10s; run catalyst-worker retention run "
+                    "daily",
+                    until);
+    }
+}
+
+static void look_at_partitions(const struct looking *looking)
+{
+    struct audit_layout layout;
+    struct err err;
+
+    if (audit_layout_read(looking->db, looking->arena, &layout, &err) != OUTCOME_OK) {
+        look_failed(looking, &err);
+        executor_recover(looking->db, &err);
+    } else if (layout.shape == AUDIT_PARTITIONED)
+        judge_partitions(looking, &layout);
+}
+
+static void look_at_schema(const struct looking *looking)
+{
+    struct err err;
+
+    if (migrate_check(looking->db, looking->arena, &err) != OUTCOME_OK) {
+        look_failed(looking, &err);
+        executor_recover(looking->db, &err);
+        return;
+    }
+    look_at_partitions(looking);
+}
+
+void check_conninfo(const struct config *config, struct findings *findings)
+{
+    const struct executor_pq_options options = {
+        .conninfo = config->database_url,
+        .schema = config->database_schema,
+        .application_name = "catalyst-worker check",
+    };
+    CLEANUP(executor_pq_freep) struct executor_pq *db = NULL;
+    struct err err;
+
+    if (executor_pq_new(&options, &db, &err) != OUTCOME_OK)
+        finding_add(findings, FINDING_ERROR, "configuration", "database.url: %s", err.text);
+}
+
+void check_database(const struct config *config, struct findings *findings)
+{
+    CLEANUP(arena_freep) struct arena *arena = arena_new(SCRATCH_BYTES);
+    CLEANUP(executor_pq_freep) struct executor_pq *db = NULL;
+    struct looking looking = {NULL, arena, findings};
+    struct err err;
+
+    if (arena == NULL) {
+        findings->full = true;
+        return;
+    }
+    if (database_open(config, "catalyst-worker check", STATEMENT_TIMEOUT_MS, &db, &err) !=
+        OUTCOME_OK) {
+        look_failed(&looking, &err);
+        return;
+    }
+    looking.db = executor_pq_port(db);
+    look_at_server(&looking);
+    look_at_schema(&looking);
+    look_at_privileges(&looking);
+}

@@ -1,0 +1,704 @@
+#include "worker/kafka/source_kafka.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/crash_point.h"
+#include "worker/kafka/kafka_assignment.h"
+#include "worker/kafka/kafka_client.h"
+#include "worker/kafka/kafka_membership.h"
+#include "worker/kafka/kafka_received.h"
+#include "worker/kafka/kafka_record.h"
+
+enum {
+    COMMITTED_TIMEOUT_MS = 5000,
+    ASSIGN_COMMITTED_TIMEOUT_MS = 1000, /* inside the rebalance callback */
+    SEEK_TIMEOUT_MS = 5000,
+    PROBE_TIMEOUT_MS = 200,
+    PROBE_EVERY_US = 1000000,
+    IDLE_PROBE_TIMEOUT_MS = 1000,
+    IDLE_PROBE_EVERY_US = 5000000,
+    CLOSE_TIMEOUT_MS = 10000,
+};
+
+struct source_kafka {
+    struct source port;
+    rd_kafka_t *consumer;
+    char *group_id;
+
+    struct assignment assignment;
+    struct position *fresh; /* as take_assigned() tells them */
+    size_t fresh_capacity;
+    uint64_t generation;
+    bool paused;
+    bool broken; /* no memory for an assignment: its messages would go unseen */
+    bool rewind; /* positions do not hold: all partitions begin at the committed offsets */
+
+    rd_kafka_consumer_group_metadata_t *metadata; /* of the assignment; NULL: none */
+    bool cooperative;
+
+    struct received hand;     /* the batch of the last poll */
+    uint64_t hand_generation; /* when it was polled */
+    struct received stash;    /* arrived out of turn; first in the next batch */
+    struct header *headers;   /* of the message that just arrived */
+    size_t header_capacity;
+
+    bool down; /* no broker answered the last time we heard of them */
+    int64_t probed_us;
+    rd_kafka_topic_t *probed; /* the first command topic */
+    bool closed;
+};
+
+/* --- assignment --------------------------------------------------------------------------------
+ */
+
+/* The first error that the call or one of its partitions met. */
+static rd_kafka_resp_err_t first_error(rd_kafka_resp_err_t code,
+                                       const rd_kafka_topic_partition_list_t *partitions)
+{
+    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < partitions->cnt; i++)
+        code = partitions->elems[i].err;
+    return code;
+}
+
+static rd_kafka_resp_err_t ask_committed(const struct source_kafka *self,
+                                         rd_kafka_topic_partition_list_t *partitions,
+                                         int timeout_ms)
+{
+    return first_error(rd_kafka_committed(self->consumer, partitions, timeout_ms), partitions);
+}
+
+/* Sets the offsets at which the partitions begin. Where the coordinator does not tell in time, the
+ * first poll that finds them out goes there, and nothing is read before: left to librdkafka, a
+ * partition whose committed offset is asked for while the coordinator moves is never fetched at all
+ * (rd_kafka_assignment_apply_offsets() keeps it as "queried"; 2.0.2 to current). */
+static void resolve_offsets(struct source_kafka *self, rd_kafka_topic_partition_list_t *partitions)
+{
+    if (partitions->cnt == 0)
+        return;
+    if (ask_committed(self, partitions, ASSIGN_COMMITTED_TIMEOUT_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        self->rewind = true;
+    for (int i = 0; i < partitions->cnt; i++) {
+        rd_kafka_topic_partition_t *partition = &partitions->elems[i];
+        if (self->rewind || partition->offset < 0)
+            partition->offset = RD_KAFKA_OFFSET_BEGINNING;
+        partition->err = RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+}
+
+static void drop_metadata(struct source_kafka *self)
+{
+    if (self->metadata != NULL)
+        rd_kafka_consumer_group_metadata_destroy(self->metadata);
+    self->metadata = NULL;
+}
+
+static void log_rebalance(struct source_kafka *self, const char *message,
+                          const rd_kafka_topic_partition_list_t *partitions)
+{
+    log_line(LOG_INFO, message, LOG_STR("client", rd_kafka_name(self->consumer)),
+             LOG_STR("group", self->group_id), LOG_INT("partitions", partitions->cnt),
+             LOG_INT("now", self->assignment.count), LOG_INT("generation", self->generation));
+}
+
+static void report(struct source_kafka *self, const char *what, rd_kafka_error_t *error)
+{
+    if (error == NULL)
+        return;
+    log_line(LOG_ERROR, what, LOG_STR("client", rd_kafka_name(self->consumer)),
+             LOG_STR("code", rd_kafka_err2name(rd_kafka_error_code(error))),
+             LOG_STR("reason", rd_kafka_error_string(error)));
+    rd_kafka_error_destroy(error);
+}
+
+static rd_kafka_error_t *error_of(rd_kafka_resp_err_t code)
+{
+    return code != RD_KAFKA_RESP_ERR_NO_ERROR
+               ? rd_kafka_error_new(code, "%s", rd_kafka_err2str(code))
+               : NULL;
+}
+
+static void assign(struct source_kafka *self, rd_kafka_topic_partition_list_t *partitions)
+{
+    CRASH_POINT(in_assign);
+    resolve_offsets(self, partitions);
+    drop_metadata(self);
+    if (!self->cooperative)
+        assignment_clear(&self->assignment);
+    if (!assignment_add(&self->assignment, partitions))
+        self->broken = true;
+
+    report(self, "assigning partitions failed",
+           self->cooperative ? rd_kafka_incremental_assign(self->consumer, partitions)
+                             : error_of(rd_kafka_assign(self->consumer, partitions)));
+    if (self->paused)
+        report(self, "pausing partitions failed",
+               error_of(rd_kafka_pause_partitions(self->consumer, partitions)));
+    log_rebalance(self, "partitions assigned", partitions);
+}
+
+static void revoke(struct source_kafka *self, rd_kafka_topic_partition_list_t *partitions)
+{
+    CRASH_POINT(in_revoke);
+    self->generation++;
+    /* A partition that goes while it is paused would still be paused, and never be fetched, when it
+     * comes back (seen in 2.0.2). */
+    if (self->paused)
+        report(self, "resuming partitions failed",
+               error_of(rd_kafka_resume_partitions(self->consumer, partitions)));
+    drop_metadata(self);
+    received_drop_partitions(&self->stash, partitions);
+
+    /* A batch in hand is dropped whole, with what it holds of partitions that stay: those have to
+     * be read again too. */
+    if (self->cooperative && self->hand.count > 0)
+        self->rewind = true;
+
+    if (self->cooperative)
+        assignment_remove(&self->assignment, partitions);
+    else
+        assignment_clear(&self->assignment);
+    report(self, "giving partitions back failed",
+           self->cooperative ? rd_kafka_incremental_unassign(self->consumer, partitions)
+                             : error_of(rd_kafka_assign(self->consumer, NULL)));
+    log_rebalance(
+        self, rd_kafka_assignment_lost(self->consumer) ? "partitions lost" : "partitions revoked",
+        partitions);
+}
+
+static void on_rebalance(rd_kafka_t *consumer, rd_kafka_resp_err_t code,
+                         rd_kafka_topic_partition_list_t *partitions, void *opaque)
+{
+    struct source_kafka *self = opaque;
+    const char *protocol = rd_kafka_rebalance_protocol(consumer);
+    self->cooperative = protocol != NULL && strcmp(protocol, "COOPERATIVE") == 0;
+
+    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
+        assign(self, partitions);
+    else
+        revoke(self, partitions);
+}
+
+static void on_error(rd_kafka_t *consumer, int code, const char *reason, void *opaque)
+{
+    struct source_kafka *self = opaque;
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        self->down = true;
+    kafka_log_error(consumer, code, reason);
+}
+
+/* --- pausing -----------------------------------------------------------------------------------
+ */
+
+static void pause_all(struct source_kafka *self)
+{
+    self->paused = true;
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = assignment_list(&self->assignment);
+    if (list != NULL && list->cnt > 0)
+        report(self, "pausing partitions failed",
+               error_of(rd_kafka_pause_partitions(self->consumer, list)));
+}
+
+/* All partitions begin at their committed offsets: those that stayed through a revocation again,
+ * because the batch that was dropped held messages of theirs too, and those whose committed offsets
+ * were not told when they were assigned. */
+static enum outcome seek_committed(struct source_kafka *self, struct err *err)
+{
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = assignment_list(&self->assignment);
+    if (list == NULL)
+        return err_no_memory(err, "consumer positions");
+    if (list->cnt == 0)
+        return OUTCOME_OK;
+
+    rd_kafka_resp_err_t code = ask_committed(self, list, COMMITTED_TIMEOUT_MS);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_fail(code, err, "committed offsets of group %s", self->group_id);
+
+    for (int i = 0; i < list->cnt; i++) {
+        if (list->elems[i].offset < 0)
+            list->elems[i].offset = RD_KAFKA_OFFSET_BEGINNING;
+        self->assignment.items[i].next_offset = list->elems[i].offset;
+    }
+    rd_kafka_error_t *error = rd_kafka_seek_partitions(self->consumer, list, SEEK_TIMEOUT_MS);
+    code = error != NULL ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (error != NULL)
+        rd_kafka_error_destroy(error);
+    code = first_error(code, list);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return OUTCOME_OK;
+    return err_set(err, OUTCOME_RETRY, rd_kafka_err2name(code),
+                   "seek to the committed offsets of group %s: %s", self->group_id,
+                   rd_kafka_err2str(code)); /* _STATE: a partition's fetcher only just begins */
+}
+
+/* librdkafka goes on behind the last message that it handed out. The seek comes after the
+ * resumption, which makes anything fetched in between outdated. */
+static enum outcome resume_all(struct source_kafka *self, struct err *err)
+{
+    if (self->paused) {
+        CLEANUP(rd_kafka_topic_partition_list_destroyp)
+        rd_kafka_topic_partition_list_t *list = assignment_list(&self->assignment);
+        if (list == NULL)
+            return err_no_memory(err, "consumer positions");
+        if (list->cnt > 0)
+            report(self, "resuming partitions failed",
+                   error_of(rd_kafka_resume_partitions(self->consumer, list)));
+        self->paused = false;
+    }
+    if (self->rewind) {
+        received_clear(&self->stash);
+        enum outcome outcome = seek_committed(self, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+        self->rewind = false;
+    }
+    return OUTCOME_OK;
+}
+
+/* --- poll --------------------------------------------------------------------------------------
+ */
+
+/* Whether brokers that were away answer again, and whether those of an idle consumer still do:
+ * librdkafka reports that all are down, but not always, and never that they are back. */
+static void probe(struct source_kafka *self)
+{
+    int64_t now_us = clock_monotonic_us();
+    if (now_us - self->probed_us < (self->down ? PROBE_EVERY_US : IDLE_PROBE_EVERY_US))
+        return;
+    self->probed_us = now_us;
+
+    const struct rd_kafka_metadata *metadata = NULL;
+    if (rd_kafka_metadata(self->consumer, 0, self->probed, &metadata,
+                          self->down ? PROBE_TIMEOUT_MS : IDLE_PROBE_TIMEOUT_MS) !=
+        RD_KAFKA_RESP_ERR_NO_ERROR) {
+        self->down = true;
+        return;
+    }
+    rd_kafka_metadata_destroy(metadata);
+    self->down = false;
+}
+
+static bool keep(struct source_kafka *self, const rd_kafka_message_t *message)
+{
+    if (!array_reserve((void **)&self->headers, &self->header_capacity, kafka_header_count(message),
+                       sizeof(struct header)))
+        return false;
+    const struct message borrowed = kafka_message_of(message, self->headers);
+    return received_push(&self->stash, &borrowed);
+}
+
+/* Takes a message into the stash, in order; what is not this member's, or was taken before, falls.
+ */
+static enum outcome take(struct source_kafka *self, const rd_kafka_message_t *message,
+                         struct err *err)
+{
+    struct assigned *assigned =
+        assignment_find(&self->assignment, rd_kafka_topic_name(message->rkt), message->partition);
+    if (assigned == NULL || (assigned->next_offset >= 0 && message->offset < assigned->next_offset))
+        return OUTCOME_OK;
+    if (!keep(self, message)) {
+        self->rewind = true; /* reads it again */
+        return err_no_memory(err, "received messages");
+    }
+    assigned->next_offset = message->offset + 1;
+    return OUTCOME_OK;
+}
+
+/* An error that the consumer reports in place of a message. OK: nothing to be told. */
+static enum outcome consumer_error(struct source_kafka *self, const rd_kafka_message_t *message,
+                                   struct err *err)
+{
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+        return OUTCOME_OK;
+    if (message->err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        self->down = true;
+    if (message->err == RD_KAFKA_RESP_ERR__FATAL) {
+        char reason[256];
+        rd_kafka_resp_err_t code = rd_kafka_fatal_error(self->consumer, reason, sizeof(reason));
+        return err_set(err, OUTCOME_FATAL, rd_kafka_err2name(code), "consumer: %s", reason);
+    }
+
+    const char *topic = message->rkt != NULL ? rd_kafka_topic_name(message->rkt) : "";
+    enum outcome outcome = *topic != '\0' ? kafka_fail(message->err, err, "topic %s", topic)
+                                          : kafka_fail(message->err, err, "%s",
+                                                       rd_kafka_message_errstr(message) != NULL
+                                                           ? rd_kafka_message_errstr(message)
+                                                           : "consumer");
+    /* The consumer goes on after everything but the fatal error above. */
+    if (outcome == OUTCOME_FATAL)
+        outcome = err->outcome = OUTCOME_RETRY;
+    return outcome;
+}
+
+/* An error that the lane is not told. Most come again if they last; that a topic may not be read,
+ * librdkafka says once. */
+static void report_passed_over(const struct source_kafka *self, const struct err *err)
+{
+    log_line(LOG_WARN, "consumer error", LOG_STR("client", rd_kafka_name(self->consumer)),
+             LOG_STR("code", err->code), LOG_STR("error", err->text));
+}
+
+/* Polls once. ret_message false: nothing came. */
+static enum outcome poll_once(struct source_kafka *self, int timeout_ms, bool *ret_message,
+                              struct err *err)
+{
+    *ret_message = false;
+    rd_kafka_message_t *message = rd_kafka_consumer_poll(self->consumer, timeout_ms);
+    if (message == NULL)
+        return OUTCOME_OK;
+    *ret_message = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (*ret_message)
+        self->down = false;
+    enum outcome outcome =
+        *ret_message ? take(self, message, err) : consumer_error(self, message, err);
+    rd_kafka_message_destroy(message);
+    return outcome;
+}
+
+/* Polls until the stash holds what a batch may have, or nothing is there any more. Polling goes
+ * through the stash because a revocation in the middle takes messages away again. */
+static enum outcome fill_stash(struct source_kafka *self, int timeout_ms,
+                               const struct batch_limits *limits, struct err *err)
+{
+    while (self->stash.count < limits->messages && self->stash.bytes < limits->bytes) {
+        bool came;
+        enum outcome outcome = poll_once(self, self->stash.count > 0 ? 0 : timeout_ms, &came, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+        if (!came)
+            return OUTCOME_OK;
+    }
+    return OUTCOME_OK;
+}
+
+/* Moves the first messages of the stash, up to the limits, into the hand. */
+static enum outcome take_in_hand(struct source_kafka *self, const struct batch_limits *limits,
+                                 struct err *err)
+{
+    size_t count = self->stash.count, bytes = self->stash.bytes;
+    while (count > 1 && (count > limits->messages || bytes > limits->bytes))
+        bytes -= message_bytes(&self->stash.items[--count]);
+    if (!received_move(&self->stash, count, &self->hand)) {
+        self->rewind = true; /* reads the lost ones again */
+        return err_no_memory(err, "received messages");
+    }
+    self->hand_generation = self->generation;
+    return OUTCOME_OK;
+}
+
+static void release(struct source *port)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    received_clear(&self->hand);
+}
+
+static enum outcome poll(struct source *port, int timeout_ms, const struct batch_limits *limits,
+                         const struct message **ret_messages, size_t *ret_count, struct err *err)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    *ret_count = 0;
+    release(port);
+    if (self->broken)
+        return err_no_memory(err, "consumer assignment");
+
+    enum outcome outcome = resume_all(self, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+
+    outcome = fill_stash(self, timeout_ms, limits, err);
+    if (self->rewind) /* meanwhile: what came is not known to follow the committed offsets */
+        received_clear(&self->stash);
+    if (self->stash.count == 0) {
+        probe(self);
+        if (outcome == OUTCOME_OK && self->down)
+            return err_set(err, OUTCOME_RETRY, "_ALL_BROKERS_DOWN", "no broker answers");
+        return outcome;
+    }
+    if (outcome == OUTCOME_FATAL)
+        return outcome;
+    if (outcome != OUTCOME_OK) /* what came before the error is taken first */
+        report_passed_over(self, err);
+
+    outcome = take_in_hand(self, limits, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    *ret_messages = self->hand.items;
+    *ret_count = self->hand.count;
+    return OUTCOME_OK;
+}
+
+static void keep_alive(struct source *port, int timeout_ms)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    int64_t end_us = clock_monotonic_us() + (int64_t)timeout_ms * 1000;
+    int remaining_ms = timeout_ms;
+
+    if (!self->paused)
+        pause_all(self);
+    do {
+        bool came;
+        struct err err;
+        if (poll_once(self, remaining_ms, &came, &err) == OUTCOME_RETRY)
+            report_passed_over(self, &err);
+        remaining_ms = (int)((end_us - clock_monotonic_us()) / 1000);
+    } while (remaining_ms > 0);
+    probe(self);
+}
+
+/* --- the rest ----------------------------------------------------------------------------------
+ */
+
+static uint64_t generation(struct source *port)
+{
+    return ((struct source_kafka *)port)->generation;
+}
+
+static enum outcome not_a_member(struct err *err)
+{
+    return err_set(err, OUTCOME_REJECT, "UNKNOWN_MEMBER_ID",
+                   "offsets cannot be sent: not a member of the group at the moment");
+}
+
+enum outcome source_kafka_membership(struct source_kafka *source,
+                                     const struct rd_kafka_consumer_group_metadata_s **ret_metadata,
+                                     struct err *err)
+{
+    if (source->hand_generation != source->generation)
+        return err_set(err, OUTCOME_REJECT, "ILLEGAL_GENERATION",
+                       "offsets cannot be sent: the batch's partitions were revoked");
+    if (source->consumer == NULL || source->closed || rd_kafka_assignment_lost(source->consumer))
+        return not_a_member(err);
+
+    /* Eager: an assignment has one generation. Cooperative: generations change under partitions
+     * that stay, and a partition that goes is still ours until the callback, so the newest counts.
+     */
+    if (source->metadata != NULL && source->cooperative)
+        drop_metadata(source);
+    if (source->metadata == NULL)
+        source->metadata = rd_kafka_consumer_group_metadata(source->consumer);
+    if (source->metadata == NULL)
+        return not_a_member(err);
+    if (!membership_is_fenced(source->metadata, source->group_id)) {
+        drop_metadata(source);
+        return not_a_member(err);
+    }
+    *ret_metadata = source->metadata;
+    return OUTCOME_OK;
+}
+
+static enum outcome committed(struct source *port, struct position *positions, size_t count,
+                              struct err *err)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count + 1);
+    if (list == NULL)
+        return err_no_memory(err, "committed offsets");
+    for (size_t i = 0; i < count; i++) {
+        char topic[256]; /* Kafka allows 249 characters */
+        snprintf(topic, sizeof(topic), "%.*s", TEXT_ARG(positions[i].topic));
+        rd_kafka_topic_partition_list_add(list, topic, positions[i].partition);
+    }
+
+    /* isolation.level=read_committed: a transaction still open makes the broker answer "unstable",
+     * and librdkafka asks again until the time is up. */
+    rd_kafka_resp_err_t code = ask_committed(self, list, COMMITTED_TIMEOUT_MS);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_fail(code, err, "committed offsets of group %s", self->group_id);
+
+    for (size_t i = 0; i < count; i++)
+        positions[i].offset = list->elems[i].offset >= 0 ? list->elems[i].offset : -1;
+    return OUTCOME_OK;
+}
+
+/* Nothing of a partition is published under this assignment before it is told here, so its
+ * committed offset is still the one that it began from. */
+static enum outcome take_assigned(struct source *port, const struct position **ret_positions,
+                                  size_t *ret_count, struct err *err)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    size_t count = 0;
+
+    if (!array_reserve((void **)&self->fresh, &self->fresh_capacity, self->assignment.count,
+                       sizeof(struct position)))
+        return err_no_memory(err, "assigned partitions");
+    for (size_t i = 0; i < self->assignment.count; i++) {
+        if (!self->assignment.items[i].taken)
+            self->fresh[count++] = (struct position){text_of(self->assignment.items[i].topic),
+                                                     self->assignment.items[i].partition, -1};
+    }
+    if (count > 0) {
+        enum outcome outcome = committed(port, self->fresh, count, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+    }
+    for (size_t i = 0; i < self->assignment.count; i++)
+        self->assignment.items[i].taken = true;
+    *ret_positions = self->fresh;
+    *ret_count = count;
+    return OUTCOME_OK;
+}
+
+/* Counts offsets, so transaction markers of upstream producers behind the last command count too.
+ */
+static int64_t lag(struct source *port)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    int64_t sum = 0;
+    if (self->rewind)
+        return -1;
+    for (size_t i = 0; i < self->assignment.count; i++) {
+        const struct assigned *assigned = &self->assignment.items[i];
+        int64_t low, high;
+        if (rd_kafka_get_watermark_offsets(self->consumer, assigned->topic, assigned->partition,
+                                           &low, &high) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+            high < 0)
+            return -1;
+        int64_t next = assigned->next_offset;
+        if (next == RD_KAFKA_OFFSET_BEGINNING)
+            next = low > 0 ? low : 0;
+        if (high > next)
+            sum += high - next;
+    }
+    return sum;
+}
+
+static bool connected(struct source *port)
+{
+    return !((struct source_kafka *)port)->down;
+}
+
+/* Bounded: without an answer from the coordinator the group finds out by the session timeout. */
+static void close_source(struct source *port)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    if (self->closed)
+        return;
+    received_clear(&self->hand);
+    received_clear(&self->stash);
+
+    CLEANUP(rd_kafka_queue_destroyp) rd_kafka_queue_t *queue = rd_kafka_queue_new(self->consumer);
+    rd_kafka_error_t *error = rd_kafka_consumer_close_queue(self->consumer, queue);
+    if (error != NULL) {
+        report(self, "leaving the group failed", error);
+        self->closed = true;
+        return;
+    }
+    int64_t end_us = clock_monotonic_us() + (int64_t)CLOSE_TIMEOUT_MS * 1000;
+    while (!rd_kafka_consumer_closed(self->consumer) && clock_monotonic_us() < end_us) {
+        CLEANUP(rd_kafka_event_destroyp) rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 100);
+        /* On a queue of our own a rebalance comes as an event, not as a callback. */
+        if (event != NULL && rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE)
+            on_rebalance(self->consumer, rd_kafka_event_error(event),
+                         rd_kafka_event_topic_partition_list(event), self);
+    }
+    self->closed = true;
+}
+
+static void rewind_all(struct source *port)
+{
+    ((struct source_kafka *)port)->rewind = true;
+}
+
+/* --- making ------------------------------------------------------------------------------------
+ */
+
+static const struct source_ops ops = {
+    .poll = poll,
+    .release = release,
+    .keep_alive = keep_alive,
+    .generation = generation,
+    .take_assigned = take_assigned,
+    .committed = committed,
+    .lag = lag,
+    .connected = connected,
+    .close = close_source,
+    .rewind = rewind_all,
+};
+
+static enum outcome subscribe(struct source_kafka *self, const struct config *config,
+                              struct err *err)
+{
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *topics =
+        rd_kafka_topic_partition_list_new((int)config->command_topic_count + 1);
+    if (topics == NULL)
+        return err_no_memory(err, "consumer");
+    for (size_t i = 0; i < config->command_topic_count; i++)
+        rd_kafka_topic_partition_list_add(topics, config->command_topics[i], RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t code = rd_kafka_subscribe(self->consumer, topics);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_fail(code, err, "subscribe");
+    return OUTCOME_OK;
+}
+
+static enum outcome open_consumer(struct source_kafka *self, const struct config *config, int lane,
+                                  struct err *err)
+{
+    self->group_id = strdup(config->group_id);
+    if (self->group_id == NULL)
+        return err_no_memory(err, "consumer");
+
+    char suffix[32];
+    snprintf(suffix, sizeof(suffix), "%d-consumer", lane);
+    const struct kafka_setting own[] = {{"group.id", self->group_id}};
+    CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
+    enum outcome outcome = kafka_conf_new(config, KAFKA_LANE_CONSUMER, suffix, own, 1, &conf, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    rd_kafka_conf_set_opaque(conf, self);
+    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+
+    outcome = kafka_new(RD_KAFKA_CONSUMER, &conf, &self->consumer, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    self->closed = false;
+    rd_kafka_poll_set_consumer(self->consumer);
+    self->probed = rd_kafka_topic_new(self->consumer, config->command_topics[0], NULL);
+    return subscribe(self, config, err);
+}
+
+enum outcome source_kafka_new(const struct config *config, int lane,
+                              struct source_kafka **ret_source, struct err *err)
+{
+    struct source_kafka *self = calloc(1, sizeof(*self));
+    if (self == NULL)
+        return err_no_memory(err, "consumer");
+    self->port.ops = &ops;
+    self->closed = true; /* until there is a consumer */
+
+    enum outcome outcome = open_consumer(self, config, lane, err);
+    if (outcome != OUTCOME_OK) {
+        source_kafka_free(self);
+        return outcome;
+    }
+    *ret_source = self;
+    return OUTCOME_OK;
+}
+
+void source_kafka_free(struct source_kafka *source)
+{
+    close_source(&source->port);
+    received_release(&source->hand);
+    received_release(&source->stash);
+    drop_metadata(source);
+    if (source->probed != NULL)
+        rd_kafka_topic_destroy(source->probed);
+    if (source->consumer != NULL)
+        rd_kafka_destroy_flags(source->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    assignment_release(&source->assignment);
+    free(source->fresh);
+    free(source->headers);
+    free(source->group_id);
+    free(source);
+}
+
+struct source *source_kafka_port(struct source_kafka *source)
+{
+    return &source->port;
+}

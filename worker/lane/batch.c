@@ -1,0 +1,72 @@
+#include "worker/lane/batch.h"
+
+bool entry_bury(struct entry *entry, struct arena *arena, enum dead_letter_stage stage,
+                const char *class_name, const char *message)
+{
+    const char *class_copy = arena_copy(arena, class_name, strlen(class_name));
+    const char *message_copy = arena_copy(arena, message, strlen(message));
+
+    if (class_copy == NULL || message_copy == NULL)
+        return false;
+    entry->state = ENTRY_DEAD;
+    entry->event = NULL;
+    entry->reason = (struct dead_letter_reason){stage, class_copy, message_copy};
+    return true;
+}
+
+static struct position *position_of(struct batch *batch, const struct message *message)
+{
+    /* from the end: neighbours mostly come from the same partition */
+    for (size_t i = batch->position_count; i-- > 0;) {
+        struct position *position = &batch->positions[i];
+        if (position->partition == message->partition &&
+            text_equal(position->topic, message->topic))
+            return position;
+    }
+    struct position *position = &batch->positions[batch->position_count++];
+    *position = (struct position){.topic = message->topic, .partition = message->partition};
+    return position;
+}
+
+int32_t topic_id_of(struct text topic, const struct text *topics, const int32_t *topic_ids,
+                    size_t topic_count)
+{
+    for (size_t i = 0; i < topic_count; i++) {
+        if (text_equal(topic, topics[i]))
+            return topic_ids[i];
+    }
+    return 0;
+}
+
+static enum outcome entry_decode(struct entry *entry, struct arena *arena, struct err *err)
+{
+    enum outcome outcome = command_decode(entry->message, arena, &entry->command, err);
+
+    if (outcome != OUTCOME_REJECT)
+        return outcome;
+    if (!entry_bury(entry, arena, DEAD_LETTER_DECODE, err->code, err->text))
+        return err_no_memory(err, "decode");
+    return OUTCOME_OK;
+}
+
+enum outcome batch_decode(struct batch *batch, struct arena *arena, const struct message *messages,
+                          size_t count, const struct text *topics, const int32_t *topic_ids,
+                          size_t topic_count, struct err *err)
+{
+    *batch = (struct batch){.arena = arena, .count = count};
+    batch->entries = ARENA_ARRAY(arena, struct entry, count);
+    batch->positions = ARENA_ARRAY(arena, struct position, count);
+    if (batch->entries == NULL || batch->positions == NULL)
+        return err_no_memory(err, "decode");
+
+    for (size_t i = 0; i < count; i++) {
+        struct entry *entry = &batch->entries[i];
+        entry->message = &messages[i];
+        entry->topic_id = topic_id_of(messages[i].topic, topics, topic_ids, topic_count);
+        position_of(batch, &messages[i])->offset = messages[i].offset + 1;
+        enum outcome outcome = entry_decode(entry, arena, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+    }
+    return OUTCOME_OK;
+}

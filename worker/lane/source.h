@@ -1,0 +1,117 @@
+#pragma once
+
+#include "base/err.h"
+#include "events/message.h"
+
+/* Port: where commands come from: one member of the consumer group. Real:
+ * worker/kafka/source_kafka.h.
+ *
+ * Used by the lane's thread only. Rebalances happen inside poll(), keep_alive() and close(), never
+ * elsewhere. */
+
+struct batch_limits {
+    size_t messages;
+    size_t
+        bytes; /* of keys, values and headers; one message larger than that is a batch of its own */
+};
+
+/* The offset behind what is done, for one partition. */
+struct position {
+    struct text topic;
+    int32_t partition;
+    int64_t offset; /* -1 as an answer: nothing committed */
+};
+
+struct source {
+    const struct source_ops *ops;
+};
+
+struct source_ops {
+    /* Waits up to timeout_ms for a first message, then takes what is there already, up to the
+     * limits.
+     *
+     * ret_messages  borrowed until release(), in consumption order
+     * ret_count     0: none came
+     * RETRY  the brokers are away (waiting goes on inside); REJECT a topic is gone or forbidden;
+     * FATAL  the consumer is broken for good */
+    enum outcome (*poll)(struct source *self, int timeout_ms, const struct batch_limits *limits,
+                         const struct message **ret_messages, size_t *ret_count, struct err *err);
+
+    /* The messages of the last poll are done with. */
+    void (*release)(struct source *self);
+
+    /* Keeps the membership of the group alive for timeout_ms without taking messages: for while a
+     * dependency is away or a batch is still to be published. The batch in hand stays valid. */
+    void (*keep_alive)(struct source *self, int timeout_ms);
+
+    /* Changes whenever partitions were revoked or lost. A batch polled under another number no
+     * longer belongs to this lane: drop it, its partitions begin again from their committed
+     * offsets. */
+    uint64_t (*generation)(struct source *self);
+
+    /* Partitions that came to this member since the last call, each with the offset that the group
+     * had committed for it (-1: none): everything below is published. Usually there are none.
+     *
+     * ret_positions  the source's, until the next call
+     * RETRY  the coordinator is away: call again */
+    enum outcome (*take_assigned)(struct source *self, const struct position **ret_positions,
+                                  size_t *ret_count, struct err *err);
+
+    /* The group's committed, stable offsets of these partitions: fills position.offset.
+     * RETRY  the coordinator is away */
+    enum outcome (*committed)(struct source *self, struct position *positions, size_t count,
+                              struct err *err);
+
+    /* Messages in this member's partitions behind what was polled: the lag. -1: unknown. */
+    int64_t (*lag)(struct source *self);
+
+    /* Whether the brokers answer, as far as known without asking. */
+    bool (*connected)(struct source *self);
+
+    /* Leaves the group. */
+    void (*close)(struct source *self);
+
+    /* With the next poll() every partition begins again at its committed offset. */
+    void (*rewind)(struct source *self);
+};
+
+static inline enum outcome source_poll(struct source *source, int timeout_ms,
+                                       const struct batch_limits *limits,
+                                       const struct message **ret_messages, size_t *ret_count,
+                                       struct err *err)
+{
+    return source->ops->poll(source, timeout_ms, limits, ret_messages, ret_count, err);
+}
+
+static inline void source_release(struct source *source)
+{
+    source->ops->release(source);
+}
+
+static inline void source_keep_alive(struct source *source, int timeout_ms)
+{
+    source->ops->keep_alive(source, timeout_ms);
+}
+
+static inline uint64_t source_generation(struct source *source)
+{
+    return source->ops->generation(source);
+}
+
+static inline enum outcome source_take_assigned(struct source *source,
+                                                const struct position **ret_positions,
+                                                size_t *ret_count, struct err *err)
+{
+    return source->ops->take_assigned(source, ret_positions, ret_count, err);
+}
+
+static inline enum outcome source_committed(struct source *source, struct position *positions,
+                                            size_t count, struct err *err)
+{
+    return source->ops->committed(source, positions, count, err);
+}
+
+static inline void source_rewind(struct source *source)
+{
+    source->ops->rewind(source);
+}

@@ -1,0 +1,69 @@
+#pragma once
+
+#include "base/arena.h"
+#include "base/meanwhile.h"
+#include "base/records.h"
+#include "events/commands.h"
+
+/* Port: the database as the protocol sees it. One transaction at a time: find ... apply ... record.
+ * Real: worker/apply/store_repo.h. Used by the lane's thread only.
+ *
+ * Outcomes of every operation but recover():
+ *   RETRY   connection lost, deadlock ...: recover(), then begin again with find()
+ *   REJECT  the database refuses a row of a command; explain() tells whether another lane may have
+ *           got there first
+ *   FATAL   wrong schema, no permission: recover() may help once somebody has mended it
+ * After a failed record() it is unknown whether the transaction committed: find() tells. */
+
+struct store {
+    const struct store_ops *ops;
+};
+
+/* How far the audit events of a partition are known to be published: the offset behind the last
+ * one. reset: the store lowers it too (the topic was made anew); otherwise it only grows. */
+struct published_offset {
+    int32_t topic_id;
+    int32_t partition;
+    int64_t offset;
+    bool reset;
+};
+
+/* What a REJECT of the store means, for the row's own command. */
+enum { REFUSAL_REASON_BYTES = 128 };
+struct refusal {
+    bool may_be_race;                  /* another lane may have written the row first: run again */
+    char reason[REFUSAL_REASON_BYTES]; /* for the dead letter: no value of the row */
+};
+
+struct store_ops {
+    /* Begins a transaction when none is open and looks up the audit events with these ids.
+     * ret_events  one per id; NULL: not known */
+    enum outcome (*find)(struct store *self, const struct uuid *ids, size_t count,
+                         struct arena *arena, const struct audit_event **ret_events,
+                         struct err *err);
+
+    /* Applies commands, as if one by one in this order. ret_results: one each. */
+    enum outcome (*apply)(struct store *self, const struct command *const *commands, size_t count,
+                          struct arena *arena, struct command_result *ret_results, struct err *err);
+
+    /* Records the events and the published offsets, and commits. Either count may be 0.
+     * meanwhile  runs while the commit is under way, and with `again`, of many events, while they
+     *            are: nobody knows then what comes of it */
+    enum outcome (*record)(struct store *self, const struct audit_event *const *events,
+                           size_t event_count, const struct published_offset *offsets,
+                           size_t offset_count, struct meanwhile *meanwhile, struct arena *arena,
+                           struct err *err);
+
+    /* Rolls back what is open, connects again where the connection is broken. One attempt. Never
+     * REJECT. */
+    enum outcome (*recover)(struct store *self, struct err *err);
+
+    /* What `err`, a REJECT of this store, means. Asks nobody. */
+    void (*explain)(const struct store *self, const struct err *err, struct refusal *ret_refusal);
+
+    /* Outside a transaction: small integers for topic names, and stored published offsets. */
+    enum outcome (*intern)(struct store *self, const struct text *names, size_t count,
+                           struct arena *arena, int32_t *ret_topic_ids, struct err *err);
+    enum outcome (*load_published)(struct store *self, struct published_offset *offsets,
+                                   size_t count, struct arena *arena, struct err *err);
+};
