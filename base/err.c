@@ -34,7 +34,7 @@ enum outcome err_prefix(struct err *err, const char *format, ...)
 
 enum outcome err_no_memory(struct err *err, const char *what)
 {
-    return err_set(err, OUTCOME_FATAL, ERR_NO_MEMORY, "%s: out of memory", what);
+    return err_set(err, OUTCOME_FULL, ERR_NO_MEMORY, "%s: out of memory", what);
 }
 
 const char *outcome_name(enum outcome outcome)
@@ -48,6 +48,8 @@ const char *outcome_name(enum outcome outcome)
         return "reject";
     case OUTCOME_FATAL:
         return "fatal";
+    case OUTCOME_FULL:
+        return "full";
     }
     return "unknown";
 }

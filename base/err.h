@@ -7,7 +7,8 @@ enum outcome {
     OUTCOME_OK = 0,
     OUTCOME_RETRY,  /* the same call may succeed later: connection lost, deadlock */
     OUTCOME_REJECT, /* this input never succeeds: bad payload, constraint violated */
-    OUTCOME_FATAL,  /* this component cannot go on as it is: fenced, wrong schema, no memory */
+    OUTCOME_FATAL,  /* this component cannot go on as it is: fenced, wrong schema */
+    OUTCOME_FULL,   /* it did not fit into bounded memory: take less, or give up */
 };
 
 struct err {
@@ -25,7 +26,7 @@ enum outcome err_set(struct err *err, enum outcome outcome, const char *code, co
 enum outcome err_prefix(struct err *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* The arena, or another bounded buffer, named by `what` is full: FATAL, code ERR_NO_MEMORY,
+/* The arena, or another bounded buffer, named by `what` is full: FULL, code ERR_NO_MEMORY,
  * "<what>: out of memory". */
 #define ERR_NO_MEMORY "ENOMEM"
 enum outcome err_no_memory(struct err *err, const char *what);

@@ -63,7 +63,7 @@ struct config_override {
  * file         NULL: none
  * environment  NULL-terminated NAME=value, as environ
  * ret_config   filled as far as possible; release with config_release()
- * OK; REJECT when there are problems (exit 78); FATAL no memory */
+ * OK; REJECT when there are problems (exit 78); FULL  no memory */
 enum outcome config_load(const char *file, char *const *environment,
                          const struct config_override *overrides, size_t override_count,
                          struct config *ret_config, struct config_problems *ret_problems,

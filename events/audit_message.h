@@ -19,7 +19,7 @@
  * ret_record  key, value and headers in the arena; topic is the caller's; timestamp_ms -1
  *
  * REJECT  a stored document is not the JSON that this program writes
- * FATAL   the arena is full */
+ * FULL    the arena is full */
 enum outcome audit_message_encode(const struct audit_event *event, struct text topic,
                                   struct arena *arena, struct outgoing *ret_record,
                                   struct err *err);

@@ -20,7 +20,7 @@
  *              else `now_us`. NULL: not wanted
  *
  * REJECT  not such a line, or not a valid command: field and rule, never the value
- * FATAL   the arena is full */
+ * FULL    the arena is full */
 enum outcome command_message_from_json(struct text line, struct text topic, int64_t now_us,
                                        struct arena *arena, struct outgoing *ret_record,
                                        struct command *ret_command, struct err *err);

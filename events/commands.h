@@ -74,7 +74,7 @@ struct command {
  * REJECT  not a valid command: err->text names field and rule, never the value; err->code is the
  *         class: "envelope", "body", "type" (unknown ce_type), "field", "secret" (a key.issue that
  *         carries secret, token or plaintext)
- * FATAL   the arena is full */
+ * FULL    the arena is full */
 enum outcome command_decode(const struct message *message, struct arena *arena,
                             struct command *ret_command, struct err *err);
 
@@ -99,7 +99,7 @@ struct command_result {
 /* The audit event that answers the command. Everything but topic_id, partition and offset is set;
  * documents in both forms.
  *
- * FATAL  the arena is full */
+ * FULL   the arena is full */
 enum outcome command_event(const struct command *command, const struct command_result *result,
                            struct arena *arena, struct audit_event *ret_event, struct err *err);
 

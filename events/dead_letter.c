@@ -4,6 +4,25 @@
 
 #include "events/redaction.h"
 
+static const char *const class_names[DEAD_CLASS_COUNT] = {
+    [DEAD_ENVELOPE] = "envelope", [DEAD_BODY] = "body",     [DEAD_TYPE] = "type",
+    [DEAD_FIELD] = "field",       [DEAD_SECRET] = "secret", [DEAD_SQLSTATE] = "sqlstate",
+};
+
+const char *dead_letter_class_name(enum dead_letter_class class)
+{
+    return class_names[class];
+}
+
+enum dead_letter_class dead_letter_class_of(const char *name)
+{
+    for (int i = 0; i < DEAD_CLASS_COUNT; i++) {
+        if (strcmp(class_names[i], name) == 0)
+            return (enum dead_letter_class)i;
+    }
+    return DEAD_BODY;
+}
+
 #define CONNECT "__connect.errors."
 #define DLT "kafka_dlt-"
 #define FLAG_REDACTED "catalyst-dlq-redacted"

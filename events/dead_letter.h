@@ -20,6 +20,22 @@ enum dead_letter_stage {
                            SQLSTATE */
 };
 
+/* What is wrong with a message, for counting: the class_name of its reason. */
+enum dead_letter_class {
+    DEAD_ENVELOPE,
+    DEAD_BODY,
+    DEAD_TYPE,
+    DEAD_FIELD,
+    DEAD_SECRET,
+    DEAD_SQLSTATE,
+    DEAD_CLASS_COUNT
+};
+
+const char *dead_letter_class_name(enum dead_letter_class class);
+
+/* DEAD_BODY for a name that is none. */
+enum dead_letter_class dead_letter_class_of(const char *name);
+
 struct dead_letter_reason {
     enum dead_letter_stage stage;
     const char *class_name; /* "envelope", "body", "type", "field", "secret", "sqlstate" */
@@ -36,7 +52,7 @@ struct dead_letter_limits {
 /* ret_record      in the arena, or borrowed from the message
  * ret_truncated   the value had to be cut
  *
- * FATAL  the arena is full */
+ * FULL   the arena is full */
 enum outcome dead_letter_encode(const struct message *message,
                                 const struct dead_letter_reason *reason,
                                 const struct dead_letter_limits *limits, struct arena *arena,

@@ -256,7 +256,7 @@ static enum outcome check_bounds(struct slice packed, const struct envelope *env
     enum outcome outcome = msgpack_check(packed, &fault);
     if (outcome == OUTCOME_OK)
         return OUTCOME_OK;
-    if (outcome == OUTCOME_FATAL)
+    if (outcome == OUTCOME_FULL)
         return err_no_memory(err, "bounds check");
     const struct command_type *type = command_type_find(envelope->type);
     const char *field = type != NULL ? command_field_name(type, fault.field) : NULL;

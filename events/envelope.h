@@ -32,7 +32,7 @@ struct envelope {
  *
  * REJECT  a header or the body breaks a rule; err->text names the field and the rule, err->code is
  *         "envelope" or "body"
- * FATAL   the arena is full */
+ * FULL    the arena is full */
 enum outcome envelope_decode(const struct message *message, struct arena *arena,
                              struct envelope *ret_envelope, struct slice *ret_data,
                              struct err *err);

@@ -48,11 +48,11 @@ const char *letter_fault(const struct letter *letter, struct text origin, int64_
  *   catalyst-redrive-origin  TOPIC:PARTITION:OFFSET where it failed first
  *
  * ret_record  borrowed from the message, or in the arena
- * FATAL       the arena is full */
+ * FULL        the arena is full */
 enum outcome letter_restore(const struct message *message, const struct letter *letter,
                             struct arena *arena, struct outgoing *ret_record, struct err *err);
 
-/* The mark of a letter. FATAL the arena is full */
+/* The mark of a letter. FULL: the arena is full */
 enum outcome letter_mark(const struct letter *letter, struct arena *arena,
                          struct outgoing *ret_record, struct err *err);
 
@@ -60,6 +60,6 @@ enum outcome letter_mark(const struct letter *letter, struct arena *arena,
  * coordinates and the count.
  *
  * REJECT  the coordinates or the reason are too long for an audit event
- * FATAL   the arena is full */
+ * FULL    the arena is full */
 enum outcome letter_audit(const struct letter *letter, struct text topic, int64_t now_us,
                           struct arena *arena, struct outgoing *ret_record, struct err *err);

@@ -14,6 +14,6 @@
  *
  * ret_line  in the arena, no newline
  *
- * FATAL  the arena is full */
+ * FULL   the arena is full */
 enum outcome message_to_json(const struct message *message, struct arena *arena,
                              struct text *ret_line, struct err *err);

@@ -13,6 +13,6 @@
  * ret_value     the message's own value, or the redacted one in the arena
  * ret_redacted  whether anything was replaced
  *
- * FATAL  the arena is full */
+ * FULL   the arena is full */
 enum outcome redact_secrets(const struct message *message, struct arena *arena,
                             struct slice *ret_value, bool *ret_redacted, struct err *err);

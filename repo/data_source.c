@@ -46,7 +46,7 @@ static enum outcome source_leave(struct data_source *source, enum outcome outcom
 }
 
 static enum outcome source_run(struct executor *port, const struct statement *statements,
-                               size_t count, struct meanwhile *meanwhile, struct arena *arena,
+                               size_t count, struct overlap *overlap, struct arena *arena,
                                struct rows *ret_rows, struct err *err)
 {
     struct data_source *source = (struct data_source *)port;
@@ -54,7 +54,7 @@ static enum outcome source_run(struct executor *port, const struct statement *st
 
     if (outcome != OUTCOME_OK)
         return outcome;
-    return source_leave(source, executor_run_meanwhile(source->db, statements, count, meanwhile,
+    return source_leave(source, executor_run_overlapped(source->db, statements, count, overlap,
                                                        arena, ret_rows, err));
 }
 

@@ -29,7 +29,7 @@ struct data_source;
 enum outcome data_source_open(const struct executor_pq_options *options,
                               struct data_source **ret_source, struct err *err);
 
-/* On an executor of the caller's, which outlives the source; nothing is sent. FATAL: no memory. */
+/* On an executor of the caller's, which outlives the source; nothing is sent. FULL: no memory. */
 enum outcome data_source_bind(struct executor *db, struct data_source **ret_source,
                               struct err *err);
 

@@ -183,12 +183,12 @@ static enum outcome issue_statement(const struct key *const *keys, size_t count,
     struct params params;
 
     if (sql == NULL || sorted == NULL)
-        return OUTCOME_FATAL;
+        return OUTCOME_FULL;
     ret_statement->sql = arena_printf(arena, "%s ON CONFLICT DO NOTHING RETURNING id", sql->insert);
     params_init(&params, arena, sql->param_count);
     record_sql_params(&key_spec, sorted, count, &params);
     return params_done(&params, ret_statement) && ret_statement->sql != NULL ? OUTCOME_OK
-                                                                             : OUTCOME_FATAL;
+                                                                             : OUTCOME_FULL;
 }
 
 enum outcome keys_issue_prepare(const struct key *const *keys, size_t count, struct arena *arena,
@@ -234,14 +234,14 @@ static enum outcome issue_copy(const struct key *const *keys, size_t count, stru
     struct pg_copy rows;
 
     if (sql == NULL || sorted == NULL)
-        return OUTCOME_FATAL;
+        return OUTCOME_FULL;
     ret_copy->sql =
         arena_printf(arena, "SAVEPOINT keys_issue; %s; RELEASE SAVEPOINT keys_issue", sql->copy);
     pg_copy_init(&rows, arena, count * KEY_ROW_BYTES);
     for (size_t i = 0; i < count; i++)
         record_sql_copy(&key_spec, sorted[i], &rows);
     return pg_copy_done(&rows, &ret_copy->rows) && ret_copy->sql != NULL ? OUTCOME_OK
-                                                                         : OUTCOME_FATAL;
+                                                                         : OUTCOME_FULL;
 }
 
 enum outcome keys_issue_copy(struct executor *db, const struct key *const *keys, size_t count,

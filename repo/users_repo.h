@@ -10,7 +10,7 @@
  * users        `count` records with distinct ids, borrowed until the write has run
  * ret_results  `count`, in the order of `users`
  *
- * FATAL  the arena is full */
+ * FULL   the arena is full */
 enum outcome users_upsert_prepare(const struct user *const *users, size_t count,
                                   struct arena *arena, enum write_result *ret_results,
                                   struct write *ret_write, struct err *err);

@@ -9,7 +9,7 @@
 /* ret_bytes  in the arena; data is not NULL
  *
  * REJECT  not such text; code "envelope", err->text is the rule
- * FATAL   the arena is full */
+ * FULL    the arena is full */
 enum outcome base64_decode(struct text text, struct arena *arena, struct slice *ret_bytes,
                            struct err *err);
 

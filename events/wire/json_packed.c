@@ -126,7 +126,7 @@ enum outcome json_packed(struct text json, struct arena *arena, struct slice *re
     if (buffer.full)
         return err_no_memory(err, "batch arena");
     outcome = msgpack_check(buffer_slice(&buffer), &fault);
-    if (outcome == OUTCOME_FATAL)
+    if (outcome == OUTCOME_FULL)
         return err_no_memory(err, "JSON");
     if (outcome != OUTCOME_OK)
         return err_set(err, outcome, "body", "%s", fault.rule);

@@ -13,7 +13,7 @@
 /* ret_packed  in the arena; it has passed msgpack_check()
  *
  * REJECT  not such JSON; code "body", err->text is the rule and where it is broken, without values
- * FATAL   no memory, or the arena is full */
+ * FULL    no memory, or the arena is full */
 enum outcome json_packed(struct text json, struct arena *arena, struct slice *ret_packed,
                          struct err *err);
 

@@ -44,7 +44,7 @@ static enum outcome keys_grow(struct walk *walk)
     struct text *grown = realloc(walk->grown, capacity * sizeof(*grown));
 
     if (grown == NULL)
-        return OUTCOME_FATAL;
+        return OUTCOME_FULL;
     if (walk->grown == NULL)
         memcpy(grown, walk->keys_at_hand, sizeof(walk->keys_at_hand));
     walk->grown = grown;

@@ -33,5 +33,5 @@ struct msgpack_fault {
 /* ret_fault  set on REJECT
  *
  * REJECT  a rule is broken
- * FATAL   no memory */
+ * FULL    no memory */
 enum outcome msgpack_check(struct slice bytes, struct msgpack_fault *ret_fault);

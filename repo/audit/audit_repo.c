@@ -205,12 +205,12 @@ enum outcome audit_record_prepare(const struct audit_event *const *events, size_
 enum { ROW_BYTES = 768 };
 
 enum outcome audit_record_copy(struct executor *db, const struct audit_event *const *events,
-                               size_t count, struct meanwhile *meanwhile, struct arena *arena,
+                               size_t count, struct overlap *overlap, struct arena *arena,
                                struct err *err)
 {
     struct copy copy = {.name = "audit.record_copy",
                         .sql = "COPY auth_audit_events (" COLUMNS ") FROM STDIN (FORMAT binary)",
-                        .meanwhile = meanwhile};
+                        .overlap = overlap};
     struct arena_mark mark = arena_mark(arena);
     const struct audit_event **sorted = sort_events(events, count, arena);
     struct pg_copy rows;

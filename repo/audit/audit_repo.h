@@ -25,10 +25,10 @@ enum outcome audit_record_prepare(const struct audit_event *const *events, size_
                                   struct arena *arena, struct statement *ret_statement,
                                   struct err *err);
 /* The same at once, by COPY, inside BEGIN ... COMMIT: less of the server's time, two round trips.
- * meanwhile runs when all of them are on their way.
+ * overlap  runs once all of the rows are sent.
  * FATAL also when the table takes no COPY (row level security). */
 enum outcome audit_record_copy(struct executor *db, const struct audit_event *const *events,
-                               size_t count, struct meanwhile *meanwhile, struct arena *arena,
+                               size_t count, struct overlap *overlap, struct arena *arena,
                                struct err *err);
 
 /* Appends an event of a program's own, once: a second one with the same id changes nothing.

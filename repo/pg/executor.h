@@ -4,7 +4,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
-#include "base/meanwhile.h"
+#include "base/overlap.h"
 
 /* Port: how repositories reach the database. Statements go in groups, one round trip a group;
  * transactions are statements too, so that a test sees the full order.
@@ -54,7 +54,7 @@ struct copy {
     const char *sql;   /* statements without parameters, separated by ';', one of them COPY ... FROM
                           STDIN (FORMAT binary) */
     struct slice rows; /* repo/pg/pg_copy.h makes them */
-    struct meanwhile *meanwhile; /* runs once all rows are on their way */
+    struct overlap *overlap; /* runs once all rows are on their way */
 };
 
 /* One value of a result, in binary format. data NULL: SQL NULL. */
@@ -83,7 +83,7 @@ struct executor_ops {
     /* Runs `count` statements in order in one round trip and waits for them. Outside BEGIN ...
      * COMMIT they are one implicit transaction.
      *
-     * meanwhile  runs once everything is sent, before the answers are taken
+     * overlap   runs once everything is sent, before the answers are taken
      * ret_rows   `count` results in `arena`; set on OK only
      *
      * On failure the statements behind the failed one did not run, err->code holds the SQLSTATE
@@ -93,10 +93,11 @@ struct executor_ops {
      * RETRY   connection lost, deadlock, serialization failure, server shutting down or out of
      *         resources, cancelled; after a lost COMMIT answer it is unknown whether it committed
      * REJECT  the database refuses a row
-     * FATAL   everything else: wrong schema, no permission, the arena is full
+     * FATAL   everything else: wrong schema, no permission
+     * FULL    the arena is full
      * Which SQLSTATE is which: repo/pg/sqlstate.c. */
     enum outcome (*run)(struct executor *self, const struct statement *statements, size_t count,
-                        struct meanwhile *meanwhile, struct arena *arena, struct rows *ret_rows,
+                        struct overlap *overlap, struct arena *arena, struct rows *ret_rows,
                         struct err *err);
 
     /* Runs the statements of a copy inside BEGIN ... COMMIT and hands it its rows: two round trips.
@@ -110,19 +111,19 @@ struct executor_ops {
     enum outcome (*recover)(struct executor *self, struct err *err);
 };
 
-static inline enum outcome executor_run_meanwhile(struct executor *db,
-                                                  const struct statement *statements, size_t count,
-                                                  struct meanwhile *meanwhile, struct arena *arena,
-                                                  struct rows *ret_rows, struct err *err)
+static inline enum outcome executor_run_overlapped(struct executor *db,
+                                                   const struct statement *statements, size_t count,
+                                                   struct overlap *overlap, struct arena *arena,
+                                                   struct rows *ret_rows, struct err *err)
 {
-    return db->ops->run(db, statements, count, meanwhile, arena, ret_rows, err);
+    return db->ops->run(db, statements, count, overlap, arena, ret_rows, err);
 }
 
 static inline enum outcome executor_run_all(struct executor *db, const struct statement *statements,
                                             size_t count, struct arena *arena,
                                             struct rows *ret_rows, struct err *err)
 {
-    return executor_run_meanwhile(db, statements, count, NULL, arena, ret_rows, err);
+    return executor_run_overlapped(db, statements, count, NULL, arena, ret_rows, err);
 }
 
 static inline enum outcome executor_run(struct executor *db, const struct statement *statement,

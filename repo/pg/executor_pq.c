@@ -273,7 +273,7 @@ static enum outcome receive_all(struct executor_pq *self, const struct statement
 }
 
 static enum outcome run(struct executor *port, const struct statement *statements, size_t count,
-                        struct meanwhile *meanwhile, struct arena *arena, struct rows *ret_rows,
+                        struct overlap *overlap, struct arena *arena, struct rows *ret_rows,
                         struct err *err)
 {
     struct executor_pq *self = (struct executor_pq *)port;
@@ -299,7 +299,7 @@ static enum outcome run(struct executor *port, const struct statement *statement
         return lost(self, &statements[0], "cannot be sent: connection lost", err);
     if (is_commit(&statements[count - 1]))
         CRASH_POINT(commit_sent);
-    meanwhile_run(meanwhile);
+    overlap_run(overlap);
 
     enum outcome outcome =
         receive_all(self, statements, sent, count, deadline_us(self), arena, rows, err);

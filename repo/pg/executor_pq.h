@@ -15,7 +15,7 @@ struct executor_pq_options {
     int64_t statement_timeout_ms; /* of one round trip, enforced by the client too; 0: none */
 };
 
-/* Copies the options; does not connect yet: executor_recover() does. FATAL: no memory, or bad
+/* Copies the options; does not connect yet: executor_recover() does. FULL: no memory, or bad
  * conninfo. */
 enum outcome executor_pq_new(const struct executor_pq_options *options, struct executor_pq **ret_db,
                              struct err *err);

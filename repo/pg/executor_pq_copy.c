@@ -75,9 +75,9 @@ static bool send_rows(struct copying *copying, struct slice rows)
 }
 
 /* The server's time is not the caller's. */
-static void run_meanwhile(struct copying *copying, struct meanwhile *meanwhile)
+static void run_overlap(struct copying *copying, struct overlap *overlap)
 {
-    int64_t took_us = meanwhile_run(meanwhile);
+    int64_t took_us = overlap_run(overlap);
 
     if (copying->until_us != INT64_MAX)
         copying->until_us += took_us;
@@ -102,7 +102,7 @@ struct pq_copied pq_copy(PGconn *connection, const struct copy *copy, int64_t un
         return copying.end;
     }
     if (begin(&copying, copy->sql) && send_rows(&copying, copy->rows)) {
-        run_meanwhile(&copying, copy->meanwhile);
+        run_overlap(&copying, copy->overlap);
         take_rest(&copying);
     }
     if (copying.end.lost == NULL && PQenterPipelineMode(connection) != 1)

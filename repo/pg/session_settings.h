@@ -7,7 +7,7 @@
  *
  * statement_timeout_ms  0: none
  *
- * FATAL  the arena is full */
+ * FULL   the arena is full */
 enum outcome session_settings_prepare(const char *schema, int64_t statement_timeout_ms,
                                       struct arena *arena, struct statement *ret_statement,
                                       struct err *err);

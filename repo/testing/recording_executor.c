@@ -64,7 +64,7 @@ static bool copy_rows(const struct rows *rows, struct arena *arena, struct rows 
 }
 
 static enum outcome run(struct executor *port, const struct statement *statements, size_t count,
-                        struct meanwhile *meanwhile, struct arena *arena, struct rows *ret_rows,
+                        struct overlap *overlap, struct arena *arena, struct rows *ret_rows,
                         struct err *err)
 {
     struct recording_executor *self = (struct recording_executor *)port;
@@ -72,7 +72,7 @@ static enum outcome run(struct executor *port, const struct statement *statement
     for (size_t i = 0; i < count; i++)
         record(self, &statements[i]);
     self->trip_count++;
-    meanwhile_run(meanwhile);
+    overlap_run(overlap);
 
     struct rows *rows = must(ARENA_ARRAY(self->arena, struct rows, count));
     for (size_t i = 0; i < count; i++) {
@@ -98,7 +98,7 @@ static enum outcome copy(struct executor *port, const struct copy *copy, struct 
 
     record(self, &statement);
     self->trip_count += 2;
-    meanwhile_run(copy->meanwhile);
+    overlap_run(copy->overlap);
     if (self->replies_used == self->reply_count)
         fail_msg("unscripted copy %s", copy->name);
     const struct scripted_reply *reply = &self->replies[self->replies_used++];

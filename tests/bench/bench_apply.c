@@ -12,6 +12,7 @@
 #include "tests/bench/mix_options.h"
 #include "tests/bench/usage.h"
 #include "worker/apply/store_repo.h"
+#include "worker/lane/context.h"
 #include "worker/lane/settle.h"
 
 enum {
@@ -39,7 +40,7 @@ struct unit {
 
     struct executor_pq *db;
     struct store_repo store;
-    struct progress progress;
+    struct lane lane;
     struct lane_metrics metrics;
     struct arena *input; /* messages and, unless --decode, what they decode into */
     struct arena *arena; /* of the batch at work */
@@ -73,8 +74,8 @@ static void decode(struct unit *unit, size_t nth, struct arena *arena)
     size_t count = left < unit->options->batch ? left : (size_t)unit->options->batch;
     struct err err;
 
-    if (batch_decode(&unit->batches[nth], arena, unit->messages + from, count, &topic,
-                     &unit->topic_id, 1, &err) != OUTCOME_OK)
+    if (batch_decode(&unit->batches[nth], &unit->lane, arena, unit->messages + from, count, &err) !=
+        OUTCOME_OK)
         die("decode: %s", err.text);
 }
 
@@ -124,10 +125,17 @@ static void prepare(struct unit *unit, const struct mix *mix)
 
     store_repo_init(&unit->store, connect_to(unit));
     struct store *store = &unit->store.port;
+    unit->lane = (struct lane){.options = {.audit_topic = TEXT("audit"),
+                                           .command_topics = &topic,
+                                           .command_topic_count = 1},
+                               .store = store,
+                               .metrics = &unit->metrics,
+                               .topic_ids = &unit->topic_id,
+                               .limits.max_record_bytes = RECORD_BYTES_MAX};
     if (store->ops->intern(store, &topic, 1, unit->arena, &unit->topic_id, &err) != OUTCOME_OK)
         die("intern: %s", err.text);
     floor.topic_id = unit->topic_id;
-    if (progress_assigned(&unit->progress, &floor, 1, store, unit->arena, &err) != OUTCOME_OK)
+    if (progress_assigned(&unit->lane.progress, &floor, 1, store, unit->arena, &err) != OUTCOME_OK)
         die("published offsets: %s", err.text);
 
     for (size_t i = 0; i < unit->batch_count && !unit->options->decode; i++)
@@ -138,23 +146,17 @@ static void prepare(struct unit *unit, const struct mix *mix)
 static void settle_batch(struct unit *unit, struct batch *batch)
 {
     struct store *store = &unit->store.port;
-    const struct settling settling = {.batch = batch,
-                                      .store = store,
-                                      .progress = &unit->progress,
-                                      .metrics = &unit->metrics,
-                                      .audit_topic = TEXT("audit"),
-                                      .record_bytes_max = RECORD_BYTES_MAX};
     struct err err;
 
     batch->arena = unit->arena;
-    while (settle_range(&settling, 0, batch->count, &err) != OUTCOME_OK) {
-        if (err.outcome == OUTCOME_FATAL)
+    while (settle_range(&unit->lane, batch, 0, batch->count, &err) != OUTCOME_OK) {
+        if (err.outcome == OUTCOME_FATAL || err.outcome == OUTCOME_FULL)
             die("settle: %s", err.text);
         metric_add(&unit->metrics.transaction_retries, 1);
         if (store->ops->recover(store, &err) != OUTCOME_OK)
             die("recover: %s", err.text);
     }
-    progress_published(&unit->progress, batch);
+    progress_published(&unit->lane.progress, batch);
 }
 
 static void *work(void *context)
@@ -175,7 +177,7 @@ static void *work(void *context)
 static void release(struct unit *unit)
 {
     executor_pq_free(unit->db);
-    progress_release(&unit->progress);
+    progress_release(&unit->lane.progress);
     arena_free(unit->input);
     arena_free(unit->arena);
     free(unit->messages);

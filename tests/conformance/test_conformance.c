@@ -564,16 +564,16 @@ static void test_record__two_stores_race_for_one_id(void **state)
 }
 
 struct counted {
-    struct meanwhile meanwhile;
+    struct overlap overlap;
     int runs;
 };
 
-static void count_run(struct meanwhile *meanwhile)
+static void count_run(struct overlap *overlap)
 {
-    ((struct counted *)meanwhile)->runs++;
+    ((struct counted *)overlap)->runs++;
 }
 
-static void test_record__meanwhile_runs_once_and_decides_nothing(void **state)
+static void test_record__overlap_runs_once_and_decides_nothing(void **state)
 {
     (void)state;
     struct store *first = world.maker->connect(&world, 0);
@@ -585,11 +585,11 @@ static void test_record__meanwhile_runs_once_and_decides_nothing(void **state)
     struct audit_event event = event_of(&usage, apply(first, &usage));
     const struct audit_event *const events[] = {&event};
 
-    ASSERT_OK(first->ops->record(first, events, 1, NULL, 0, &counted.meanwhile, world.arena, &err));
+    ASSERT_OK(first->ops->record(first, events, 1, NULL, 0, &counted.overlap, world.arena, &err));
     assert_int_equal(counted.runs, 1);
     apply(second, &usage);
     ASSERT_FAILS(
-        second->ops->record(second, events, 1, NULL, 0, &counted.meanwhile, world.arena, &err),
+        second->ops->record(second, events, 1, NULL, 0, &counted.overlap, world.arena, &err),
         OUTCOME_REJECT);
 
     assert_in_range(counted.runs, 1, 2);
@@ -796,7 +796,7 @@ int main(void)
         BOTH(test_apply__as_if_one_by_one),
         BOTH(test_recover__takes_back_what_was_not_recorded),
         BOTH(test_record__two_stores_race_for_one_id),
-        BOTH(test_record__meanwhile_runs_once_and_decides_nothing),
+        BOTH(test_record__overlap_runs_once_and_decides_nothing),
         BOTH(test_record__an_id_twice_at_once_is_refused),
         BOTH(test_apply__what_is_refused_takes_the_rest_with_it),
         BOTH(test_record__a_broken_connection_asks_to_begin_again),

@@ -37,7 +37,7 @@ static void serve(struct sink *sink)
     if (current->mend != NULL && current->waits == current->mend_after)
         current->mend(current);
     if (current->stop_after > 0 && current->waits >= current->stop_after)
-        atomic_store(&current->stopping, 1);
+        lane_stop(&current->lane);
 }
 
 static const struct source_ops source_ops = {.generation = generation, .keep_alive = keep_alive};
@@ -59,6 +59,18 @@ struct lane_fixture *lane_fixture_new(struct pg_fixture *pg, int64_t statement_t
     lane->source.ops = &source_ops;
     lane->sink.ops = &sink_ops;
     lane->record_bytes_max = 1000000;
+    lane->topic_id = 1;
+    static const struct text topic = {"t", 1};
+    lane->lane = (struct lane){.options = {.audit_topic = TEXT("audit"),
+                                           .command_topics = &topic,
+                                           .command_topic_count = 1},
+                               .source = &lane->source,
+                               .sink = &lane->sink,
+                               .store = &lane->store.port,
+                               .metrics = &lane->metrics,
+                               .arena = lane->arena,
+                               .topic_ids = &lane->topic_id,
+                               .random = 1};
     current = lane;
     return lane;
 }
@@ -66,7 +78,7 @@ struct lane_fixture *lane_fixture_new(struct pg_fixture *pg, int64_t statement_t
 void lane_fixture_free(struct lane_fixture *lane)
 {
     executor_pq_free(lane->pq);
-    progress_release(&lane->progress);
+    progress_release(&lane->lane.progress);
     arena_free(lane->arena);
     free(lane);
 }
@@ -111,40 +123,27 @@ void lane_fixture_users(struct lane_fixture *lane, size_t count,
                         const char *(*display_name_of)(size_t index))
 {
     static struct message messages[LANE_FIXTURE_MAX];
-    const struct text topic = TEXT("t");
-    const int32_t topic_id = 1;
     struct err err = {0};
 
     assert_true(count <= LANE_FIXTURE_MAX);
     arena_reset(lane->arena);
     for (size_t i = 0; i < count; i++)
         user_message(lane, i, display_name_of(i), &messages[i]);
-    if (batch_decode(&lane->batch, lane->arena, messages, count, &topic, &topic_id, 1, &err) !=
-        OUTCOME_OK)
+    if (batch_decode(&lane->batch, &lane->lane, lane->arena, messages, count, &err) != OUTCOME_OK)
         fail_msg("%s", err.text);
     lane->batch.generation = 1;
 }
 
 enum outcome lane_fixture_settle(struct lane_fixture *lane, struct err *err)
 {
-    struct wait wait = {.source = &lane->source,
-                        .sink = &lane->sink,
-                        .metrics = &lane->metrics,
-                        .stopping = &lane->stopping,
-                        .random = 1};
-    const struct settling settling = {.batch = &lane->batch,
-                                      .store = &lane->store.port,
-                                      .progress = &lane->progress,
-                                      .metrics = &lane->metrics,
-                                      .audit_topic = TEXT("audit"),
-                                      .record_bytes_max = lane->record_bytes_max};
-    struct bisecting bisecting = {.settling = &settling, .wait = &wait};
-
+    atomic_store(&lane->lane.stopping, 0);
+    lane->lane.wait = (struct wait){0};
+    lane->lane.limits.max_record_bytes = lane->record_bytes_max;
     memset(&lane->metrics, 0, sizeof(lane->metrics));
     memset(lane->waited_for, 0, sizeof(lane->waited_for));
     lane->waits = 0;
     lane->pauses = 0;
-    return bisect_settle(&bisecting, err);
+    return bisect_settle(&lane->lane, &lane->batch, err);
 }
 
 size_t lane_fixture_count(const struct lane_fixture *lane, enum entry_state state)

@@ -7,6 +7,7 @@
 #include "tests/integration/pg_fixture.h"
 #include "worker/apply/store_repo.h"
 #include "worker/lane/bisect.h"
+#include "worker/lane/context.h"
 
 enum { LANE_FIXTURE_MAX = 1024 };
 
@@ -15,7 +16,8 @@ struct lane_fixture {
     struct executor_pq *pq; /* the lane's connection */
     struct store_repo store;
     struct lane_metrics metrics;
-    struct progress progress;
+    struct lane lane;
+    int32_t topic_id;
     struct arena *arena; /* of the batch */
     struct batch batch;
 
@@ -30,7 +32,6 @@ struct lane_fixture {
 
     struct source source;
     struct sink sink;
-    atomic_int stopping;
 };
 
 struct lane_fixture *lane_fixture_new(struct pg_fixture *pg, int64_t statement_timeout_ms);

@@ -299,7 +299,7 @@ static void test_apply_commands__many_keys_are_copied(void **state)
     issues(fixture->arena, commands, 2000, 10);
     check_commands(fixture, &applier, "some hashes twice", commands, ISSUES);
 
-    assert_int_equal(applier.careful, 0);
+    assert_int_equal(applier.copy_holdoff, 0);
 }
 
 static void test_apply_commands__after_a_duplicate_key_the_next_ones_are_not_copied(void **state)
@@ -312,15 +312,15 @@ static void test_apply_commands__after_a_duplicate_key_the_next_ones_are_not_cop
     check_commands(fixture, &applier, "all new", commands, ISSUES);
     issues(fixture->arena, commands, 1000 + ISSUES - 1, 0);
     check_commands(fixture, &applier, "one is there", commands, ISSUES);
-    assert_int_equal(applier.careful, 100);
+    assert_int_equal(applier.copy_holdoff, 100);
     issues(fixture->arena, commands, 2000, 0);
     check_commands(fixture, &applier, "all new again", commands, ISSUES);
-    assert_int_equal(applier.careful, 99);
+    assert_int_equal(applier.copy_holdoff, 99);
 
-    applier.careful = 0;
+    applier.copy_holdoff = 0;
     issues(fixture->arena, commands, 1000, 0);
     check_commands(fixture, &applier, "all are there", commands, ISSUES);
-    assert_int_equal(applier.careful, 100);
+    assert_int_equal(applier.copy_holdoff, 100);
 }
 
 /* Kinds before and behind the keys go in trips of their own. */
@@ -336,7 +336,7 @@ static void test_apply_commands__a_copy_stands_between_other_kinds(void **state)
         for (unsigned i = ISSUES; i < 3 * ISSUES; i++)
             commands[i] = random_command(fixture->arena, round * 3 * ISSUES + i);
         check_commands(fixture, &applier, "mixed", commands, 3 * (size_t)ISSUES);
-        assert_int_equal(applier.careful, round == 1 ? 100 : round == 2 ? 99 : 0);
+        assert_int_equal(applier.copy_holdoff, round == 1 ? 100 : round == 2 ? 99 : 0);
     }
 }
 

@@ -54,51 +54,51 @@ static int setup(void **state)
 enum { STATEMENT_TIMEOUT_MS = 100, GIVEN_UP_AFTER_MS = STATEMENT_TIMEOUT_MS + 2000 };
 
 struct pause {
-    struct meanwhile meanwhile;
+    struct overlap overlap;
     struct pg_fixture *fixture;
     int64_t seen; /* rows that another connection sees at the end */
 };
 
-static void pause_run(struct meanwhile *meanwhile)
+static void pause_run(struct overlap *overlap)
 {
-    struct pause *self = (struct pause *)meanwhile;
+    struct pause *self = (struct pause *)overlap;
     clock_sleep_us((int64_t)(GIVEN_UP_AFTER_MS + 200) * 1000);
     self->seen = pg_fixture_int(self->fixture, "SELECT count(*) FROM things");
 }
 
 /* The server does not wait for it, and its answer is still good. */
-static void test_run__meanwhile_takes_no_time_from_the_server(void **state)
+static void test_run__overlap_takes_no_time_from_the_server(void **state)
 {
     struct pg_fixture *fixture = *state;
     CLEANUP(executor_pq_freep)
     struct executor_pq *pq = pg_fixture_connect(fixture, STATEMENT_TIMEOUT_MS);
     const struct statement statements[] = {
         executor_begin, {.sql = "INSERT INTO things VALUES (1, 'one')"}, executor_commit};
-    struct pause pause = {.meanwhile = {pause_run}, .fixture = fixture};
+    struct pause pause = {.overlap = {pause_run}, .fixture = fixture};
     struct rows rows[3];
     struct err err;
 
-    enum outcome outcome = executor_run_meanwhile(executor_pq_port(pq), statements, 3,
-                                                  &pause.meanwhile, fixture->arena, rows, &err);
+    enum outcome outcome = executor_run_overlapped(executor_pq_port(pq), statements, 3,
+                                                   &pause.overlap, fixture->arena, rows, &err);
 
     assert_int_equal(outcome, OUTCOME_OK);
     assert_int_equal(pause.seen, 1);
-    assert_true(pause.meanwhile.took_us >= (int64_t)GIVEN_UP_AFTER_MS * 1000);
+    assert_true(pause.overlap.took_us >= (int64_t)GIVEN_UP_AFTER_MS * 1000);
 }
 
-static void test_run__meanwhile_needs_something_under_way(void **state)
+static void test_run__overlap_needs_something_under_way(void **state)
 {
     struct pg_fixture *fixture = *state;
     CLEANUP(executor_pq_freep) struct executor_pq *pq = pg_fixture_connect(fixture, 0);
-    struct pause pause = {.meanwhile = {pause_run}, .fixture = fixture, .seen = -1};
+    struct pause pause = {.overlap = {pause_run}, .fixture = fixture, .seen = -1};
     const struct statement ending = {.sql = "SELECT pg_terminate_backend(pg_backend_pid())"};
     struct rows rows;
     struct err err;
     assert_int_equal(executor_run(executor_pq_port(pq), &ending, fixture->arena, &rows, &err),
                      OUTCOME_RETRY);
 
-    enum outcome outcome = executor_run_meanwhile(executor_pq_port(pq), &executor_begin, 1,
-                                                  &pause.meanwhile, fixture->arena, &rows, &err);
+    enum outcome outcome = executor_run_overlapped(executor_pq_port(pq), &executor_begin, 1,
+                                                   &pause.overlap, fixture->arena, &rows, &err);
 
     assert_int_equal(outcome, OUTCOME_RETRY);
     assert_int_equal(pause.seen, -1);
@@ -437,7 +437,7 @@ static void test_run__a_commit_that_rolls_back_is_retry(void **state)
     assert_string_equal(err.code, "40000");
 }
 
-static void test_run__a_full_arena_is_fatal_and_the_connection_survives(void **state)
+static void test_run__a_full_arena_is_full_and_the_connection_survives(void **state)
 {
     struct pg_fixture *fixture = *state;
     CLEANUP(arena_freep) struct arena *small = arena_new((size_t)128 * 1024);
@@ -445,7 +445,7 @@ static void test_run__a_full_arena_is_fatal_and_the_connection_survives(void **s
     struct rows rows;
     struct err err;
 
-    assert_int_equal(executor_run(fixture->db, &statement, small, &rows, &err), OUTCOME_FATAL);
+    assert_int_equal(executor_run(fixture->db, &statement, small, &rows, &err), OUTCOME_FULL);
 
     assert_string_equal(err.code, ERR_NO_MEMORY);
     uint64_t connects = executor_pq_connects(fixture->pq);
@@ -1000,8 +1000,8 @@ static void test_new__a_bad_url_is_fatal_and_not_quoted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CLEAN(test_run__meanwhile_takes_no_time_from_the_server),
-        CLEAN(test_run__meanwhile_needs_something_under_way),
+        CLEAN(test_run__overlap_takes_no_time_from_the_server),
+        CLEAN(test_run__overlap_needs_something_under_way),
         CLEAN(test_run__answers_each_statement_of_a_round_trip),
         CLEAN(test_run__prepares_a_name_once),
         CLEAN(test_run__sends_binary_parameters_of_every_kind),
@@ -1014,7 +1014,7 @@ int main(void)
         CLEAN(test_run__the_words_of_a_trigger_are_not_in_the_message),
         CLEAN(test_run__a_refusal_of_an_own_statement_is_fatal),
         CLEAN(test_run__a_commit_that_rolls_back_is_retry),
-        CLEAN(test_run__a_full_arena_is_fatal_and_the_connection_survives),
+        CLEAN(test_run__a_full_arena_is_full_and_the_connection_survives),
         CLEAN(test_run__a_statement_that_cannot_be_prepared_fails_alone),
         CLEAN(test_recover__rolls_back_what_is_open),
         CLEAN(test_recover__prepares_again_what_the_server_forgot),

@@ -208,20 +208,20 @@ static void test_copy__the_server_ends_what_takes_too_long(void **state)
 
 enum { HASTY_MS = 100, PAUSE_MS = HASTY_MS + 2000 + 200 };
 
-static void pause_run(struct meanwhile *meanwhile)
+static void pause_run(struct overlap *overlap)
 {
-    (void)meanwhile;
+    (void)overlap;
     clock_sleep_us((int64_t)PAUSE_MS * 1000);
 }
 
-static void test_copy__meanwhile_takes_no_time_from_the_server(void **state)
+static void test_copy__overlap_takes_no_time_from_the_server(void **state)
 {
     struct pg_fixture *t = *state;
     struct err err;
     CLEANUP(executor_pq_freep) struct executor_pq *hasty = pg_fixture_connect(t, HASTY_MS);
     struct executor *db = executor_pq_port(hasty);
-    struct meanwhile pause = {pause_run};
-    struct copy slow = {.name = "t.copy", .sql = id_name_sql, .meanwhile = &pause};
+    struct overlap pause = {pause_run};
+    struct copy slow = {.name = "t.copy", .sql = id_name_sql, .overlap = &pause};
     struct pg_copy rows = rows_of(t, 1, 3, 1);
     struct rows answer;
     assert_true(pg_copy_done(&rows, &slow.rows));
@@ -237,7 +237,7 @@ static void test_copy__meanwhile_takes_no_time_from_the_server(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_copy__meanwhile_takes_no_time_from_the_server, clean),
+        cmocka_unit_test_setup(test_copy__overlap_takes_no_time_from_the_server, clean),
         cmocka_unit_test_setup(test_copy__stores_values_of_every_kind, clean),
         cmocka_unit_test_setup(test_copy__many_megabytes, clean),
         cmocka_unit_test_setup(test_copy__statements_around_it_run_too, clean),

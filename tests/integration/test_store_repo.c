@@ -39,52 +39,52 @@ static size_t find(struct store *store, struct pg_fixture *t, const struct event
     return known;
 }
 
-static enum outcome record_meanwhile(struct store *store, struct pg_fixture *t,
-                                     const struct events *events, size_t count,
-                                     struct meanwhile *meanwhile, struct err *err)
+static enum outcome record_overlapped(struct store *store, struct pg_fixture *t,
+                                      const struct events *events, size_t count,
+                                      struct overlap *overlap, struct err *err)
 {
     const struct published_offset offset = {.topic_id = 1, .partition = 2, .offset = 3};
 
-    return store->ops->record(store, events->pointers, count, &offset, 1, meanwhile, t->arena, err);
+    return store->ops->record(store, events->pointers, count, &offset, 1, overlap, t->arena, err);
 }
 
 static enum outcome record(struct store *store, struct pg_fixture *t, const struct events *events,
                            struct err *err)
 {
-    return record_meanwhile(store, t, events, EVENTS, NULL, err);
+    return record_overlapped(store, t, events, EVENTS, NULL, err);
 }
 
 /* What each run was told. */
 struct told {
-    struct meanwhile meanwhile;
+    struct overlap overlap;
     size_t runs;
     bool again[3];
 };
 
-static void tell(struct meanwhile *meanwhile)
+static void tell(struct overlap *overlap)
 {
-    struct told *self = (struct told *)meanwhile;
+    struct told *self = (struct told *)overlap;
     assert_true(self->runs < 3);
-    self->again[self->runs++] = meanwhile->again;
+    self->again[self->runs++] = overlap->runs_again;
 }
 
-/* Records so many, and tells what runs meanwhile. */
+/* Records so many, and tells what ran. */
 static struct told told_of(struct pg_fixture *t, size_t count)
 {
     struct store_repo store;
     struct events *events = events_of(t);
-    struct told told = {.meanwhile = {tell}};
+    struct told told = {.overlap = {tell}};
     struct err err;
     store_repo_init(&store, t->db);
     assert_int_equal(find(&store.port, t, events), 0);
 
-    ASSERT_OK(record_meanwhile(&store.port, t, events, count, &told.meanwhile, &err));
+    ASSERT_OK(record_overlapped(&store.port, t, events, count, &told.overlap, &err));
 
     assert_int_equal(find(&store.port, t, events), count);
     return told;
 }
 
-static void test_store_repo__meanwhile_runs_for_the_copy_and_for_the_commit(void **state)
+static void test_store_repo__overlap_runs_for_the_copy_and_for_the_commit(void **state)
 {
     struct told told = told_of(*state, EVENTS);
 
@@ -93,7 +93,7 @@ static void test_store_repo__meanwhile_runs_for_the_copy_and_for_the_commit(void
     assert_false(told.again[1]);
 }
 
-static void test_store_repo__meanwhile_runs_once_for_few_events(void **state)
+static void test_store_repo__overlap_runs_once_for_few_events(void **state)
 {
     struct told told = told_of(*state, 3);
 
@@ -167,8 +167,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PG_TEST(test_store_repo__many_events_are_recorded_with_their_offsets),
-        PG_TEST(test_store_repo__meanwhile_runs_for_the_copy_and_for_the_commit),
-        PG_TEST(test_store_repo__meanwhile_runs_once_for_few_events),
+        PG_TEST(test_store_repo__overlap_runs_for_the_copy_and_for_the_commit),
+        PG_TEST(test_store_repo__overlap_runs_once_for_few_events),
         PG_TEST(test_store_repo__a_known_event_is_a_race),
         PG_TEST(test_store_repo__a_table_that_takes_no_copy_is_written_by_statement),
     };

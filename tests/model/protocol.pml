@@ -848,7 +848,7 @@ published_batch:
     };
 
 not_recorded:
-    /* publish_take_back(): nothing of what went ahead may stay */
+    /* publish_abort(): nothing of what went ahead may stay */
     atomic {
         if
 #ifndef ERROR_AHEAD_KEPT

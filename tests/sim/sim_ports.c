@@ -209,7 +209,7 @@ static bool connected(struct source *port)
     return true;
 }
 
-static void source_close(struct source *port)
+static void close_source(struct source *port)
 {
     struct sim_lane *lane = lane_of_source(port);
 
@@ -230,7 +230,7 @@ void sim_source_init(struct sim_lane *lane)
 {
     static const struct source_ops ops = {poll,          release,   keep_alive, generation,
                                           take_assigned, committed, lag,        connected,
-                                          source_close,  rewind_all};
+                                          close_source,  rewind_all};
 
     lane->source.ops = &ops;
     lane->joined = false;

@@ -298,7 +298,7 @@ static bool record_all(const struct audit_event *const *events, size_t count)
 
 static enum outcome record(struct store *port, const struct audit_event *const *events,
                            size_t event_count, const struct published_offset *offsets,
-                           size_t offset_count, struct meanwhile *meanwhile, struct arena *arena,
+                           size_t offset_count, struct overlap *overlap, struct arena *arena,
                            struct err *err)
 {
     struct sim_lane *lane = lane_of(port);
@@ -309,12 +309,12 @@ static enum outcome record(struct store *port, const struct audit_event *const *
     if (lane->broken)
         return broken(lane, "08006", err);
     if (sim_chance(50)) { /* many events */
-        meanwhile_mark(meanwhile, true);
-        meanwhile_run(meanwhile);
-        meanwhile_mark(meanwhile, false);
+        overlap_set_runs_again(overlap, true);
+        overlap_run(overlap);
+        overlap_set_runs_again(overlap, false);
     }
     if (before)
-        meanwhile_run(meanwhile);
+        overlap_run(overlap);
     if (sim_chance(2))
         return broken(lane, "08006", err);
     if (!record_all(events, event_count))
@@ -330,7 +330,7 @@ static enum outcome record(struct store *port, const struct audit_event *const *
     lane->begun = false;
     sim_yield(); /* committed, nobody told yet */
     if (!before)
-        meanwhile_run(meanwhile);
+        overlap_run(overlap);
     if (sim_chance(3)) {
         sim.lost_answers++;
         lane->broken = true;

@@ -472,15 +472,15 @@ enum { GROUPS_MAX = 2 * COMMAND_KIND_COUNT };
 /* Keys are new rows, unless somebody uses an id or a hash again. COPY stores them for the least,
  * but all or none. Few are not worth its round trips; and after a refusal the next groups do not
  * try, so that a stream full of duplicates costs a hundredth more, not twice as much. */
-enum { COPY_MIN = 32, CAREFUL_GROUPS = 100 };
+enum { COPY_MIN = 32, COPY_HOLDOFF_GROUPS = 100 };
 
 static bool may_copy(struct applier *applier, const struct group_run *run)
 {
     if (run->kind != KEY_ISSUE_COMMAND || run->count < COPY_MIN)
         return false;
-    if (applier->careful == 0)
+    if (applier->copy_holdoff == 0)
         return true;
-    applier->careful--;
+    applier->copy_holdoff--;
     return false;
 }
 
@@ -493,7 +493,7 @@ static enum outcome copy_keys(struct applier *applier, struct group_run *run, bo
     enum outcome outcome = keys_issue_copy(applier->db, (const struct key *const *)keys, run->count,
                                            run->arena, run->answers, ret_stored, err);
     if (outcome == OUTCOME_OK && !*ret_stored)
-        applier->careful = CAREFUL_GROUPS;
+        applier->copy_holdoff = COPY_HOLDOFF_GROUPS;
     return outcome;
 }
 

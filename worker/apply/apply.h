@@ -5,8 +5,8 @@
 
 /* What applying keeps between batches, one per connection. */
 struct applier {
-    struct executor *db; /* borrowed */
-    unsigned careful;    /* so many issues of keys do not try COPY: one was refused lately */
+    struct executor *db;   /* borrowed */
+    unsigned copy_holdoff; /* so many groups of key.issue do not try COPY: one was refused lately */
 };
 
 /* Applies commands set-wise inside the caller's transaction, with the effect of one by one in this

@@ -42,7 +42,7 @@ enum { COPY_MIN = 32 };
 
 /* What the events leave for the last round trip: a statement, or nothing. */
 static enum outcome record_events(struct store_repo *self, const struct audit_event *const *events,
-                                  size_t count, struct meanwhile *meanwhile, struct arena *arena,
+                                  size_t count, struct overlap *overlap, struct arena *arena,
                                   struct statement *ret_statement, size_t *ret_count,
                                   struct err *err)
 {
@@ -50,10 +50,10 @@ static enum outcome record_events(struct store_repo *self, const struct audit_ev
     if (count == 0)
         return OUTCOME_OK;
     if (self->in_transaction && count >= COPY_MIN && !self->no_copy) {
-        meanwhile_mark(meanwhile, true); /* COMMIT is still to come */
+        overlap_set_runs_again(overlap, true); /* COMMIT is still to come */
         enum outcome outcome =
-            audit_record_copy(self->applier.db, events, count, meanwhile, arena, err);
-        meanwhile_mark(meanwhile, false);
+            audit_record_copy(self->applier.db, events, count, overlap, arena, err);
+        overlap_set_runs_again(overlap, false);
         self->no_copy = outcome == OUTCOME_FATAL;
         return outcome;
     }
@@ -79,7 +79,7 @@ static enum outcome save_offsets(const struct published_offset *offsets, size_t 
 
 static enum outcome record(struct store *port, const struct audit_event *const *events,
                            size_t event_count, const struct published_offset *offsets,
-                           size_t offset_count, struct meanwhile *meanwhile, struct arena *arena,
+                           size_t offset_count, struct overlap *overlap, struct arena *arena,
                            struct err *err)
 {
     struct store_repo *self = self_of(port);
@@ -92,7 +92,7 @@ static enum outcome record(struct store *port, const struct audit_event *const *
         return OUTCOME_OK;
     if (!self->in_transaction)
         statements[count++] = executor_begin;
-    enum outcome outcome = record_events(self, events, event_count, meanwhile, arena,
+    enum outcome outcome = record_events(self, events, event_count, overlap, arena,
                                          &statements[count], &recording, err);
     count += recording;
     if (outcome == OUTCOME_OK && offset_count > 0)
@@ -101,7 +101,7 @@ static enum outcome record(struct store *port, const struct audit_event *const *
         return outcome;
     statements[count++] = executor_commit;
     outcome =
-        executor_run_meanwhile(self->applier.db, statements, count, meanwhile, arena, rows, err);
+        executor_run_overlapped(self->applier.db, statements, count, overlap, arena, rows, err);
     if (outcome == OUTCOME_OK)
         self->in_transaction = false;
     else if (outcome == OUTCOME_FATAL)

@@ -101,6 +101,8 @@ enum exit_code exit_code_of(const struct err *err)
         return EXIT_UNAVAILABLE;
     case OUTCOME_REJECT:
         return EXIT_DATA;
+    case OUTCOME_FULL:
+        return EXIT_BUG;
     case OUTCOME_FATAL:
         break;
     }
@@ -439,7 +441,7 @@ enum outcome cli_config_load(const struct arguments *arguments, struct config *r
     enum outcome outcome = config_load(arguments->config_file, environ, arguments->overrides,
                                        arguments->override_count, ret_config, ret_problems, err);
 
-    if (outcome == OUTCOME_FATAL)
+    if (outcome == OUTCOME_FULL)
         return outcome;
     if (!kafka_config_check(ret_config, ret_problems))
         return err_no_memory(err, "configuration");

@@ -93,7 +93,7 @@ enum exit_code exit_code_of(const struct err *err);
  * the caller releases the configuration. */
 enum exit_code cli_config(const struct arguments *arguments, struct config *ret_config);
 
-/* The same without printing: for `check`, which reports the problems with its own. FATAL no memory
+/* The same without printing: for `check`, which reports the problems with its own. FULL: no memory
  */
 enum outcome cli_config_load(const struct arguments *arguments, struct config *ret_config,
                              struct config_problems *ret_problems, struct err *err);

@@ -16,7 +16,7 @@ static bool check_configuration(const struct arguments *arguments, struct config
     for (size_t i = 0; i < problems.count; i++)
         finding_add(findings, FINDING_ERROR, problems.items[i].where, "%s", problems.items[i].what);
     config_problems_release(&problems);
-    if (outcome == OUTCOME_FATAL) {
+    if (outcome == OUTCOME_FULL) {
         findings->full = true;
         return false;
     }

@@ -260,11 +260,11 @@ static enum exit_code prepare(struct daemon_state *state)
 }
 
 /* Whatever the start-up check refuses is a setting, a schema, a topic or a right. */
-static enum exit_code exit_code_of_start(enum outcome outcome, const struct err *err)
+static enum exit_code exit_code_of_start(enum outcome outcome)
 {
     if (outcome == OUTCOME_RETRY)
         return EXIT_UNAVAILABLE;
-    return text_is(text_of(err->code), ERR_NO_MEMORY) ? EXIT_BUG : EXIT_CONFIG;
+    return outcome == OUTCOME_FULL ? EXIT_BUG : EXIT_CONFIG;
 }
 
 static enum exit_code serve(struct daemon_state *state)
@@ -277,7 +277,7 @@ static enum exit_code serve(struct daemon_state *state)
     if (state->caught != 0)
         return EXIT_DONE;
     if (outcome != OUTCOME_OK)
-        return fail(exit_code_of_start(outcome, &err), &err);
+        return fail(exit_code_of_start(outcome), &err);
 
     if (supervisor_start(state->supervisor, record_bytes_max, SUPERVISOR_PAUSE_MIN_MS, &err) !=
         OUTCOME_OK)

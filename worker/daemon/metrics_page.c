@@ -9,13 +9,8 @@
  * constant of this program. */
 
 static const char *const step_names[STEP_COUNT] = {
-    [STEP_DECODE] = "decode", [STEP_FIND] = "find",   [STEP_APPLY] = "apply",
-    [STEP_RECORD] = "record", [STEP_AHEAD] = "ahead", [STEP_PUBLISH] = "publish",
-};
-
-static const char *const dead_letter_names[DEAD_CLASS_COUNT] = {
-    [DEAD_ENVELOPE] = "envelope", [DEAD_BODY] = "body",     [DEAD_TYPE] = "type",
-    [DEAD_FIELD] = "field",       [DEAD_SECRET] = "secret", [DEAD_SQLSTATE] = "sqlstate",
+    [STEP_DECODE] = "decode", [STEP_FIND] = "find",       [STEP_APPLY] = "apply",
+    [STEP_RECORD] = "record", [STEP_OVERLAP] = "overlap", [STEP_PUBLISH] = "publish",
 };
 
 /* --- text --------------------------------------------------------------------------------------
@@ -139,7 +134,8 @@ static void dead_letters(struct buffer *out, const struct lanes *lanes)
     family(out, "catalyst_dead_letters_total", "counter",
            "Messages sent to a dead-letter topic, by the class of what is wrong with them.");
     for (size_t i = 0; i < DEAD_CLASS_COUNT; i++)
-        put(out, "catalyst_dead_letters_total{class=\"%s\"} %" PRIu64 "\n", dead_letter_names[i],
+        put(out, "catalyst_dead_letters_total{class=\"%s\"} %" PRIu64 "\n",
+            dead_letter_class_name((enum dead_letter_class)i),
             sum_of(lanes,
                    offsetof(struct lane_metrics, dead_letters) + i * sizeof(_Atomic uint64_t)));
 }

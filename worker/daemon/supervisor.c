@@ -64,12 +64,12 @@ struct supervisor {
  */
 
 static enum outcome counted_run(struct executor *port, const struct statement *statements,
-                                size_t count, struct meanwhile *meanwhile, struct arena *arena,
+                                size_t count, struct overlap *overlap, struct arena *arena,
                                 struct rows *ret_rows, struct err *err)
 {
     struct counted_executor *self = (struct counted_executor *)port;
-    return executor_run_meanwhile(executor_pq_port(self->inner), statements, count, meanwhile,
-                                  arena, ret_rows, err);
+    return executor_run_overlapped(executor_pq_port(self->inner), statements, count, overlap, arena,
+                                   ret_rows, err);
 }
 
 static enum outcome counted_copy(struct executor *port, const struct copy *copy, struct err *err)

@@ -14,7 +14,7 @@ struct supervisor;
 
 enum { SUPERVISOR_ATTEMPTS = 5, SUPERVISOR_PAUSE_MIN_MS = 1000, SUPERVISOR_PAUSE_MAX_MS = 30000 };
 
-/* Nothing runs yet. `config` is borrowed for as long as the supervisor lives. FATAL: no memory. */
+/* Nothing runs yet. `config` is borrowed for as long as the supervisor lives. FULL: no memory. */
 enum outcome supervisor_new(const struct config *config, struct supervisor **ret_supervisor,
                             struct err *err);
 

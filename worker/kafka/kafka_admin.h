@@ -13,7 +13,7 @@
  * Outcomes of every function, unless it says otherwise:
  *   RETRY   no broker answers within timeout_ms
  *   REJECT  the brokers refuse us: permission, credentials, a policy
- *   FATAL   no memory */
+ *   FULL    no memory */
 struct kafka_admin;
 
 /* Connects in the background. config: borrowed for the call only.

@@ -38,7 +38,7 @@ struct kafka_setting {
  *
  * REJECT  librdkafka does not know a property or refuses its value; the text names the property and
  *         where it was set, never the value
- * FATAL   no memory */
+ * FULL    no memory */
 enum outcome kafka_conf_new(const struct config *config, enum kafka_role role,
                             const char *client_suffix, const struct kafka_setting *own,
                             size_t own_count, rd_kafka_conf_t **ret_conf, struct err *err);

@@ -14,7 +14,7 @@ typedef void kafka_delivered(void *context, uint64_t mark, enum outcome outcome,
                              const struct err *err);
 
 /* REJECT  librdkafka refuses the configuration
- * FATAL   no memory */
+ * FULL    no memory */
 enum outcome kafka_publisher_new(const struct config *config, kafka_delivered *delivered,
                                  void *context, struct kafka_publisher **ret_publisher,
                                  struct err *err);

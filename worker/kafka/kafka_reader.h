@@ -29,7 +29,7 @@ struct kafka_reader_start {
  *
  * RETRY   no broker answers
  * REJECT  librdkafka refuses the configuration, or the brokers refuse us
- * FATAL   no memory */
+ * FULL    no memory */
 enum outcome kafka_reader_new(const struct config *config, const struct kafka_reader_topic *topics,
                               size_t count, const struct kafka_reader_start *start,
                               struct kafka_reader **ret_reader, struct err *err);

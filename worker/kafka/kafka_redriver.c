@@ -159,7 +159,7 @@ bool kafka_redriver_is_due(const struct kafka_redriver *redriver)
     return redriver->open && clock_monotonic_us() >= redriver->due_us;
 }
 
-/* What ends one producer, as a transaction that the brokers ended meanwhile, does not end the next;
+/* What ends one producer, as a transaction that the brokers ended overlap, does not end the next;
  * only that another one is at work does. */
 static enum outcome judge_fatal(struct err *err)
 {

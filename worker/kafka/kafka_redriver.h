@@ -13,7 +13,7 @@ struct kafka_redriver;
  *
  * RETRY   no broker answers in time
  * REJECT  the brokers refuse us, or librdkafka the configuration
- * FATAL   no memory */
+ * FULL    no memory */
 enum outcome kafka_redriver_new(const struct config *config, int timeout_ms,
                                 struct kafka_redriver **ret_redriver, struct err *err);
 

@@ -17,7 +17,7 @@ struct sink_kafka;
  *                   say; 0: not known. What becomes of it: worker/kafka/record_limit.h
  *
  * REJECT  librdkafka refuses the configuration
- * FATAL   no memory */
+ * FULL    no memory */
 enum outcome sink_kafka_new(const struct config *config, int lane, struct source_kafka *source,
                             int64_t message_max_bytes, struct sink_kafka **ret_sink,
                             struct err *err);

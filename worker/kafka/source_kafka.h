@@ -17,7 +17,7 @@ struct source_kafka;
  * lane    index, for client.id
  *
  * REJECT  librdkafka refuses the configuration
- * FATAL   no memory */
+ * FULL    no memory */
 enum outcome source_kafka_new(const struct config *config, int lane,
                               struct source_kafka **ret_source, struct err *err);
 

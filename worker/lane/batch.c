@@ -1,5 +1,7 @@
 #include "worker/lane/batch.h"
 
+#include "worker/lane/context.h"
+
 bool entry_bury(struct entry *entry, struct arena *arena, enum dead_letter_stage stage,
                 const char *class_name, const char *message)
 {
@@ -28,12 +30,11 @@ static struct position *position_of(struct batch *batch, const struct message *m
     return position;
 }
 
-int32_t topic_id_of(struct text topic, const struct text *topics, const int32_t *topic_ids,
-                    size_t topic_count)
+int32_t topic_id_of(const struct lane *lane, struct text topic)
 {
-    for (size_t i = 0; i < topic_count; i++) {
-        if (text_equal(topic, topics[i]))
-            return topic_ids[i];
+    for (size_t i = 0; i < lane->options.command_topic_count; i++) {
+        if (text_equal(topic, lane->options.command_topics[i]))
+            return lane->topic_ids[i];
     }
     return 0;
 }
@@ -49,11 +50,10 @@ static enum outcome entry_decode(struct entry *entry, struct arena *arena, struc
     return OUTCOME_OK;
 }
 
-enum outcome batch_decode(struct batch *batch, struct arena *arena, const struct message *messages,
-                          size_t count, const struct text *topics, const int32_t *topic_ids,
-                          size_t topic_count, struct err *err)
+enum outcome batch_decode(struct batch *batch, struct lane *lane, struct arena *arena,
+                          const struct message *messages, size_t count, struct err *err)
 {
-    *batch = (struct batch){.arena = arena, .count = count};
+    *batch = (struct batch){.lane = lane, .arena = arena, .count = count};
     batch->entries = ARENA_ARRAY(arena, struct entry, count);
     batch->positions = ARENA_ARRAY(arena, struct position, count);
     if (batch->entries == NULL || batch->positions == NULL)
@@ -62,7 +62,7 @@ enum outcome batch_decode(struct batch *batch, struct arena *arena, const struct
     for (size_t i = 0; i < count; i++) {
         struct entry *entry = &batch->entries[i];
         entry->message = &messages[i];
-        entry->topic_id = topic_id_of(messages[i].topic, topics, topic_ids, topic_count);
+        entry->topic_id = topic_id_of(lane, messages[i].topic);
         position_of(batch, &messages[i])->offset = messages[i].offset + 1;
         enum outcome outcome = entry_decode(entry, arena, err);
         if (outcome != OUTCOME_OK)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/overlap.h"
 #include "events/commands.h"
 #include "events/dead_letter.h"
 #include "events/message.h"
@@ -15,7 +16,7 @@ enum entry_state {
                         */
     ENTRY_PUBLISHED,   /* the same, and its event is known to be published: nothing to do */
     ENTRY_DUPLICATE,   /* upstream sent it twice: nothing to do */
-    ENTRY_DEAD,        /* no valid command, or PostgreSQL refuses it: to the dead-letter topic */
+    ENTRY_DEAD,        /* no valid command, or the store refuses it: to the dead-letter topic */
 };
 
 struct entry {
@@ -29,27 +30,38 @@ struct entry {
     struct dead_letter_reason reason; /* DEAD */
 };
 
+/* How far the Kafka transaction of the batch is. Zero: not begun. */
+struct publication {
+    bool overlapping; /* the store is committing: every call is made once, none is waited for */
+    bool begun;
+    size_t produced; /* entries */
+    bool offsets_sent;
+    enum outcome failed; /* of an overlapping call; handled once the store has committed */
+    struct err why;      /* of that */
+};
+
+struct lane;
+
 struct batch {
+    struct lane *lane;
     struct arena *arena;
     struct entry *entries;
     size_t count;
     struct position *positions; /* behind the last message of each partition */
     size_t position_count;
     uint64_t generation; /* of the source when it was polled */
+    int races;           /* lost so far, by ranges of more than one message */
+    struct publication publication;
+    struct overlap overlap; /* run: NULL, or what the store may run while it commits the batch */
 };
 
-/* The number of a command topic; 0: none of them. */
-int32_t topic_id_of(struct text topic, const struct text *topics, const int32_t *topic_ids,
-                    size_t topic_count);
+/* The number of a command topic in the store; 0: it is none of the command topics. */
+int32_t topic_id_of(const struct lane *lane, struct text topic);
 
-/* Decodes the messages of one poll. `arena` has been reset by the caller.
- *
- * topics, topic_ids  the command topics and their numbers in the store
- *
- * FATAL  the arena is full */
-enum outcome batch_decode(struct batch *batch, struct arena *arena, const struct message *messages,
-                          size_t count, const struct text *topics, const int32_t *topic_ids,
-                          size_t topic_count, struct err *err);
+/* Decodes the messages of one poll into `arena`, which the caller has reset.
+ * FULL  the arena is full */
+enum outcome batch_decode(struct batch *batch, struct lane *lane, struct arena *arena,
+                          const struct message *messages, size_t count, struct err *err);
 
 /* Makes the entry a dead letter; the message is copied. false: the arena is full. */
 bool entry_bury(struct entry *entry, struct arena *arena, enum dead_letter_stage stage,

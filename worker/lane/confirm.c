@@ -1,33 +1,33 @@
 #include "worker/lane/confirm.h"
 
 #include "base/log.h"
+#include "worker/lane/context.h"
 
-static struct text topic_of(const struct confirming *with, int32_t topic_id)
+static struct text topic_of(const struct lane *lane, int32_t topic_id)
 {
-    for (size_t i = 0; i < with->topic_count; i++) {
-        if (with->topic_ids[i] == topic_id)
-            return with->topics[i];
+    for (size_t i = 0; i < lane->options.command_topic_count; i++) {
+        if (lane->topic_ids[i] == topic_id)
+            return lane->options.command_topics[i];
     }
     return TEXT("");
 }
 
-static void report_lost(const struct confirming *with, const struct position *committed,
+static void report_lost(const struct lane *lane, const struct position *committed,
                         int64_t acknowledged)
 {
-    metric_add(&with->metrics->transactions_lost, 1);
+    metric_add(&lane->metrics->transactions_lost, 1);
     log_line(LOG_ERROR, "the brokers lost a transaction that they had acknowledged",
-             LOG_INT("lane", with->lane), LOG_TEXT("topic", committed->topic),
+             LOG_INT("lane", lane->options.index), LOG_TEXT("topic", committed->topic),
              LOG_INT("partition", committed->partition), LOG_INT("committed", committed->offset),
              LOG_INT("acknowledged", acknowledged));
 }
 
-enum outcome confirm_published(const struct confirming *confirming, struct arena *arena,
-                               struct err *err)
+enum outcome confirm_published(struct lane *lane, struct err *err)
 {
     size_t count;
     const struct published_offset *acknowledged =
-        progress_acknowledged(confirming->progress, arena, &count);
-    struct position *positions = ARENA_ARRAY(arena, struct position, count);
+        progress_acknowledged(&lane->progress, lane->arena, &count);
+    struct position *positions = ARENA_ARRAY(lane->arena, struct position, count);
     bool lost = false;
 
     if (acknowledged == NULL || positions == NULL)
@@ -35,20 +35,20 @@ enum outcome confirm_published(const struct confirming *confirming, struct arena
     if (count == 0)
         return OUTCOME_OK;
     for (size_t i = 0; i < count; i++)
-        positions[i] = (struct position){.topic = topic_of(confirming, acknowledged[i].topic_id),
+        positions[i] = (struct position){.topic = topic_of(lane, acknowledged[i].topic_id),
                                          .partition = acknowledged[i].partition};
-    enum outcome outcome = source_committed(confirming->source, positions, count, err);
+    enum outcome outcome = source_committed(lane->source, positions, count, err);
     if (outcome != OUTCOME_OK)
         return OUTCOME_RETRY;
     for (size_t i = 0; i < count; i++) {
-        if (progress_committed(confirming->progress, acknowledged[i].topic_id,
-                               acknowledged[i].partition, positions[i].offset))
+        if (progress_committed(&lane->progress, acknowledged[i].topic_id, acknowledged[i].partition,
+                               positions[i].offset))
             continue;
-        report_lost(confirming, &positions[i], acknowledged[i].offset);
+        report_lost(lane, &positions[i], acknowledged[i].offset);
         lost = true;
     }
     if (!lost)
         return OUTCOME_OK;
-    source_rewind(confirming->source);
+    source_rewind(lane->source);
     return err_set(err, OUTCOME_REJECT, "", "an acknowledged transaction is lost");
 }

@@ -24,7 +24,7 @@ struct lane_options {
 
 struct lane;
 
-/* Ports and metrics are borrowed. FATAL: no memory. */
+/* Ports and metrics are borrowed. FULL: no memory. */
 enum outcome lane_new(const struct lane_options *options, struct source *source, struct sink *sink,
                       struct store *store, struct lane_metrics *metrics, struct lane **ret_lane,
                       struct err *err);
@@ -33,7 +33,7 @@ DEFINE_CLEANUP(struct lane *, lane_free)
 
 /* Works until lane_stop(): then the batch in hand is finished, the published offsets are recorded
  * and the group is left. A dependency that is away is waited for. FATAL  this lane cannot go on:
- * the consumer is broken */
+ * the consumer is broken. FULL  not even one message fits into memory */
 enum outcome lane_run(struct lane *lane, struct err *err);
 
 /* From any thread or a signal handler. */

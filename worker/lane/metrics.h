@@ -6,12 +6,21 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "events/commands.h"
+#include "events/dead_letter.h"
 
 /* What a lane tells about itself. The lane's thread writes, the HTTP thread reads; every number is
  * an atomic of its own, so a scrape is not a snapshot. */
 
-/* AHEAD: publishing while the database commits; RECORD: what that left to wait for. */
-enum step { STEP_DECODE, STEP_FIND, STEP_APPLY, STEP_RECORD, STEP_AHEAD, STEP_PUBLISH, STEP_COUNT };
+/* OVERLAP: publishing while the database commits. RECORD: the rest of the wait for that commit. */
+enum step {
+    STEP_DECODE,
+    STEP_FIND,
+    STEP_APPLY,
+    STEP_RECORD,
+    STEP_OVERLAP,
+    STEP_PUBLISH,
+    STEP_COUNT
+};
 
 enum dependency { DEPENDENCY_NONE, DEPENDENCY_DATABASE, DEPENDENCY_BROKERS };
 
@@ -23,16 +32,6 @@ enum { HISTOGRAM_BUCKETS = 16 };
 struct histogram {
     _Atomic uint64_t buckets[HISTOGRAM_BUCKETS];
     _Atomic uint64_t sum; /* microseconds, or messages */
-};
-
-enum dead_letter_class {
-    DEAD_ENVELOPE,
-    DEAD_BODY,
-    DEAD_TYPE,
-    DEAD_FIELD,
-    DEAD_SECRET,
-    DEAD_SQLSTATE,
-    DEAD_CLASS_COUNT
 };
 
 /* A SQLSTATE or the name of a Kafka error, read whole while it is written. */

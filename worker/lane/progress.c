@@ -85,7 +85,7 @@ enum outcome progress_assigned(struct progress *progress, const struct published
     if (stored == NULL || !reserve(progress, count))
         return err_no_memory(err, "load published offsets");
     memcpy(stored, floors, count * sizeof(*stored));
-    enum outcome outcome = store->ops->load_published(store, stored, count, arena, err);
+    enum outcome outcome = store_load_published(store, stored, count, arena, err);
     for (size_t i = 0; outcome == OUTCOME_OK && i < count; i++)
         assign(progress, &floors[i], stored[i].offset);
     return outcome;

@@ -3,149 +3,146 @@
 #include "base/clock.h"
 #include "base/crash_point.h"
 #include "base/log.h"
+#include "worker/lane/confirm.h"
+#include "worker/lane/context.h"
+#include "worker/lane/wait.h"
 
 enum { REJOIN_MS = 10 };
 
-static const char SIZE_TOO_LARGE[] = "MSG_SIZE_TOO_LARGE";
-
-typedef enum outcome sink_call(const struct publishing *with, const void *argument,
-                               struct err *err);
-
-static enum outcome call_begin(const struct publishing *with, const void *argument, struct err *err)
+static bool wait_for_brokers(struct lane *lane, const struct batch *batch, const struct err *err)
 {
-    (void)argument;
-    return with->sink->ops->begin(with->sink, err);
+    return wait_again(lane, DEPENDENCY_BROKERS, batch->generation, err);
 }
 
-static enum outcome call_produce(const struct publishing *with, const void *argument,
-                                 struct err *err)
+/* Behind every call of the sink: whether the same call is to be made again. RETRY becomes REJECT
+ * when the lane gives up. While the store commits, nothing is waited for and RETRY is passed on. */
+static bool call_again(struct lane *lane, const struct batch *batch, enum outcome *outcome,
+                       struct err *err)
 {
-    return with->sink->ops->produce(with->sink, argument, err);
+    if (*outcome != OUTCOME_RETRY || batch->publication.overlapping)
+        return false;
+    if (wait_for_brokers(lane, batch, err))
+        return true;
+    *outcome = err_set(err, OUTCOME_REJECT, err->code, "given up while waiting for Kafka");
+    return false;
 }
 
-static enum outcome call_send_offsets(const struct publishing *with, const void *argument,
-                                      struct err *err)
+static enum outcome produce_record(struct lane *lane, const struct batch *batch,
+                                   const struct outgoing *record, struct err *err)
 {
-    (void)argument;
-    return with->sink->ops->send_offsets(with->sink, with->batch->positions,
-                                         with->batch->position_count, err);
+    enum outcome outcome;
+
+    do {
+        outcome = sink_produce(lane->sink, record, err);
+    } while (call_again(lane, batch, &outcome, err));
+    return outcome;
 }
 
-static enum outcome call_commit(const struct publishing *with, const void *argument,
-                                struct err *err)
+static void report_truncated(const struct lane *lane, const struct message *message)
 {
-    (void)argument;
-    return with->sink->ops->commit(with->sink, err);
+    metric_add(&lane->metrics->dead_letters_truncated, 1);
+    log_line(LOG_WARN, "dead letter truncated", LOG_TEXT("topic", message->topic),
+             LOG_INT("partition", message->partition), LOG_INT("offset", message->offset),
+             LOG_INT("bytes", message->value.length));
 }
 
-static enum outcome call_reopen(const struct publishing *with, const void *argument,
-                                struct err *err)
-{
-    (void)argument;
-    return with->sink->ops->reopen(with->sink, err);
-}
-
-static bool wait_for_kafka(const struct publishing *with, const struct err *err)
-{
-    return wait_again(with->wait, DEPENDENCY_BROKERS, with->batch->generation, err);
-}
-
-/* Makes the call again for as long as it asks for that. REJECT also when the lane gives up. Ahead
- * of the store's commit: once, RETRY is passed on. */
-static enum outcome persist(const struct publishing *with, sink_call *call, const void *argument,
-                            struct err *err)
-{
-    for (;;) {
-        enum outcome outcome = call(with, argument, err);
-        if (outcome != OUTCOME_RETRY || with->is_ahead)
-            return outcome;
-        if (!wait_for_kafka(with, err))
-            return err_set(err, OUTCOME_REJECT, err->code, "given up while waiting for Kafka");
-    }
-}
-
-static enum outcome produce_entry(const struct publishing *with, const struct entry *entry,
-                                  struct err *err)
+static enum outcome produce_letter(struct lane *lane, const struct batch *batch,
+                                   const struct entry *entry, struct err *err)
 {
     struct outgoing letter;
     bool truncated;
 
-    if (entry->state != ENTRY_DEAD)
-        return entry->event != NULL ? persist(with, call_produce, &entry->record, err) : OUTCOME_OK;
-    enum outcome outcome = dead_letter_encode(entry->message, &entry->reason, with->limits,
-                                              with->batch->arena, &letter, &truncated, err);
+    enum outcome outcome = dead_letter_encode(entry->message, &entry->reason, &lane->limits,
+                                              batch->arena, &letter, &truncated, err);
     if (outcome != OUTCOME_OK)
         return outcome;
-    if (truncated) {
-        metric_add(&with->metrics->dead_letters_truncated, 1);
-        log_line(LOG_WARN, "dead letter truncated", LOG_TEXT("topic", entry->message->topic),
-                 LOG_INT("partition", entry->message->partition),
-                 LOG_INT("offset", entry->message->offset),
-                 LOG_INT("bytes", entry->message->value.length));
-    }
-    return persist(with, call_produce, &letter, err);
+    if (truncated)
+        report_truncated(lane, entry->message);
+    return produce_record(lane, batch, &letter, err);
 }
 
-/* From where it stopped. */
-static enum outcome produce_events(struct publishing *with, struct err *err)
+static enum outcome produce_entry(struct lane *lane, const struct batch *batch,
+                                  const struct entry *entry, struct err *err)
 {
-    enum outcome outcome = OUTCOME_OK;
+    if (entry->state == ENTRY_DEAD)
+        return produce_letter(lane, batch, entry, err);
+    return entry->event != NULL ? produce_record(lane, batch, &entry->record, err) : OUTCOME_OK;
+}
 
-    if (!with->begun) {
-        outcome = persist(with, call_begin, NULL, err);
-        with->begun = outcome == OUTCOME_OK;
-        CRASH_POINT(after_begin);
-    }
-    while (outcome == OUTCOME_OK && with->produced < with->batch->count) {
-        outcome = produce_entry(with, &with->batch->entries[with->produced], err);
+static enum outcome begin(struct lane *lane, struct batch *batch, struct err *err)
+{
+    enum outcome outcome;
+
+    do {
+        outcome = sink_begin(lane->sink, err);
+    } while (call_again(lane, batch, &outcome, err));
+    batch->publication.begun = outcome == OUTCOME_OK;
+    CRASH_POINT(after_begin);
+    return outcome;
+}
+
+/* Produces the records that are not produced yet. */
+static enum outcome produce_records(struct lane *lane, struct batch *batch, struct err *err)
+{
+    struct publication *publication = &batch->publication;
+    enum outcome outcome = publication->begun ? OUTCOME_OK : begin(lane, batch, err);
+
+    while (outcome == OUTCOME_OK && publication->produced < batch->count) {
+        outcome = produce_entry(lane, batch, &batch->entries[publication->produced], err);
         if (outcome != OUTCOME_OK)
             return outcome;
-        if (with->produced++ == with->batch->count / 2)
+        if (publication->produced++ == batch->count / 2)
             CRASH_POINT(half_produced);
     }
     return outcome;
 }
 
-/* All but the commit. */
-static enum outcome prepare(struct publishing *with, struct err *err)
+static enum outcome send_offsets(struct lane *lane, struct batch *batch, struct err *err)
 {
-    enum outcome outcome = produce_events(with, err);
+    enum outcome outcome;
 
-    CRASH_POINT(after_produced);
-    if (outcome == OUTCOME_OK && !with->offsets_sent) {
-        outcome = persist(with, call_send_offsets, NULL, err);
-        with->offsets_sent = outcome == OUTCOME_OK;
-    }
+    do {
+        outcome = sink_send_offsets(lane->sink, batch->positions, batch->position_count, err);
+    } while (call_again(lane, batch, &outcome, err));
+    batch->publication.offsets_sent = outcome == OUTCOME_OK;
     return outcome;
 }
 
-static enum outcome transact(struct publishing *with, struct err *err)
+/* Everything but the commit. */
+static enum outcome prepare(struct lane *lane, struct batch *batch, struct err *err)
 {
-    enum outcome outcome = prepare(with, err);
+    enum outcome outcome = produce_records(lane, batch, err);
 
-    if (outcome == OUTCOME_OK) {
-        CRASH_POINT(after_send_offsets);
-        CRASH_POINT(during_kafka_commit);
-        outcome = persist(with, call_commit, NULL, err);
-    }
+    CRASH_POINT(after_produced);
+    if (outcome == OUTCOME_OK && !batch->publication.offsets_sent)
+        outcome = send_offsets(lane, batch, err);
+    return outcome;
+}
+
+static enum outcome commit(struct lane *lane, const struct batch *batch, struct err *err)
+{
+    enum outcome outcome;
+
+    CRASH_POINT(after_send_offsets);
+    CRASH_POINT(during_kafka_commit);
+    do {
+        outcome = sink_commit(lane->sink, err);
+    } while (call_again(lane, batch, &outcome, err));
     if (outcome == OUTCOME_OK)
         CRASH_POINT(after_kafka_commit);
     return outcome;
 }
 
-static void begin_anew(struct publishing *with)
+static enum outcome transact(struct lane *lane, struct batch *batch, struct err *err)
 {
-    with->begun = false;
-    with->produced = 0;
-    with->offsets_sent = false;
-    with->failed = OUTCOME_OK;
+    enum outcome outcome = prepare(lane, batch, err);
+    return outcome == OUTCOME_OK ? commit(lane, batch, err) : outcome;
 }
 
 /* OK: the group's offsets are at or past the batch's end; REJECT: they are not, or the lane gives
  * up. */
-static enum outcome has_committed(const struct publishing *with, struct err *err)
+static enum outcome has_committed(struct lane *lane, const struct batch *batch, struct err *err)
 {
-    const struct batch *batch = with->batch;
     struct position *stored = ARENA_ARRAY(batch->arena, struct position, batch->position_count);
     enum outcome outcome;
 
@@ -153,8 +150,8 @@ static enum outcome has_committed(const struct publishing *with, struct err *err
         return err_no_memory(err, "publish");
     do {
         memcpy(stored, batch->positions, batch->position_count * sizeof(*stored));
-        outcome = source_committed(with->source, stored, batch->position_count, err);
-        if (outcome != OUTCOME_OK && !wait_for_kafka(with, err))
+        outcome = source_committed(lane->source, stored, batch->position_count, err);
+        if (outcome != OUTCOME_OK && !wait_for_brokers(lane, batch, err))
             return OUTCOME_REJECT;
     } while (outcome != OUTCOME_OK);
     for (size_t i = 0; i < batch->position_count; i++) {
@@ -164,156 +161,158 @@ static enum outcome has_committed(const struct publishing *with, struct err *err
     return OUTCOME_OK;
 }
 
-/* A new producer ends what the old one left open, so that the committed offsets are final. Also for
- * a batch that is no longer the lane's: its offsets would hold up whoever has the partitions now.
- */
-static enum outcome replace_producer(struct publishing *with, struct err *err)
+/* A new producer ends the transaction that the old one left open, so that the committed offsets are
+ * final. Also for a batch that is no longer the lane's: its offsets would hold up the next owner of
+ * the partitions. */
+static enum outcome replace_producer(struct lane *lane, struct batch *batch, struct err *err)
 {
-    metric_add(&with->metrics->transactions_aborted, 1);
-    metric_add(&with->metrics->producers_reopened, 1);
-    while (call_reopen(with, NULL, err) != OUTCOME_OK) {
-        if (!wait_for_kafka(with, err) && atomic_load(with->wait->stopping))
+    metric_add(&lane->metrics->transactions_aborted, 1);
+    metric_add(&lane->metrics->producers_reopened, 1);
+    while (sink_reopen(lane->sink, err) != OUTCOME_OK) {
+        if (!wait_for_brokers(lane, batch, err) && atomic_load(&lane->stopping))
             return OUTCOME_REJECT;
     }
-    begin_anew(with);
-    if (source_generation(with->source) != with->batch->generation)
+    batch->publication = (struct publication){0};
+    if (source_generation(lane->source) != batch->generation)
         return err_set(err, OUTCOME_REJECT, "", "the batch's partitions were revoked");
     return OUTCOME_OK;
 }
 
-static void report_failed(const struct publishing *with, const struct err *err)
+/* The brokers may take smaller records than the producer was told: dead letters are cut further. */
+static void shrink(struct lane *lane)
 {
-    log_line(LOG_WARN, "kafka transaction failed", LOG_INT("lane", with->wait->lane),
-             LOG_STR("code", err->code), LOG_STR("error", err->text));
-}
-
-/* The brokers take smaller records than the producer was told: dead letters are cut further. */
-static void shrink(const struct publishing *with, const struct err *err)
-{
-    if (strcmp(err->code, SIZE_TOO_LARGE) != 0)
-        return;
-    size_t taken = with->sink->ops->record_bytes_max(with->sink);
-    if (taken < with->limits->max_record_bytes)
-        with->limits->max_record_bytes = taken;
+    size_t taken = sink_record_bytes_max(lane->sink);
+    if (taken < lane->limits.max_record_bytes)
+        lane->limits.max_record_bytes = taken;
 }
 
 /* Whether the batch may go out again. */
-static enum outcome confirm_earlier(const struct publishing *with, struct err *err)
+static enum outcome confirm_earlier(struct lane *lane, const struct batch *batch, struct err *err)
 {
     enum outcome outcome;
 
-    while ((outcome = confirm_published(with->confirming, with->batch->arena, err)) ==
-           OUTCOME_RETRY) {
-        if (!wait_for_kafka(with, err))
+    while ((outcome = confirm_published(lane, err)) == OUTCOME_RETRY) {
+        if (!wait_for_brokers(lane, batch, err))
             return OUTCOME_REJECT;
     }
     return outcome;
 }
 
-/* What to do about a transaction that failed. OK: it had committed all the same. RETRY: publish
- * again. */
-static enum outcome mend(struct publishing *with, struct err *err)
+/* After a transaction that failed. OK: it had committed all the same. RETRY: publish again. */
+static enum outcome mend(struct lane *lane, struct batch *batch, struct err *err)
 {
-    const struct err why = *err; /* what readiness tells, whatever becomes of the producer */
+    const struct err why = *err; /* readiness tells this cause, whatever becomes of the producer */
 
-    shrink(with, err);
-    report_failed(with, err);
-    /* the cause may be a rebalance that only polling gets us through */
-    source_keep_alive(with->source, REJOIN_MS);
-    enum outcome outcome = replace_producer(with, err);
+    shrink(lane);
+    log_line(LOG_WARN, "kafka transaction failed", LOG_INT("lane", lane->options.index),
+             LOG_STR("code", err->code), LOG_STR("error", err->text));
+    /* The cause may be a rebalance, which only ends while the lane polls. */
+    source_keep_alive(lane->source, REJOIN_MS);
+    enum outcome outcome = replace_producer(lane, batch, err);
     if (outcome == OUTCOME_OK)
-        outcome = has_committed(with, err);
+        outcome = has_committed(lane, batch, err);
     if (outcome == OUTCOME_OK)
         return OUTCOME_OK;
-    if (!wait_for_kafka(with, &why))
+    if (!wait_for_brokers(lane, batch, &why))
         return OUTCOME_REJECT;
-    outcome = confirm_earlier(with, err);
+    outcome = confirm_earlier(lane, batch, err);
     return outcome == OUTCOME_OK ? OUTCOME_RETRY : outcome;
 }
 
-/* What went ahead failed, or it goes on from there. */
-static enum outcome go_on(struct publishing *with, struct err *err)
+/* Goes on where publish_overlapping() stopped, or fails as it did. */
+static enum outcome transact_rest(struct lane *lane, struct batch *batch, struct err *err)
 {
-    if (with->failed == OUTCOME_OK)
-        return transact(with, err);
-    *err = with->why;
-    return with->failed;
+    if (batch->publication.failed == OUTCOME_OK)
+        return transact(lane, batch, err);
+    *err = batch->publication.why;
+    return batch->publication.failed;
 }
 
-static enum outcome publish_until_done(struct publishing *publishing, struct err *err)
+/* The arena is full and the transaction is not complete: a new producer ends it. */
+static void drop_transaction(struct lane *lane, const struct batch *batch)
+{
+    enum outcome outcome;
+    struct err err;
+
+    do {
+        outcome = sink_reopen(lane->sink, &err);
+    } while (call_again(lane, batch, &outcome, &err));
+}
+
+static enum outcome publish_until_done(struct lane *lane, struct batch *batch, struct err *err)
 {
     int64_t since_us = clock_monotonic_us();
     enum outcome outcome;
 
     do {
-        outcome = go_on(publishing, err);
-        if (outcome == OUTCOME_FATAL && strcmp(err->code, ERR_NO_MEMORY) == 0) {
-            struct err reopen_err;
-            persist(publishing, call_reopen, NULL, &reopen_err);
+        outcome = transact_rest(lane, batch, err);
+        if (outcome == OUTCOME_FULL) {
+            drop_transaction(lane, batch);
             return outcome;
         }
         if (outcome != OUTCOME_OK)
-            outcome = mend(publishing, err);
+            outcome = mend(lane, batch, err);
     } while (outcome == OUTCOME_RETRY);
     if (outcome != OUTCOME_OK)
         return outcome;
 
-    wait_done(publishing->wait);
-    histogram_observe(&publishing->metrics->steps[STEP_PUBLISH],
+    wait_done(lane);
+    histogram_observe(&lane->metrics->steps[STEP_PUBLISH],
                       (uint64_t)(clock_monotonic_us() - since_us), duration_bounds_us);
     return OUTCOME_OK;
 }
 
 /* While nothing but the producer's calls can hold the lane up. */
-static void begin_watch(const struct publishing *publishing)
+static void begin_watch(struct lane *lane)
 {
-    atomic_store(&publishing->metrics->progress_us, clock_monotonic_us());
-    atomic_store(&publishing->metrics->publishing, 1);
+    atomic_store(&lane->metrics->progress_us, clock_monotonic_us());
+    atomic_store(&lane->metrics->publishing, 1);
 }
 
-static void end_watch(const struct publishing *publishing)
+static void end_watch(struct lane *lane)
 {
-    atomic_store(&publishing->metrics->publishing, 0);
+    atomic_store(&lane->metrics->publishing, 0);
 }
 
-enum outcome publish_batch(struct publishing *publishing, struct err *err)
+enum outcome publish_batch(struct lane *lane, struct batch *batch, struct err *err)
 {
-    begin_watch(publishing);
-    enum outcome outcome = publish_until_done(publishing, err);
-    end_watch(publishing);
+    begin_watch(lane);
+    enum outcome outcome = publish_until_done(lane, batch, err);
+    end_watch(lane);
     return outcome;
 }
 
-void publish_ahead(struct meanwhile *ahead)
+void publish_overlapping(struct overlap *overlap)
 {
-    struct publishing *publishing =
-        (struct publishing *)((char *)ahead - offsetof(struct publishing, ahead));
+    struct batch *batch = overlap->context;
+    struct publication *publication = &batch->publication;
+    struct lane *lane = batch->lane;
 
-    if (publishing->failed != OUTCOME_OK)
+    if (publication->failed != OUTCOME_OK)
         return;
-    begin_watch(publishing);
-    publishing->is_ahead = true;
-    enum outcome outcome = ahead->again ? produce_events(publishing, &publishing->why)
-                                        : prepare(publishing, &publishing->why);
-    publishing->failed = outcome == OUTCOME_RETRY ? OUTCOME_OK : outcome;
-    publishing->is_ahead = false;
-    end_watch(publishing);
+    begin_watch(lane);
+    publication->overlapping = true;
+    enum outcome outcome = overlap->runs_again ? produce_records(lane, batch, &publication->why)
+                                               : prepare(lane, batch, &publication->why);
+    publication->failed = outcome == OUTCOME_RETRY ? OUTCOME_OK : outcome;
+    publication->overlapping = false;
+    end_watch(lane);
 }
 
-enum outcome publish_take_back(struct publishing *publishing, struct err *err)
+enum outcome publish_abort(struct lane *lane, struct batch *batch, struct err *err)
 {
     enum outcome outcome = OUTCOME_OK;
 
-    if (publishing->begun) {
-        log_line(LOG_INFO, "kafka transaction taken back: the database did not commit",
-                 LOG_INT("lane", publishing->wait->lane));
-        begin_watch(publishing);
-        outcome = replace_producer(publishing, err);
+    if (batch->publication.begun) {
+        log_line(LOG_INFO, "kafka transaction aborted: the database did not commit",
+                 LOG_INT("lane", lane->options.index));
+        begin_watch(lane);
+        outcome = replace_producer(lane, batch, err);
         /* An earlier transaction may have ended with it, too. */
         if (outcome == OUTCOME_OK)
-            outcome = confirm_earlier(publishing, err);
-        end_watch(publishing);
+            outcome = confirm_earlier(lane, batch, err);
+        end_watch(lane);
     }
-    begin_anew(publishing);
+    batch->publication = (struct publication){0};
     return outcome;
 }

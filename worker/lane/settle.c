@@ -4,6 +4,7 @@
 #include "base/crash_point.h"
 #include "base/map.h"
 #include "events/audit_message.h"
+#include "worker/lane/context.h"
 
 /* One id to look up, and the entries that have it. */
 struct candidate {
@@ -20,7 +21,8 @@ struct candidates {
 };
 
 struct range {
-    const struct settling *with;
+    struct lane *lane;
+    struct batch *batch;
     struct arena *arena;
     struct entry *entries; /* of the batch, from the range's first */
     size_t count;
@@ -55,7 +57,6 @@ static bool candidates_add(struct candidates *candidates, const struct uuid *id,
 static enum outcome candidates_find(struct candidates *candidates, const struct range *range,
                                     struct err *err)
 {
-    struct store *store = range->with->store;
     struct uuid *ids = ARENA_ARRAY(range->arena, struct uuid, candidates->count);
     const struct audit_event **known =
         ARENA_ARRAY(range->arena, const struct audit_event *, candidates->count);
@@ -65,7 +66,7 @@ static enum outcome candidates_find(struct candidates *candidates, const struct 
     for (size_t i = 0; i < candidates->count; i++)
         ids[i] = candidates->items[i].id;
     enum outcome outcome =
-        store->ops->find(store, ids, candidates->count, range->arena, known, err);
+        store_find(range->lane->store, ids, candidates->count, range->arena, known, err);
     for (size_t i = 0; outcome == OUTCOME_OK && i < candidates->count; i++)
         candidates->items[i].known = known[i];
     return outcome;
@@ -73,15 +74,15 @@ static enum outcome candidates_find(struct candidates *candidates, const struct 
 
 /* The entry answers with an event that is already recorded: its own, or one that another message
  * asked for. */
-static void take_known(const struct range *range, struct entry *entry,
-                       const struct audit_event *known)
+static void classify_known(const struct range *range, struct entry *entry,
+                           const struct audit_event *known)
 {
     bool own = known->topic_id == entry->topic_id && known->offset == entry->message->offset &&
                known->partition == entry->message->partition;
 
     if (!own) {
         entry->state = ENTRY_DUPLICATE;
-    } else if (progress_is_published(range->with->progress, entry)) {
+    } else if (progress_is_published(&range->lane->progress, entry)) {
         entry->state = ENTRY_PUBLISHED;
     } else {
         entry->state = ENTRY_REDELIVERED;
@@ -89,8 +90,8 @@ static void take_known(const struct range *range, struct entry *entry,
     }
 }
 
-/* NEW, CONFLICT (perhaps to be taken back), or what take_known() says. */
-static void tell_apart(const struct range *range, size_t index, const struct candidate *candidate)
+/* NEW, CONFLICT (find_conflicts() may still change it), or what classify_known() says. */
+static void classify(const struct range *range, size_t index, const struct candidate *candidate)
 {
     struct entry *entry = &range->entries[index];
     const struct uuid *content = candidate->known != NULL
@@ -100,7 +101,7 @@ static void tell_apart(const struct range *range, size_t index, const struct can
     if (!uuid_equal(content, &entry->command.digest))
         entry->state = ENTRY_CONFLICT;
     else if (candidate->known != NULL)
-        take_known(range, entry, candidate->known);
+        classify_known(range, entry, candidate->known);
     else
         entry->state = candidate->first == index ? ENTRY_NEW : ENTRY_DUPLICATE;
 }
@@ -127,7 +128,7 @@ static enum outcome find_commands(struct range *range, size_t *ret_conflicts, st
     for (size_t i = 0; i < range->count; i++) {
         if (range->entries[i].state == ENTRY_DEAD)
             continue;
-        tell_apart(range, i, &candidates.items[range->candidate_of[i]]);
+        classify(range, i, &candidates.items[range->candidate_of[i]]);
         *ret_conflicts += range->entries[i].state == ENTRY_CONFLICT;
     }
     return OUTCOME_OK;
@@ -160,7 +161,7 @@ static enum outcome find_conflicts(struct range *range, size_t conflict_count, s
             continue;
         const struct candidate *candidate = &candidates.items[range->candidate_of[i]];
         if (candidate->known != NULL)
-            take_known(range, entry, candidate->known);
+            classify_known(range, entry, candidate->known);
         else if (candidate->first != i)
             entry->state = ENTRY_DUPLICATE;
     }
@@ -169,7 +170,6 @@ static enum outcome find_conflicts(struct range *range, size_t conflict_count, s
 
 static enum outcome apply_new(struct range *range, struct err *err)
 {
-    struct store *store = range->with->store;
     const struct command **commands =
         ARENA_ARRAY(range->arena, const struct command *, range->count);
     struct command_result *results = ARENA_ARRAY(range->arena, struct command_result, range->count);
@@ -183,7 +183,8 @@ static enum outcome apply_new(struct range *range, struct err *err)
     }
     if (count == 0)
         return OUTCOME_OK;
-    enum outcome outcome = store->ops->apply(store, commands, count, range->arena, results, err);
+    enum outcome outcome =
+        store_apply(range->lane->store, commands, count, range->arena, results, err);
     for (size_t i = range->count; outcome == OUTCOME_OK && i-- > 0;) {
         if (range->entries[i].state == ENTRY_NEW)
             range->entries[i].result = results[--count];
@@ -218,10 +219,10 @@ enum { RECORD_OVERHEAD_BYTES = 512 };
 
 static enum outcome encode(const struct range *range, struct entry *entry, struct err *err)
 {
-    enum outcome outcome = audit_message_encode(entry->event, range->with->audit_topic,
+    enum outcome outcome = audit_message_encode(entry->event, range->lane->options.audit_topic,
                                                 range->arena, &entry->record, err);
-    if (outcome == OUTCOME_OK &&
-        outgoing_bytes(&entry->record) + RECORD_OVERHEAD_BYTES > range->with->record_bytes_max)
+    if (outcome == OUTCOME_OK && outgoing_bytes(&entry->record) + RECORD_OVERHEAD_BYTES >
+                                     range->lane->limits.max_record_bytes)
         return err_set(err, OUTCOME_REJECT, "",
                        "data: its audit event would be larger than message.max.bytes");
     return outcome;
@@ -262,50 +263,51 @@ static enum outcome make_events(struct range *range, const struct audit_event **
     return OUTCOME_OK;
 }
 
-/* What goes ahead needs every entry of the batch. */
-static struct meanwhile *meanwhile_of(const struct range *range)
+/* The overlapping callback publishes every entry of the batch: a part of the batch runs without. */
+static struct overlap *overlap_of(const struct range *range)
 {
-    return range->count == range->with->batch->count ? range->with->meanwhile : NULL;
+    bool whole = range->count == range->batch->count;
+    return whole && range->batch->overlap.run != NULL ? &range->batch->overlap : NULL;
 }
 
 static enum outcome record_events(struct range *range, const struct audit_event *const *events,
                                   size_t count, struct err *err)
 {
-    const struct settling *with = range->with;
+    struct lane *lane = range->lane;
     struct published_offset *unsaved;
     size_t unsaved_count;
 
     for (size_t i = 0; i < range->count; i++) {
         if (is_fresh(&range->entries[i]))
-            progress_saw_new(with->progress, &range->entries[i]);
+            progress_saw_new(&lane->progress, &range->entries[i]);
     }
-    unsaved = progress_unsaved(with->progress, range->arena, &unsaved_count);
+    unsaved = progress_unsaved(&lane->progress, range->arena, &unsaved_count);
     if (unsaved == NULL)
         return err_no_memory(err, "record");
-    enum outcome outcome = with->store->ops->record(
-        with->store, events, count, unsaved, unsaved_count, meanwhile_of(range), range->arena, err);
+    enum outcome outcome = store_record(lane->store, events, count, unsaved, unsaved_count,
+                                        overlap_of(range), range->arena, err);
     if (outcome == OUTCOME_OK)
-        progress_saved(with->progress, unsaved, unsaved_count);
+        progress_saved(&lane->progress, unsaved, unsaved_count);
     return outcome;
 }
 
 static void observe(const struct range *range, enum step step, int64_t *since_us)
 {
     int64_t now_us = clock_monotonic_us();
-    histogram_observe(&range->with->metrics->steps[step], (uint64_t)(now_us - *since_us),
+    histogram_observe(&range->lane->metrics->steps[step], (uint64_t)(now_us - *since_us),
                       duration_bounds_us);
     *since_us = now_us;
 }
 
-/* The step has what the lane waited for the store, not what it did meanwhile. */
+/* STEP_RECORD is the time that the lane waited for the store, without the overlapping callback. */
 static void observe_record(const struct range *range, int64_t since_us)
 {
-    const struct meanwhile *meanwhile = meanwhile_of(range);
+    const struct overlap *overlap = overlap_of(range);
 
-    if (meanwhile != NULL && meanwhile->took_us > 0) {
-        histogram_observe(&range->with->metrics->steps[STEP_AHEAD], (uint64_t)meanwhile->took_us,
+    if (overlap != NULL && overlap->took_us > 0) {
+        histogram_observe(&range->lane->metrics->steps[STEP_OVERLAP], (uint64_t)overlap->took_us,
                           duration_bounds_us);
-        since_us += meanwhile->took_us;
+        since_us += overlap->took_us;
     }
     observe(range, STEP_RECORD, &since_us);
 }
@@ -335,8 +337,7 @@ static enum outcome settle_once(struct range *range, bool *ret_buried, struct er
     if (outcome != OUTCOME_OK || *ret_buried)
         return outcome;
     CRASH_POINT(before_record);
-    if (range->with->meanwhile != NULL)
-        range->with->meanwhile->took_us = 0;
+    range->batch->overlap.took_us = 0;
     outcome = record_events(range, events, event_count, err);
     if (outcome == OUTCOME_OK)
         CRASH_POINT(after_commit);
@@ -344,23 +345,23 @@ static enum outcome settle_once(struct range *range, bool *ret_buried, struct er
     return outcome;
 }
 
-/* What keeps the store from recovering says nothing about the messages of the range: neither a
- * refusal nor a lack of memory there is theirs. */
+/* A failure to recover says nothing about the messages of the range: whatever it is, the lane tries
+ * again later. */
 static enum outcome recover(struct store *store, struct err *err)
 {
-    struct err why;
-
-    if (store->ops->recover(store, &why) == OUTCOME_OK)
+    if (store_recover(store, err) == OUTCOME_OK)
         return OUTCOME_OK;
-    bool no_memory = strcmp(why.code, ERR_NO_MEMORY) == 0;
-    return err_set(err, OUTCOME_RETRY, no_memory ? "" : why.code, "%s", why.text);
+    err->outcome = OUTCOME_RETRY;
+    return OUTCOME_RETRY;
 }
 
-enum outcome settle_range(const struct settling *settling, size_t from, size_t to, struct err *err)
+enum outcome settle_range(struct lane *lane, struct batch *batch, size_t from, size_t to,
+                          struct err *err)
 {
-    struct range range = {.with = settling,
-                          .arena = settling->batch->arena,
-                          .entries = settling->batch->entries + from,
+    struct range range = {.lane = lane,
+                          .batch = batch,
+                          .arena = batch->arena,
+                          .entries = batch->entries + from,
                           .count = to - from};
     bool buried = true;
     enum outcome outcome = OUTCOME_OK;
@@ -373,7 +374,7 @@ enum outcome settle_range(const struct settling *settling, size_t from, size_t t
         buried = false;
         outcome = settle_once(&range, &buried, err);
         if (buried && outcome == OUTCOME_OK)
-            outcome = recover(settling->store, err);
+            outcome = recover(lane->store, err);
         else if (outcome != OUTCOME_OK && !buried)
             arena_rewind(range.arena, mark); /* attempts must not add up; a reason must stay */
     }

@@ -50,3 +50,40 @@ struct sink_ops {
      * code MSG_SIZE_TOO_LARGE, more once the topics take more. May ask the brokers. */
     size_t (*record_bytes_max)(struct sink *self);
 };
+
+static inline enum outcome sink_begin(struct sink *sink, struct err *err)
+{
+    return sink->ops->begin(sink, err);
+}
+
+static inline enum outcome sink_produce(struct sink *sink, const struct outgoing *record,
+                                        struct err *err)
+{
+    return sink->ops->produce(sink, record, err);
+}
+
+static inline enum outcome sink_send_offsets(struct sink *sink, const struct position *positions,
+                                             size_t count, struct err *err)
+{
+    return sink->ops->send_offsets(sink, positions, count, err);
+}
+
+static inline enum outcome sink_commit(struct sink *sink, struct err *err)
+{
+    return sink->ops->commit(sink, err);
+}
+
+static inline enum outcome sink_reopen(struct sink *sink, struct err *err)
+{
+    return sink->ops->reopen(sink, err);
+}
+
+static inline void sink_serve(struct sink *sink)
+{
+    sink->ops->serve(sink);
+}
+
+static inline size_t sink_record_bytes_max(struct sink *sink)
+{
+    return sink->ops->record_bytes_max(sink);
+}

@@ -115,3 +115,13 @@ static inline void source_rewind(struct source *source)
 {
     source->ops->rewind(source);
 }
+
+static inline int64_t source_lag(struct source *source)
+{
+    return source->ops->lag(source);
+}
+
+static inline void source_close(struct source *source)
+{
+    source->ops->close(source);
+}

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "base/arena.h"
-#include "base/meanwhile.h"
+#include "base/overlap.h"
 #include "base/records.h"
 #include "events/commands.h"
 
@@ -47,11 +47,12 @@ struct store_ops {
                           struct arena *arena, struct command_result *ret_results, struct err *err);
 
     /* Records the events and the published offsets, and commits. Either count may be 0.
-     * meanwhile  runs while the commit is under way, and with `again`, of many events, while they
-     *            are: nobody knows then what comes of it */
+     * overlap  runs after COMMIT is sent and before its answer is read; of many events it runs once
+     *          before that, with `runs_again`, while their rows are being sent. Whether the store
+     *          commits is not known at either time */
     enum outcome (*record)(struct store *self, const struct audit_event *const *events,
                            size_t event_count, const struct published_offset *offsets,
-                           size_t offset_count, struct meanwhile *meanwhile, struct arena *arena,
+                           size_t offset_count, struct overlap *overlap, struct arena *arena,
                            struct err *err);
 
     /* Rolls back what is open, connects again where the connection is broken. One attempt. Never
@@ -67,3 +68,54 @@ struct store_ops {
     enum outcome (*load_published)(struct store *self, struct published_offset *offsets,
                                    size_t count, struct arena *arena, struct err *err);
 };
+
+static inline enum outcome store_find(struct store *store, const struct uuid *ids, size_t count,
+                                      struct arena *arena, const struct audit_event **ret_events,
+                                      struct err *err)
+{
+    return store->ops->find(store, ids, count, arena, ret_events, err);
+}
+
+static inline enum outcome store_apply(struct store *store, const struct command *const *commands,
+                                       size_t count, struct arena *arena,
+                                       struct command_result *ret_results, struct err *err)
+{
+    return store->ops->apply(store, commands, count, arena, ret_results, err);
+}
+
+static inline enum outcome store_record(struct store *store,
+                                        const struct audit_event *const *events, size_t event_count,
+                                        const struct published_offset *offsets, size_t offset_count,
+                                        struct overlap *overlap, struct arena *arena,
+                                        struct err *err)
+{
+    return store->ops->record(store, events, event_count, offsets, offset_count, overlap, arena,
+                              err);
+}
+
+static inline enum outcome store_recover(struct store *store, struct err *err)
+{
+    return store->ops->recover(store, err);
+}
+
+static inline struct refusal store_explain(const struct store *store, const struct err *err)
+{
+    struct refusal refusal;
+
+    store->ops->explain(store, err, &refusal);
+    return refusal;
+}
+
+static inline enum outcome store_intern(struct store *store, const struct text *names, size_t count,
+                                        struct arena *arena, int32_t *ret_topic_ids,
+                                        struct err *err)
+{
+    return store->ops->intern(store, names, count, arena, ret_topic_ids, err);
+}
+
+static inline enum outcome store_load_published(struct store *store,
+                                                struct published_offset *offsets, size_t count,
+                                                struct arena *arena, struct err *err)
+{
+    return store->ops->load_published(store, offsets, count, arena, err);
+}

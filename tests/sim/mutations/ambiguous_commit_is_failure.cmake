@@ -1,6 +1,6 @@
 # A commit whose answer was lost counts as not done.
 set(file worker/lane/publish.c)
 set(old [==[
-        outcome = has_committed(with, err);]==])
+        outcome = has_committed(lane, batch, err);]==])
 set(new [==[
         outcome = OUTCOME_REJECT;]==])

@@ -1,8 +1,8 @@
 # The second half is settled first.
 set(file worker/lane/bisect.c)
 set(old [==[
-settle(bisecting, from, middle, patience, err);
-    return outcome == OUTCOME_OK ? settle(bisecting, middle, to, patience, err)]==])
+settle(lane, batch, from, middle, patience, err);
+    return outcome == OUTCOME_OK ? settle(lane, batch, middle, to, patience, err)]==])
 set(new [==[
-settle(bisecting, middle, to, patience, err);
-    return outcome == OUTCOME_OK ? settle(bisecting, from, middle, patience, err)]==])
+settle(lane, batch, middle, to, patience, err);
+    return outcome == OUTCOME_OK ? settle(lane, batch, from, middle, patience, err)]==])

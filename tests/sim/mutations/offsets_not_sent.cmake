@@ -1,6 +1,6 @@
 # The offsets do not go with the transaction.
 set(file worker/lane/publish.c)
 set(old [==[
-        outcome = persist(with, call_send_offsets, NULL, err);]==])
+        outcome = send_offsets(lane, batch, err);]==])
 set(new [==[
         outcome = OUTCOME_OK;]==])

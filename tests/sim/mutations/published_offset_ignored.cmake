@@ -1,6 +1,6 @@
 # Events are published again after an operator went back.
 set(file worker/lane/settle.c)
 set(old [==[
-progress_is_published(range->with->progress, entry)]==])
+progress_is_published(&range->lane->progress, entry)]==])
 set(new [==[
 !own]==])

@@ -297,7 +297,7 @@ static void test_err_no_memory__says_what_is_full(void **state)
     struct err err;
 
     (void)state;
-    assert_int_equal(err_no_memory(&err, "batch arena"), OUTCOME_FATAL);
+    assert_int_equal(err_no_memory(&err, "batch arena"), OUTCOME_FULL);
     assert_string_equal(err.code, ERR_NO_MEMORY);
     assert_string_equal(err.text, "batch arena: out of memory");
 }

@@ -122,7 +122,7 @@ static void test_audit_record__a_full_arena_is_fatal(void **state)
     struct statement statement;
 
     assert_int_equal(audit_record_prepare(events, 1, none, &statement, &recording->err),
-                     OUTCOME_FATAL);
+                     OUTCOME_FULL);
     assert_string_equal(recording->err.code, ERR_NO_MEMORY);
 }
 
@@ -186,7 +186,7 @@ static void test_audit_record_copy__failures_pass_through(void **state)
                                                        recording->arena, &recording->err));
 
     assert_int_equal(audit_record_copy(&recording->db.port, events, 1, NULL, none, &recording->err),
-                     OUTCOME_FATAL);
+                     OUTCOME_FULL);
     assert_string_equal(recording->err.code, ERR_NO_MEMORY);
     assert_recording_done(&recording->db, 1, 2);
 }

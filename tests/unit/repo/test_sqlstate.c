@@ -118,6 +118,7 @@ static const char *action_of(const struct sqlstate_rule *rule)
     case OUTCOME_FATAL:
         return "again, until somebody has mended it";
     case OUTCOME_OK:
+    case OUTCOME_FULL:
         break;
     }
     fail_msg("a rule without an action");

@@ -119,7 +119,7 @@ static void test_users_upsert__a_full_arena_is_fatal(void **state)
 
     enum outcome outcome = users_upsert(&t->db.port, users, 1, small, results, &t->err);
 
-    assert_int_equal(outcome, OUTCOME_FATAL);
+    assert_int_equal(outcome, OUTCOME_FULL);
     assert_string_equal(t->err.text, "users.upsert: out of memory");
     assert_int_equal(results[0], WRITE_EXPIRED);
     assert_recording_done(&t->db, 0, 0);

@@ -113,7 +113,7 @@ static void test_write_run__a_full_arena_is_fatal(void **state)
     struct write writes[] = {write_of("first", &probe)};
 
     assert_int_equal(write_run(&recording->db.port, writes, 1, none, &recording->err),
-                     OUTCOME_FATAL);
+                     OUTCOME_FULL);
 
     assert_string_equal(recording->err.code, ERR_NO_MEMORY);
 }

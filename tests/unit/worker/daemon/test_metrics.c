@@ -246,7 +246,7 @@ static void test_metrics_render__sums_the_counters_of_all_lanes(void **state)
 
 static void test_metrics_render__has_a_sample_for_every_type_class_and_step_at_once(void **state)
 {
-    static const char *const steps[] = {"decode", "find", "apply", "record", "ahead", "publish"};
+    static const char *const steps[] = {"decode", "find", "apply", "record", "overlap", "publish"};
     static const char *const classes[] = {"envelope", "body",   "type",
                                           "field",    "secret", "sqlstate"};
 

@@ -2,7 +2,7 @@
 set(file worker/lane/publish.c)
 set(old [==[
         if (outcome == OUTCOME_OK)
-            outcome = confirm_earlier(publishing, err);
-        end_watch(publishing);]==])
+            outcome = confirm_earlier(lane, batch, err);
+        end_watch(lane);]==])
 set(new [==[
-        end_watch(publishing);]==])
+        end_watch(lane);]==])

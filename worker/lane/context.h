@@ -1,0 +1,38 @@
+#pragma once
+
+#include <stdatomic.h>
+
+#include "events/dead_letter.h"
+#include "worker/lane/batch.h"
+#include "worker/lane/lane.h"
+#include "worker/lane/progress.h"
+
+/* The one struct that every file of this room works on. Private to the room, its tests and its
+ * benchmark: the rest of the program knows lane.h.
+ *
+ * A function of the room takes the lane, and the batch where it is about one. What belongs to one
+ * batch lives in struct batch; what outlives it lives here. */
+
+/* The wait that the lane is in, between two attempts at a dependency. */
+struct wait {
+    enum dependency dependency; /* DEPENDENCY_NONE: the lane does not wait */
+    int attempts;
+    int64_t since_us; /* monotonic */
+};
+
+struct lane {
+    struct lane_options options;
+    struct source *source;
+    struct sink *sink;
+    struct store *store;
+    struct lane_metrics *metrics;
+
+    struct arena *arena; /* of the batch in hand, reset before each */
+    int32_t *topic_ids;  /* numbers of options.command_topics in the store */
+    struct progress progress;
+    uint64_t progress_generation;     /* of the source, that `progress` is about */
+    struct dead_letter_limits limits; /* max_record_bytes shrinks when the brokers refuse a size */
+    struct wait wait;
+    uint64_t random; /* spreads the attempts of many lanes */
+    atomic_int stopping;
+};
