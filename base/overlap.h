@@ -13,8 +13,9 @@ struct overlap {
     void (*run)(struct overlap *self);
     void *context;
     int64_t took_us; /* sum of the runs since the caller set it to 0 */
-    bool runs_again; /* set by the store: this run is under row locks, and a second one follows after
-                        the store has sent COMMIT. Calls that may block for long belong there */
+    bool
+        runs_again; /* set by the store: this run is under row locks, and a second one follows after
+                       the store has sent COMMIT. Calls that may block for long belong there */
 };
 
 /* Returns the microseconds that it took. */

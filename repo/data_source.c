@@ -55,7 +55,7 @@ static enum outcome source_run(struct executor *port, const struct statement *st
     if (outcome != OUTCOME_OK)
         return outcome;
     return source_leave(source, executor_run_overlapped(source->db, statements, count, overlap,
-                                                       arena, ret_rows, err));
+                                                        arena, ret_rows, err));
 }
 
 static enum outcome source_copy(struct executor *port, const struct copy *copy, struct err *err)
