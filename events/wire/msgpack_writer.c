@@ -1,105 +1,70 @@
 #include "events/wire/msgpack_writer.h"
 
 #include <assert.h>
+#include <msgpack/pack.h>
 
 #include "base/timestamp.h"
 
-/* `head`, then the low `size` bytes of `value`, big-endian. */
-static void put(struct buffer *buffer, uint8_t head, uint64_t value, size_t size)
+/* msgpack-c chooses the form of each item; its packer takes the shortest. A full buffer remembers
+ * that it is full, so no answer of the packer is looked at. */
+static int append(void *buffer, const char *bytes, size_t length)
 {
-    uint8_t *room = buffer_reserve(buffer, 1 + size);
+    buffer_append(buffer, bytes, length);
+    return 0;
+}
 
-    if (room == NULL)
-        return;
-    room[0] = head;
-    for (size_t i = 0; i < size; i++)
-        room[size - i] = (uint8_t)(value >> (8 * i));
-    buffer->length += 1 + size;
+static msgpack_packer packer_of(struct buffer *buffer)
+{
+    return (msgpack_packer){.data = buffer, .callback = append};
 }
 
 void msgpack_write_nil(struct buffer *buffer)
 {
-    put(buffer, 0xc0, 0, 0);
+    msgpack_packer packer = packer_of(buffer);
+    msgpack_pack_nil(&packer);
 }
 
 void msgpack_write_bool(struct buffer *buffer, bool value)
 {
-    put(buffer, value ? 0xc3 : 0xc2, 0, 0);
-}
+    msgpack_packer packer = packer_of(buffer);
 
-static void write_negative(struct buffer *buffer, int64_t value)
-{
-    uint64_t bits = (uint64_t)value;
-
-    if (value >= -32)
-        put(buffer, (uint8_t)bits, 0, 0);
-    else if (value >= INT8_MIN)
-        put(buffer, 0xd0, bits, 1);
-    else if (value >= INT16_MIN)
-        put(buffer, 0xd1, bits, 2);
-    else if (value >= INT32_MIN)
-        put(buffer, 0xd2, bits, 4);
+    if (value)
+        msgpack_pack_true(&packer);
     else
-        put(buffer, 0xd3, bits, 8);
+        msgpack_pack_false(&packer);
 }
 
 void msgpack_write_int(struct buffer *buffer, int64_t value)
 {
-    if (value < 0)
-        write_negative(buffer, value);
-    else if (value <= INT8_MAX)
-        put(buffer, (uint8_t)value, 0, 0);
-    else if (value <= UINT8_MAX)
-        put(buffer, 0xcc, (uint64_t)value, 1);
-    else if (value <= UINT16_MAX)
-        put(buffer, 0xcd, (uint64_t)value, 2);
-    else if (value <= UINT32_MAX)
-        put(buffer, 0xce, (uint64_t)value, 4);
-    else
-        put(buffer, 0xcf, (uint64_t)value, 8);
+    msgpack_packer packer = packer_of(buffer);
+    msgpack_pack_int64(&packer, value);
 }
 
 void msgpack_write_double(struct buffer *buffer, double value)
 {
-    uint64_t bits;
-
-    memcpy(&bits, &value, sizeof(bits));
-    put(buffer, 0xcb, bits, 8);
+    msgpack_packer packer = packer_of(buffer);
+    msgpack_pack_double(&packer, value);
 }
 
 void msgpack_write_text(struct buffer *buffer, struct text text)
 {
-    assert(text.length <= UINT32_MAX);
+    msgpack_packer packer = packer_of(buffer);
 
-    if (text.length <= 31)
-        put(buffer, (uint8_t)(0xa0 | text.length), 0, 0);
-    else if (text.length <= UINT8_MAX)
-        put(buffer, 0xd9, text.length, 1);
-    else if (text.length <= UINT16_MAX)
-        put(buffer, 0xda, text.length, 2);
-    else
-        put(buffer, 0xdb, text.length, 4);
+    assert(text.length <= UINT32_MAX);
+    msgpack_pack_str(&packer, text.length);
     buffer_append_text(buffer, text);
 }
 
 void msgpack_write_array(struct buffer *buffer, uint32_t count)
 {
-    if (count <= 15)
-        put(buffer, (uint8_t)(0x90 | count), 0, 0);
-    else if (count <= UINT16_MAX)
-        put(buffer, 0xdc, count, 2);
-    else
-        put(buffer, 0xdd, count, 4);
+    msgpack_packer packer = packer_of(buffer);
+    msgpack_pack_array(&packer, count);
 }
 
 void msgpack_write_map(struct buffer *buffer, uint32_t count)
 {
-    if (count <= 15)
-        put(buffer, (uint8_t)(0x80 | count), 0, 0);
-    else if (count <= UINT16_MAX)
-        put(buffer, 0xde, count, 2);
-    else
-        put(buffer, 0xdf, count, 4);
+    msgpack_packer packer = packer_of(buffer);
+    msgpack_pack_map(&packer, count);
 }
 
 void msgpack_write_time(struct buffer *buffer, int64_t us)

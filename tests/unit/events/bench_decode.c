@@ -7,7 +7,7 @@
  * which msgpack-c does not check). So the sides are: the reader over every item of the checked
  * bytes, against msgpack-c building its object tree and a walk over that. `check` and `decode`
  * (check and the product's whole decoder: field rules, JSON of the documents, defaults) stand
- * beside them. */
+ * beside them, and `encode`: the reader and the writer, which is msgpack-c's packer. */
 #include <msgpack.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +17,7 @@
 #include "events/wire/json_packed.h"
 #include "events/wire/msgpack_bounds.h"
 #include "events/wire/msgpack_reader.h"
+#include "events/wire/msgpack_writer.h"
 
 enum { REPEATS = 20000, ROUNDS_MAX = 101 };
 
@@ -116,6 +117,22 @@ static double time_decode(const struct command_type *type, struct slice body, st
     return (now_ns() - begun) / REPEATS;
 }
 
+/* The canonical form of the body, item by item through the writer, as documents of events have it.
+ */
+static double time_encode(struct slice body, struct arena *arena)
+{
+    double begun = now_ns();
+    for (int i = 0; i < REPEATS; i++) {
+        struct buffer buffer;
+        buffer_init(&buffer, arena);
+        msgpack_write_canonical(&buffer, body);
+        seen += buffer.length;
+        if (i % 500 == 0)
+            arena_reset(arena);
+    }
+    return (now_ns() - begun) / REPEATS;
+}
+
 static int compare_doubles(const void *a, const void *b)
 {
     const double left = *(const double *)a;
@@ -136,6 +153,7 @@ static void bench(size_t body_number, size_t rounds, struct arena *arena)
     double msgpack_c[ROUNDS_MAX];
     double checked[ROUNDS_MAX];
     double decode[ROUNDS_MAX];
+    double encode[ROUNDS_MAX];
     CLEANUP(arena_freep) struct arena *kept = arena_new(100000);
     struct slice body;
     struct err err = {.text = ""};
@@ -148,13 +166,14 @@ static void bench(size_t body_number, size_t rounds, struct arena *arena)
         msgpack_c[i] = time_of(walk_msgpack_c, body);
         checked[i] = time_of(check, body);
         decode[i] = time_decode(type, body, arena);
+        encode[i] = time_encode(body, arena);
     }
     double ours = median(reader, rounds);
     double theirs = median(msgpack_c, rounds);
     printf("%-46s %4zu bytes: reader %5.0f ns, msgpack-c %5.0f ns, ratio %.1f; check %5.0f ns,"
-           " decode %5.0f ns\n",
+           " decode %5.0f ns, encode %5.0f ns\n",
            type->name, body.length, ours, theirs, theirs / ours, median(checked, rounds),
-           median(decode, rounds));
+           median(decode, rounds), median(encode, rounds));
 }
 
 int main(int argc, char **argv)
