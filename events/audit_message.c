@@ -1,7 +1,7 @@
 #include "events/audit_message.h"
 
 #include "base/timestamp.h"
-#include "events/wire/json_packed.h"
+#include "events/wire/json_to_msgpack.h"
 #include "events/wire/msgpack_writer.h"
 
 enum { HEADERS_MAX = 11 };
@@ -20,7 +20,8 @@ static enum outcome pack(const struct encoding *encoding, const char *name,
     *ret_packed = document->packed;
     if (document->packed.data != NULL || !text_present(document->json))
         return OUTCOME_OK;
-    enum outcome outcome = json_packed(document->json, encoding->arena, ret_packed, encoding->err);
+    enum outcome outcome =
+        json_to_msgpack(document->json, encoding->arena, ret_packed, encoding->err);
     if (outcome != OUTCOME_OK)
         return err_prefix(encoding->err, "audit event: %s", name);
     return OUTCOME_OK;

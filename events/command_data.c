@@ -7,9 +7,9 @@
 #include "base/utf8.h"
 #include "events/commands.h"
 #include "events/wire/distinct.h"
-#include "events/wire/json_text.h"
 #include "events/wire/msgpack_bounds.h"
 #include "events/wire/msgpack_reader.h"
+#include "events/wire/msgpack_to_json.h"
 #include "events/wire/msgpack_writer.h"
 
 struct decoding {
@@ -157,7 +157,7 @@ static enum outcome decode_document(const struct decoding *decoding, struct plac
     if (ret_document == NULL)
         return OUTCOME_OK;
     buffer_init(&json, decoding->arena);
-    const char *rule = json_text_append(&json, value, JSON_TEXT_STORED);
+    const char *rule = msgpack_to_json(&json, value, JSON_STORED);
     if (rule != NULL)
         return refuse(decoding, place, "%s", rule);
     if (json.full)

@@ -4,7 +4,7 @@
 #include "base/timestamp.h"
 #include "events/commands.h"
 #include "events/rejections.h"
-#include "events/wire/json_text.h"
+#include "events/wire/msgpack_to_json.h"
 #include "events/wire/msgpack_writer.h"
 
 struct telling {
@@ -29,7 +29,7 @@ static enum outcome set_document(const struct telling *telling, struct buffer *p
         return no_room(telling);
     buffer_trim(packed);
     buffer_init(&json, telling->arena);
-    const char *rule = json_text_append(&json, buffer_slice(packed), JSON_TEXT_STORED);
+    const char *rule = msgpack_to_json(&json, buffer_slice(packed), JSON_STORED);
     assert(rule == NULL);
     if (json.full)
         return no_room(telling);

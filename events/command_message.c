@@ -2,7 +2,7 @@
 
 #include <jansson.h>
 
-#include "events/wire/json_packed.h"
+#include "events/wire/json_to_msgpack.h"
 
 static const struct member {
     const char *name;   /* in the line */

@@ -8,7 +8,7 @@
 #include "events/commands.h"
 #include "events/wire/base64.h"
 #include "events/wire/distinct.h"
-#include "events/wire/json_packed.h"
+#include "events/wire/json_to_msgpack.h"
 #include "events/wire/msgpack_bounds.h"
 
 /* The attributes of an event as they were sent, before time and content type are understood. */

@@ -5,9 +5,9 @@
 #include "base/json.h"
 #include "base/timestamp.h"
 #include "base/utf8.h"
-#include "events/wire/json_packed.h"
-#include "events/wire/json_text.h"
+#include "events/wire/json_to_msgpack.h"
 #include "events/wire/msgpack_bounds.h"
+#include "events/wire/msgpack_to_json.h"
 
 static void append_bytes(struct buffer *line, struct slice bytes)
 {
@@ -127,13 +127,13 @@ static bool append_decoded(struct buffer *line, struct slice value)
     struct err err;
 
     if (begins_json(value)) {
-        if (json_packed(text_of_slice(value), line->arena, &packed, &err) != OUTCOME_OK)
+        if (json_to_msgpack(text_of_slice(value), line->arena, &packed, &err) != OUTCOME_OK)
             return false;
     } else if (value.length == 0 || value.data[0] < 0x80 || value.data[0] > 0xdf ||
                msgpack_check(value, &fault) != OUTCOME_OK) {
         return false;
     }
-    json_text_append(line, packed, JSON_TEXT_SHOWN);
+    msgpack_to_json(line, packed, JSON_SHOWN);
     return true;
 }
 

@@ -10,7 +10,7 @@
  * are UTF-8, else {"base64": "..."}; null where absent. headers: an object; a name that comes more
  * than once has an array. The binary headers of a dead letter (kafka_dlt-original-partition,
  * -offset, -timestamp) are numbers. data: MessagePack and JSON bodies decoded, as
- * events/wire/json_text.h shows them.
+ * events/wire/msgpack_to_json.h shows them.
  *
  * ret_line  in the arena, no newline
  *

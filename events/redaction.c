@@ -4,7 +4,7 @@
 
 #include "events/commands.h"
 #include "events/wire/base64.h"
-#include "events/wire/json_packed.h"
+#include "events/wire/json_to_msgpack.h"
 #include "events/wire/msgpack_reader.h"
 #include "events/wire/msgpack_writer.h"
 

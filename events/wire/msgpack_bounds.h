@@ -10,8 +10,8 @@
  *   every text well-formed UTF-8 without U+0000
  *   map keys are texts, and no map holds one twice
  * Binary, extensions, NaN and integers past INT64_MAX may pass here: a field that the contract does
- * not know is ignored with whatever it holds. Where a value is stored, events/wire/json_text.h
- * refuses them.
+ * not know is ignored with whatever it holds. Where a value is stored,
+ * events/wire/msgpack_to_json.h refuses them.
  *
  * One pass over the bytes without recursion. */
 

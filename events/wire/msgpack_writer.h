@@ -20,5 +20,5 @@ void msgpack_write_map(struct buffer *buffer, uint32_t count);
 void msgpack_write_time(struct buffer *buffer, int64_t us);
 
 /* The value in canonical form, its maps in the order they have. It must have passed
- * msgpack_check() and json_text_append(): extensions and binary are none of its kinds. */
+ * msgpack_check() and msgpack_to_json(): extensions and binary are none of its kinds. */
 void msgpack_write_canonical(struct buffer *buffer, struct slice value);

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "events/commands.h"
-#include "events/wire/json_packed.h"
+#include "events/wire/json_to_msgpack.h"
 #include "targets.h"
 
 #define USER                                                                                       \
@@ -107,7 +107,7 @@ static struct slice seed_of(const char *target, size_t number, struct arena *are
     struct buffer seed;
     struct err err = {.text = ""};
 
-    if (json_packed(json, arena, &packed, &err) != OUTCOME_OK)
+    if (json_to_msgpack(json, arena, &packed, &err) != OUTCOME_OK)
         die("a seed is not JSON");
     buffer_init(&seed, arena);
     if (strcmp(target, "value") == 0) {

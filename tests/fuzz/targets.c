@@ -10,10 +10,10 @@
 #include "events/letter.h"
 #include "events/message_json.h"
 #include "events/rejections.h"
-#include "events/wire/json_packed.h"
-#include "events/wire/json_text.h"
+#include "events/wire/json_to_msgpack.h"
 #include "events/wire/msgpack_bounds.h"
 #include "events/wire/msgpack_reader.h"
+#include "events/wire/msgpack_to_json.h"
 #include "events/wire/msgpack_writer.h"
 
 /* Far more than one message may take: what costs more than this is a finding. */
@@ -63,13 +63,13 @@ static void run_value(const uint8_t *data, size_t size)
         return;
     MUST(msgpack_take(&reader, &whole) && same(whole, bytes));
     buffer_init(&shown, arena);
-    MUST(json_text_append(&shown, bytes, JSON_TEXT_SHOWN) == NULL);
+    MUST(msgpack_to_json(&shown, bytes, JSON_SHOWN) == NULL);
     buffer_init(&json, arena);
-    if (json_text_append(&json, bytes, JSON_TEXT_STORED) != NULL)
+    if (msgpack_to_json(&json, bytes, JSON_STORED) != NULL)
         return;
     buffer_init(&canonical, arena);
     msgpack_write_canonical(&canonical, bytes);
-    outcome = json_packed(buffer_text(&json), arena, &back, &err);
+    outcome = json_to_msgpack(buffer_text(&json), arena, &back, &err);
     if (outcome == OUTCOME_REJECT && canonical.length > MSGPACK_MAX_BYTES)
         return; /* floats of 32 bits grew */
     MUST(outcome == OUTCOME_OK && same(back, buffer_slice(&canonical)));
@@ -84,13 +84,14 @@ static void run_json(const uint8_t *data, size_t size)
     struct err err = {.text = ""};
 
     enum outcome outcome =
-        json_packed((struct text){(const char *)data, size}, arena, &value, &err);
+        json_to_msgpack((struct text){(const char *)data, size}, arena, &value, &err);
     MUST(outcome == OUTCOME_OK || outcome == OUTCOME_REJECT);
     if (outcome != OUTCOME_OK)
         return;
     buffer_init(&json, arena);
-    MUST(json_text_append(&json, value, JSON_TEXT_STORED) == NULL);
-    MUST(json_packed(buffer_text(&json), arena, &back, &err) == OUTCOME_OK && same(back, value));
+    MUST(msgpack_to_json(&json, value, JSON_STORED) == NULL);
+    MUST(json_to_msgpack(buffer_text(&json), arena, &back, &err) == OUTCOME_OK &&
+         same(back, value));
 }
 
 static void check_event(const struct audit_event *event, struct arena *arena)

@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "events/commands.h"
-#include "events/wire/json_packed.h"
+#include "events/wire/json_to_msgpack.h"
 #include "events/wire/msgpack_bounds.h"
 #include "events/wire/msgpack_reader.h"
 #include "events/wire/msgpack_writer.h"
@@ -159,7 +159,7 @@ static void bench(size_t body_number, size_t rounds, struct arena *arena)
     struct err err = {.text = ""};
 
     if (kept == NULL ||
-        json_packed(text_of(bodies[body_number].json), kept, &body, &err) != OUTCOME_OK)
+        json_to_msgpack(text_of(bodies[body_number].json), kept, &body, &err) != OUTCOME_OK)
         abort();
     for (size_t i = 0; i < rounds; i++) {
         reader[i] = time_of(walk_reader, body);

@@ -3,10 +3,10 @@
 #include <time.h>
 
 #include "base/timestamp.h"
-#include "events/wire/json_packed.h"
-#include "events/wire/json_text.h"
+#include "events/wire/json_to_msgpack.h"
 #include "events/wire/msgpack_bounds.h"
 #include "events/wire/msgpack_reader.h"
+#include "events/wire/msgpack_to_json.h"
 #include "events/wire/msgpack_writer.h"
 #include "support.h"
 
@@ -464,12 +464,12 @@ static void test_msgpack_write_canonical__as_msgpack_c_packs_it(void **state)
 
 /* --- JSON --- */
 
-static struct text json_of(void **state, struct slice value, enum json_text_mode mode)
+static struct text json_of(void **state, struct slice value, enum msgpack_to_json_mode mode)
 {
     struct buffer buffer;
 
     buffer_init(&buffer, *state);
-    assert_null(json_text_append(&buffer, value, mode));
+    assert_null(msgpack_to_json(&buffer, value, mode));
     assert_false(buffer.full);
     return buffer_text(&buffer);
 }
@@ -479,7 +479,7 @@ static void test_json_text__keeps_order_and_kinds(void **state)
     const char *json =
         "{'z':1,'a':[true,false,null,-1.5,2.0,'x'],'m':{},'l':[],'n':{'o':{'p':[[]]}}}";
 
-    struct text text = json_of(state, packed(*state, json), JSON_TEXT_STORED);
+    struct text text = json_of(state, packed(*state, json), JSON_STORED);
 
     assert_text(text, quoted(*state, json).data);
 }
@@ -502,7 +502,7 @@ static void test_json_text__stored_refuses_what_json_cannot_hold(void **state)
         struct buffer buffer;
 
         buffer_init(&buffer, *state);
-        const char *rule = json_text_append(&buffer, hex(*state, cases[i].bytes), JSON_TEXT_STORED);
+        const char *rule = msgpack_to_json(&buffer, hex(*state, cases[i].bytes), JSON_STORED);
 
         assert_non_null(rule);
         assert_string_equal(rule, cases[i].rule);
@@ -515,7 +515,7 @@ static void test_json_text__shown_has_a_form_for_everything(void **state)
         hex(*state, "98 c4 02 00ff d6 ff 00000001 d4 05 61 cb 7ff8000000000000"
                     "cb 7ff0000000000000 cb fff0000000000000 cf ffffffffffffffff c4 00");
 
-    struct text text = json_of(state, value, JSON_TEXT_SHOWN);
+    struct text text = json_of(state, value, JSON_SHOWN);
 
     assert_text(text, "[{\"base64\":\"AP8=\"},\"1970-01-01T00:00:01.000000Z\","
                       "{\"ext\":5,\"base64\":\"YQ==\"},\"NaN\",\"Infinity\",\"-Infinity\","
@@ -532,11 +532,11 @@ static void test_json_packed__gives_back_what_json_text_wrote(void **state)
         struct slice back;
         struct err err = {.text = ""};
 
-        struct text json = json_of(state, value, JSON_TEXT_STORED);
-        assert_int_equal(json_packed(json, *state, &back, &err), OUTCOME_OK);
+        struct text json = json_of(state, value, JSON_STORED);
+        assert_int_equal(json_to_msgpack(json, *state, &back, &err), OUTCOME_OK);
 
         assert_slice(back, oracle_canonical(*state, value));
-        struct text again = json_of(state, back, JSON_TEXT_STORED);
+        struct text again = json_of(state, back, JSON_STORED);
         assert_slice(slice_of_text(again), slice_of_text(json));
     }
 }
@@ -566,7 +566,7 @@ static void test_json_packed__what_is_refused_and_why(void **state)
         struct slice value;
         struct err err = {.text = ""};
 
-        assert_int_equal(json_packed(quoted(*state, cases[i].json), *state, &value, &err),
+        assert_int_equal(json_to_msgpack(quoted(*state, cases[i].json), *state, &value, &err),
                          OUTCOME_REJECT);
 
         assert_string_equal(err.text, cases[i].text);
@@ -582,14 +582,16 @@ static void test_json_packed__depth(void **state)
 
     memset(json, '[', 65);
     memset(json + 65, ']', 65);
-    assert_int_equal(json_packed((struct text){json + 1, 128}, *state, &value, &err), OUTCOME_OK);
+    assert_int_equal(json_to_msgpack((struct text){json + 1, 128}, *state, &value, &err),
+                     OUTCOME_OK);
 
-    assert_int_equal(json_packed((struct text){json, 130}, *state, &value, &err), OUTCOME_REJECT);
+    assert_int_equal(json_to_msgpack((struct text){json, 130}, *state, &value, &err),
+                     OUTCOME_REJECT);
     assert_string_equal(err.text, "nested deeper than 64");
 
     char *deep = arena_alloc(*state, 100000);
     memset(deep, '[', 100000);
-    assert_int_equal(json_packed((struct text){deep, 100000}, *state, &value, &err),
+    assert_int_equal(json_to_msgpack((struct text){deep, 100000}, *state, &value, &err),
                      OUTCOME_REJECT);
     assert_non_null(strstr(err.text, "nested deeper than 64"));
 }
@@ -601,7 +603,7 @@ static void test_json_packed__full_arena_is_fatal(void **state)
     struct err err = {.text = ""};
 
     (void)state;
-    assert_int_equal(json_packed(TEXT("[1]"), small, &value, &err), OUTCOME_FULL);
+    assert_int_equal(json_to_msgpack(TEXT("[1]"), small, &value, &err), OUTCOME_FULL);
 
     arena_free(small);
 }

@@ -1,4 +1,4 @@
-#include "events/wire/json_packed.h"
+#include "events/wire/json_to_msgpack.h"
 
 #include <assert.h>
 #include <jansson.h>
@@ -110,8 +110,8 @@ void json_pack_value(struct buffer *buffer, struct json_t *value)
     }
 }
 
-enum outcome json_packed(struct text json, struct arena *arena, struct slice *ret_packed,
-                         struct err *err)
+enum outcome json_to_msgpack(struct text json, struct arena *arena, struct slice *ret_packed,
+                             struct err *err)
 {
     CLEANUP(json_releasep) json_t *value = NULL;
     struct msgpack_fault fault;

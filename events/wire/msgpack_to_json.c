@@ -1,4 +1,4 @@
-#include "events/wire/json_text.h"
+#include "events/wire/msgpack_to_json.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -66,9 +66,9 @@ static void show_not_finite(struct buffer *buffer, double value)
 
 /* What JSON has no form for. */
 static const char *append_foreign(struct buffer *buffer, const struct msgpack_item *item,
-                                  enum json_text_mode mode)
+                                  enum msgpack_to_json_mode mode)
 {
-    bool shown = mode == JSON_TEXT_SHOWN;
+    bool shown = mode == JSON_SHOWN;
 
     if (item->kind == MSGPACK_BINARY) {
         if (!shown)
@@ -93,7 +93,7 @@ static const char *append_foreign(struct buffer *buffer, const struct msgpack_it
 }
 
 static const char *append_scalar(struct buffer *buffer, const struct msgpack_item *item,
-                                 enum json_text_mode mode)
+                                 enum msgpack_to_json_mode mode)
 {
     switch (item->kind) {
     case MSGPACK_NIL:
@@ -162,7 +162,8 @@ static void close_containers(struct buffer *buffer, struct nesting *nesting)
     }
 }
 
-const char *json_text_append(struct buffer *buffer, struct slice value, enum json_text_mode mode)
+const char *msgpack_to_json(struct buffer *buffer, struct slice value,
+                            enum msgpack_to_json_mode mode)
 {
     struct msgpack_reader reader = msgpack_reader_of(value);
     struct nesting nesting;

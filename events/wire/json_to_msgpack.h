@@ -4,8 +4,8 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 
-/* JSON text as canonical MessagePack: the way back from events/wire/json_text.h, and the way in for
- * JSON bodies.
+/* JSON text as canonical MessagePack: the way back from events/wire/msgpack_to_json.h, and the way
+ * in for JSON bodies.
  *
  * Integers must fit int64, numbers with a fraction or an exponent become float 64, a key may stand
  * in an object once, U+0000 is refused, arrays and objects nest as msgpack_check() allows. */
@@ -14,8 +14,8 @@
  *
  * REJECT  not such JSON; code "body", err->text is the rule and where it is broken, without values
  * FULL    no memory, or the arena is full */
-enum outcome json_packed(struct text json, struct arena *arena, struct slice *ret_packed,
-                         struct err *err);
+enum outcome json_to_msgpack(struct text json, struct arena *arena, struct slice *ret_packed,
+                             struct err *err);
 
 /* For callers that look into the JSON first: a jansson value, released with json_release(). */
 struct json_t;
