@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-#include "base/json.h"
+#include "base/json_writer.h"
 #include "base/utf8.h"
 #include "base/uuid.h"
 #include "events/command_message.h"
@@ -191,16 +191,6 @@ enum outcome letter_mark(const struct letter *letter, struct arena *arena,
     return OUTCOME_OK;
 }
 
-static void append_member(struct buffer *line, const char *name, struct text value)
-{
-    if (!text_present(value))
-        return;
-    buffer_append_byte(line, ',');
-    json_append_string(line, text_of(name));
-    buffer_append_byte(line, ':');
-    json_append_string(line, value);
-}
-
 enum outcome letter_audit(const struct letter *letter, struct text topic, int64_t now_us,
                           struct arena *arena, struct outgoing *ret_record, struct err *err)
 {
@@ -215,19 +205,27 @@ enum outcome letter_audit(const struct letter *letter, struct text topic, int64_
 
     struct buffer line;
     buffer_init(&line, arena);
-    buffer_append_literal(&line, "{\"type\":\"dev.catalyst.audit.append.v1\"");
-    append_member(&line, "source", TEXT(AUDIT_SOURCE));
-    append_member(&line, "id", text_of(id_text));
-    buffer_append_literal(&line, ",\"data\":{\"category\":\"operations\",\"action\":"
-                                 "\"dlq.redriven\",\"resource\":{\"type\":\"record\"");
-    append_member(&line, "id", text_of(origin));
-    buffer_append_literal(&line, "},\"metadata\":{\"redriveCount\":");
-    json_append_int(&line, letter->redrive_count + 1);
-    append_member(&line, "deadLetter", text_of(name));
-    append_member(&line, "stage", letter->stage);
-    append_member(&line, "class", letter->class_name);
-    append_member(&line, "reason", letter->reason);
-    buffer_append_literal(&line, "}}}");
+    struct json_writer json = json_writer_of(&line);
+    json_begin_object(&json, NULL);
+    json_text(&json, "type", TEXT("dev.catalyst.audit.append.v1"));
+    json_text(&json, "source", TEXT(AUDIT_SOURCE));
+    json_text(&json, "id", text_of(id_text));
+    json_begin_object(&json, "data");
+    json_text(&json, "category", TEXT("operations"));
+    json_text(&json, "action", TEXT("dlq.redriven"));
+    json_begin_object(&json, "resource");
+    json_text(&json, "type", TEXT("record"));
+    json_text(&json, "id", text_of(origin));
+    json_end_object(&json);
+    json_begin_object(&json, "metadata");
+    json_int(&json, "redriveCount", letter->redrive_count + 1);
+    json_text(&json, "deadLetter", text_of(name));
+    json_text(&json, "stage", letter->stage);
+    json_text(&json, "class", letter->class_name);
+    json_text(&json, "reason", letter->reason);
+    json_end_object(&json);
+    json_end_object(&json);
+    json_end_object(&json);
     if (line.full)
         return err_no_memory(err, "redrive");
     return command_message_from_json(buffer_text(&line), topic, now_us, arena, ret_record, NULL,

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "base/json.h"
+#include "base/json_writer.h"
 #include "base/timestamp.h"
 #include "base/utf8.h"
 #include "events/wire/json_to_msgpack.h"
@@ -16,9 +16,10 @@ static void append_bytes(struct buffer *line, struct slice bytes)
     } else if (utf8_valid(text_of_slice(bytes))) {
         json_append_string(line, text_of_slice(bytes));
     } else {
-        buffer_append_literal(line, "{\"base64\":");
-        json_append_base64(line, bytes);
-        buffer_append_byte(line, '}');
+        struct json_writer json = json_writer_of(line);
+        json_begin_object(&json, NULL);
+        json_append_base64(json_value(&json, "base64"), bytes);
+        json_end_object(&json);
     }
 }
 
@@ -57,30 +58,31 @@ static int compare_seats(const void *a, const void *b)
     return order != 0 ? order : (left > right) - (left < right);
 }
 
-/* A name may be any bytes. */
-static void append_name(struct buffer *line, struct text name)
+/* A name may be any bytes: one that is no UTF-8 is shown in base 64. */
+static struct text shown_name(struct text name, struct arena *arena)
 {
-    if (utf8_valid(name)) {
-        json_append_string(line, name);
-    } else {
-        json_append_base64(line, slice_of_text(name));
-    }
-    buffer_append_byte(line, ':');
+    struct buffer quoted;
+
+    if (utf8_valid(name))
+        return name;
+    buffer_init(&quoted, arena);
+    json_append_base64(&quoted, slice_of_text(name));
+    return quoted.full ? TEXT("")
+                       : (struct text){(const char *)quoted.bytes + 1, quoted.length - 2};
 }
 
 /* The headers of one name; `count` of them stand together. */
-static void append_group(struct buffer *line, const struct seat *group, size_t count)
+static void append_group(struct json_writer *json, const struct seat *group, size_t count)
 {
-    append_name(line, group[0].header->name);
+    struct buffer *line = json_member(json, shown_name(group[0].header->name, json->out->arena));
+    struct json_writer values = json_writer_of(line);
+
     if (count > 1)
-        buffer_append_byte(line, '[');
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0)
-            buffer_append_byte(line, ',');
-        append_header_value(line, group[i].header);
-    }
+        json_begin_array(&values, NULL);
+    for (size_t i = 0; i < count; i++)
+        append_header_value(json_value(&values, NULL), group[i].header);
     if (count > 1)
-        buffer_append_byte(line, ']');
+        json_end_array(&values);
 }
 
 static bool append_headers(struct buffer *line, const struct message *message)
@@ -93,18 +95,17 @@ static bool append_headers(struct buffer *line, const struct message *message)
         sorted[i].header = &message->headers[i];
     if (message->header_count > 0)
         qsort(sorted, message->header_count, sizeof(*sorted), compare_seats);
-    buffer_append_byte(line, '{');
+    struct json_writer json = json_writer_of(line);
+    json_begin_object(&json, NULL);
     for (size_t i = 0; i < message->header_count;) {
         size_t next = i + 1;
         while (next < message->header_count &&
                text_equal(sorted[i].header->name, sorted[next].header->name))
             next++;
-        if (i > 0)
-            buffer_append_byte(line, ',');
-        append_group(line, sorted + i, next - i);
+        append_group(&json, sorted + i, next - i);
         i = next;
     }
-    buffer_append_byte(line, '}');
+    json_end_object(&json);
     return true;
 }
 
@@ -143,26 +144,22 @@ enum outcome message_to_json(const struct message *message, struct arena *arena,
     struct buffer line;
 
     buffer_init(&line, arena);
-    buffer_append_literal(&line, "{\"topic\":");
-    json_append_string(&line, message->topic);
-    buffer_append_literal(&line, ",\"partition\":");
-    json_append_int(&line, message->partition);
-    buffer_append_literal(&line, ",\"offset\":");
-    json_append_int(&line, message->offset);
-    buffer_append_literal(&line, ",\"timestamp\":");
+    struct json_writer json = json_writer_of(&line);
+    json_begin_object(&json, NULL);
+    json_text(&json, "topic", message->topic);
+    json_int(&json, "partition", message->partition);
+    json_int(&json, "offset", message->offset);
     if (message->timestamp_ms < 0 || message->timestamp_ms > TIMESTAMP_MAX_US / 1000)
-        buffer_append_literal(&line, "null");
+        json_document(&json, "timestamp", TEXT("null"));
     else
-        json_append_time(&line, message->timestamp_ms * 1000);
-    buffer_append_literal(&line, ",\"key\":");
-    append_bytes(&line, message->key);
-    buffer_append_literal(&line, ",\"headers\":");
-    if (!append_headers(&line, message))
+        json_time(&json, "timestamp", message->timestamp_ms * 1000);
+    append_bytes(json_value(&json, "key"), message->key);
+    if (!append_headers(json_value(&json, "headers"), message))
         return err_no_memory(err, "line");
-    buffer_append_literal(&line, ",\"data\":");
+    json_value(&json, "data");
     if (message->value.data == NULL || !append_decoded(&line, message->value))
         append_bytes(&line, message->value);
-    buffer_append_byte(&line, '}');
+    json_end_object(&json);
     if (line.full)
         return err_no_memory(err, "line");
     *ret_line = buffer_text(&line);

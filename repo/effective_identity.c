@@ -1,6 +1,6 @@
 #include "repo/effective_identity.h"
 
-#include "base/json.h"
+#include "base/json_writer.h"
 #include "base/map.h"
 #include "repo/record_sql.h"
 
@@ -168,15 +168,11 @@ static bool merge_labels(const struct identity_row *row, struct arena *arena,
     }
 
     buffer_init(&json, arena);
-    buffer_append_byte(&json, '{');
-    for (size_t i = 0; i < merged; i++) {
-        if (i > 0)
-            buffer_append_byte(&json, ',');
-        json_append_string(&json, keys[i]);
-        buffer_append_byte(&json, ':');
-        buffer_append_text(&json, values[i]);
-    }
-    buffer_append_byte(&json, '}');
+    struct json_writer labels = json_writer_of(&json);
+    json_begin_object(&labels, NULL);
+    for (size_t i = 0; i < merged; i++)
+        buffer_append_text(json_member(&labels, keys[i]), values[i]);
+    json_end_object(&labels);
     *ret_labels = (struct document){.json = buffer_text(&json)};
     return !json.full;
 }
@@ -263,35 +259,31 @@ enum outcome effective_identity_get(struct executor *db, const struct identity_r
     return outcome;
 }
 
-static void append_texts(struct buffer *json, const char *name, const struct text_list *list)
+static void write_texts(struct json_writer *json, const char *name, const struct text_list *list)
 {
-    buffer_append_literal(json, name);
-    buffer_append_byte(json, '[');
-    for (size_t i = 0; i < list->count; i++) {
-        if (i > 0)
-            buffer_append_byte(json, ',');
-        json_append_string(json, list->items[i]);
-    }
-    buffer_append_byte(json, ']');
+    json_begin_array(json, name);
+    for (size_t i = 0; i < list->count; i++)
+        json_append_string(json_value(json, NULL), list->items[i]);
+    json_end_array(json);
 }
 
 void effective_identity_json(const struct effective_identity *identity, struct buffer *buffer)
 {
-    buffer_append_literal(buffer, "{\"userId\":");
-    json_append_string(buffer, identity->user->id);
-    if (identity->org != NULL) {
-        buffer_append_literal(buffer, ",\"orgId\":");
-        json_append_string(buffer, identity->org->id);
-    }
-    buffer_append_literal(buffer, ",\"groups\":[");
-    for (size_t i = 0; i < identity->group_count; i++) {
-        if (i > 0)
-            buffer_append_byte(buffer, ',');
-        json_append_string(buffer, identity->groups[i].id);
-    }
-    buffer_append_literal(buffer, "],\"labels\":");
-    buffer_append_text(buffer, identity->labels.json);
-    append_texts(buffer, ",\"roles\":", &identity->roles);
-    append_texts(buffer, ",\"entitlements\":", &identity->entitlements);
-    buffer_append_literal(buffer, ",\"scopes\":[]}");
+    const struct text_list scopes = {
+        0}; /* the contract's field; this product has none to fill it */
+    struct json_writer json = json_writer_of(buffer);
+
+    json_begin_object(&json, NULL);
+    json_text(&json, "userId", identity->user->id);
+    if (identity->org != NULL)
+        json_text(&json, "orgId", identity->org->id);
+    json_begin_array(&json, "groups");
+    for (size_t i = 0; i < identity->group_count; i++)
+        json_append_string(json_value(&json, NULL), identity->groups[i].id);
+    json_end_array(&json);
+    json_document(&json, "labels", identity->labels.json);
+    write_texts(&json, "roles", &identity->roles);
+    write_texts(&json, "entitlements", &identity->entitlements);
+    write_texts(&json, "scopes", &scopes);
+    json_end_object(&json);
 }

@@ -1,7 +1,7 @@
 #include <stdlib.h>
 
 #include "base/crash_point.h"
-#include "base/json.h"
+#include "base/json_writer.h"
 #include "events/message_json.h"
 #include "worker/cli/cli_kafka.h"
 #include "worker/cli/dead_letters.h"
@@ -34,50 +34,26 @@ static bool has(const struct dlq *dlq, const char *flag)
 /* --- letters as JSON ---------------------------------------------------------------------------
  */
 
-static void append_name(struct buffer *out, const char *name)
-{
-    buffer_append_byte(out, ',');
-    json_append_string(out, text_of(name));
-    buffer_append_byte(out, ':');
-}
-
-static void append_text(struct buffer *out, const char *name, struct text text)
-{
-    if (!text_present(text))
-        return;
-    append_name(out, name);
-    json_append_string(out, text);
-}
-
-static void append_flag(struct buffer *out, const char *name, bool value)
-{
-    append_name(out, name);
-    buffer_append_literal(out, value ? "true" : "false");
-}
-
-/* The members, with no brace behind them. `names`: room for texts that are only passed on. */
-static void append_letter(struct buffer *out, const struct letter *letter, struct arena *names)
+/* The object is left open. `names`: room for texts that are only passed on. */
+static void write_letter(struct json_writer *json, const struct letter *letter, struct arena *names)
 {
     char *name = letter_name(letter, names), *origin = letter_origin(letter, names);
     if (name == NULL || origin == NULL) {
-        out->full = true;
+        json->out->full = true;
         return;
     }
-    buffer_append_literal(out, "{\"letter\":");
-    json_append_string(out, text_of(name));
-    append_text(out, "origin", text_of(origin));
-    if (letter->timestamp_ms >= 0 && letter->timestamp_ms <= TIMESTAMP_MAX_US / 1000) {
-        buffer_append_literal(out, ",\"timestamp\":");
-        json_append_time(out, letter->timestamp_ms * 1000);
-    }
-    append_text(out, "stage", letter->stage);
-    append_text(out, "class", letter->class_name);
-    buffer_append_literal(out, ",\"redriveCount\":");
-    json_append_int(out, letter->redrive_count);
-    append_flag(out, "redriven", letter->redriven);
-    append_flag(out, "redacted", letter->redacted);
-    append_flag(out, "truncated", letter->truncated);
-    append_text(out, "reason", letter->reason);
+    json_begin_object(json, NULL);
+    json_text(json, "letter", text_of(name));
+    json_text(json, "origin", text_of(origin));
+    if (letter->timestamp_ms >= 0 && letter->timestamp_ms <= TIMESTAMP_MAX_US / 1000)
+        json_time(json, "timestamp", letter->timestamp_ms * 1000);
+    json_text(json, "stage", letter->stage);
+    json_text(json, "class", letter->class_name);
+    json_int(json, "redriveCount", letter->redrive_count);
+    json_bool(json, "redriven", letter->redriven);
+    json_bool(json, "redacted", letter->redacted);
+    json_bool(json, "truncated", letter->truncated);
+    json_text(json, "reason", letter->reason);
 }
 
 static enum exit_code print(struct dlq *dlq, const struct buffer *out)
@@ -106,17 +82,16 @@ static int compare_reasons(const void *a, const void *b)
     return order != 0 ? order : text_compare(left->reason, right->reason);
 }
 
-static void append_group(struct buffer *out, const struct letter_group *group, bool first)
+static void write_group(struct json_writer *json, const struct letter_group *group)
 {
-    buffer_append_literal(out, first ? "{\"count\":" : ",{\"count\":");
-    json_append_int(out, group->count);
-    buffer_append_literal(out, ",\"redriven\":");
-    json_append_int(out, group->redriven);
-    append_text(out, "topic", group->letter->origin_topic);
-    append_text(out, "stage", group->letter->stage);
-    append_text(out, "class", group->letter->class_name);
-    append_text(out, "reason", group->letter->reason);
-    buffer_append_byte(out, '}');
+    json_begin_object(json, NULL);
+    json_int(json, "count", group->count);
+    json_int(json, "redriven", group->redriven);
+    json_text(json, "topic", group->letter->origin_topic);
+    json_text(json, "stage", group->letter->stage);
+    json_text(json, "class", group->letter->class_name);
+    json_text(json, "reason", group->letter->reason);
+    json_end_object(json);
 }
 
 static enum exit_code summarise(struct dlq *dlq, const struct letter_list *list)
@@ -130,17 +105,17 @@ static enum exit_code summarise(struct dlq *dlq, const struct letter_list *list)
 
     struct buffer out;
     buffer_init(&out, dlq->arena);
-    buffer_append_byte(&out, '[');
+    struct json_writer json = json_writer_of(&out);
+    json_begin_array(&json, NULL);
     for (size_t i = 0; i < list->count;) {
         struct letter_group *group = &groups[i];
-        bool first = i == 0;
         for (i++; i < list->count && compare_reasons(group, &groups[i]) == 0; i++) {
             group->count++;
             group->redriven += groups[i].redriven;
         }
-        append_group(&out, group, first);
+        write_group(&json, group);
     }
-    buffer_append_byte(&out, ']');
+    json_end_array(&json);
     return print(dlq, &out);
 }
 
@@ -148,14 +123,13 @@ static enum exit_code list_letters(struct dlq *dlq, const struct letter_list *li
 {
     struct buffer out;
     buffer_init(&out, dlq->arena);
-    buffer_append_byte(&out, '[');
+    struct json_writer json = json_writer_of(&out);
+    json_begin_array(&json, NULL);
     for (size_t i = 0; i < list->count && (int64_t)i < dlq->limit; i++) {
-        if (i > 0)
-            buffer_append_byte(&out, ',');
-        append_letter(&out, &list->items[i], dlq->arena);
-        buffer_append_byte(&out, '}');
+        write_letter(&json, &list->items[i], dlq->arena);
+        json_end_object(&json);
     }
-    buffer_append_byte(&out, ']');
+    json_end_array(&json);
     return print(dlq, &out);
 }
 
@@ -197,10 +171,10 @@ static enum outcome show_record(void *context, const struct message *message, st
         return outcome;
     struct buffer out;
     buffer_init(&out, arena);
-    append_letter(&out, letter, arena);
-    buffer_append_literal(&out, ",\"record\":");
-    buffer_append_text(&out, record);
-    buffer_append_byte(&out, '}');
+    struct json_writer json = json_writer_of(&out);
+    write_letter(&json, letter, arena);
+    json_document(&json, "record", record);
+    json_end_object(&json);
     if (out.full)
         return err_no_memory(err, "letter");
     return output_json(showing->dlq->arguments, buffer_text(&out)) == EXIT_DONE

@@ -1,4 +1,4 @@
-#include "base/json.h"
+#include "base/json_writer.h"
 #include "base/timestamp.h"
 #include "repo/schema/migrate.h"
 #include "worker/cli/session.h"
@@ -21,32 +21,18 @@ static enum exit_code print(struct migrating *migrating)
     return output_json(migrating->arguments, buffer_text(&migrating->out));
 }
 
-static void member_int(struct buffer *out, const char *name, int64_t value)
-{
-    buffer_append_byte(out, '"');
-    buffer_append_literal(out, name);
-    buffer_append_literal(out, "\":");
-    json_append_int(out, value);
-}
-
 /* --- status ------------------------------------------------------------------------------------
  */
 
-static void status_append(struct buffer *out, const struct migration_status *migration)
+static void write_status(struct json_writer *json, const struct migration_status *migration)
 {
-    buffer_append_literal(out, "{");
-    member_int(out, "number", migration->number);
-    buffer_append_literal(out, ",\"name\":");
-    json_append_string(out, text_of(migration->name));
-    buffer_append_literal(out, ",\"state\":");
-    json_append_string(out, text_of(migration_state_name(migration->state)));
-    if (migration->applied_at_us != TIMESTAMP_ABSENT) {
-        buffer_append_literal(out, ",\"appliedAt\":");
-        json_append_time(out, migration->applied_at_us);
-    }
-    buffer_append_literal(out, ",\"checksum\":");
-    json_append_string(out, text_of(migration->checksum));
-    buffer_append_literal(out, "}");
+    json_begin_object(json, NULL);
+    json_int(json, "number", migration->number);
+    json_text(json, "name", text_of(migration->name));
+    json_text(json, "state", text_of(migration_state_name(migration->state)));
+    json_time(json, "appliedAt", migration->applied_at_us);
+    json_text(json, "checksum", text_of(migration->checksum));
+    json_end_object(json);
 }
 
 static enum exit_code status(struct migrating *migrating)
@@ -58,13 +44,11 @@ static enum exit_code status(struct migrating *migrating)
     if (migrate_status(session_db(&migrating->session), migrating->session.arena, &migrations,
                        &count, &err) != OUTCOME_OK)
         return cli_fail_err(migrating->arguments, &err);
-    buffer_append_byte(&migrating->out, '[');
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0)
-            buffer_append_byte(&migrating->out, ',');
-        status_append(&migrating->out, &migrations[i]);
-    }
-    buffer_append_byte(&migrating->out, ']');
+    struct json_writer json = json_writer_of(&migrating->out);
+    json_begin_array(&json, NULL);
+    for (size_t i = 0; i < count; i++)
+        write_status(&json, &migrations[i]);
+    json_end_array(&json);
     return print(migrating);
 }
 
@@ -77,10 +61,10 @@ struct topic_wish {
 };
 
 static enum outcome topics_create(struct kafka_admin *admin, const struct kafka_topic_names *names,
-                                  const struct topic_wish *wish, struct buffer *out,
+                                  const struct topic_wish *wish, struct json_writer *json,
                                   struct err *err)
 {
-    buffer_append_literal(out, ",\"topics\":{");
+    json_begin_object(json, "topics");
     for (size_t i = 0; i < names->count; i++) {
         bool dead_letters = names->items[i].use == KAFKA_DEAD_LETTER_TOPIC;
         const struct kafka_new_topic topic = {
@@ -92,17 +76,14 @@ static enum outcome topics_create(struct kafka_admin *admin, const struct kafka_
         enum outcome outcome = kafka_admin_create(admin, &topic, TOPIC_TIMEOUT_MS, &created, err);
         if (outcome != OUTCOME_OK)
             return outcome;
-        if (i > 0)
-            buffer_append_byte(out, ',');
-        json_append_string(out, text_of(topic.name));
-        buffer_append_literal(out, created ? ":\"created\"" : ":\"there\"");
+        json_text(json, topic.name, text_of(created ? "created" : "there"));
     }
-    buffer_append_byte(out, '}');
+    json_end_object(json);
     return OUTCOME_OK;
 }
 
 static enum outcome topics_up(struct migrating *migrating, const struct topic_wish *wish,
-                              struct err *err)
+                              struct json_writer *json, struct err *err)
 {
     const struct config *config = &migrating->session.config;
     CLEANUP(kafka_admin_freep) struct kafka_admin *admin = NULL;
@@ -112,7 +93,7 @@ static enum outcome topics_up(struct migrating *migrating, const struct topic_wi
     if (outcome == OUTCOME_OK)
         outcome = kafka_topic_names(config, &names, err);
     if (outcome == OUTCOME_OK)
-        outcome = topics_create(admin, &names, wish, &migrating->out, err);
+        outcome = topics_create(admin, &names, wish, json, err);
     kafka_topic_names_release(&names);
     return outcome;
 }
@@ -134,16 +115,15 @@ static enum exit_code up(struct migrating *migrating, const struct topic_wish *w
     if (migrate_up(session_db(session), session->config.database_schema, session->arena, &report,
                    &err) != OUTCOME_OK)
         return cli_fail_err(migrating->arguments, &err);
-    buffer_append_literal(&migrating->out, "{");
-    member_int(&migrating->out, "applied", (int64_t)report.applied);
-    buffer_append_byte(&migrating->out, ',');
-    member_int(&migrating->out, "auditIdsConverted", (int64_t)report.audit_ids_converted);
-    buffer_append_byte(&migrating->out, ',');
-    member_int(&migrating->out, "entitlementsSetAside", (int64_t)report.entitlements_set_aside);
+    struct json_writer json = json_writer_of(&migrating->out);
+    json_begin_object(&json, NULL);
+    json_int(&json, "applied", (int64_t)report.applied);
+    json_int(&json, "auditIdsConverted", (int64_t)report.audit_ids_converted);
+    json_int(&json, "entitlementsSetAside", (int64_t)report.entitlements_set_aside);
     if (argument(migrating->arguments, "topics") != NULL &&
-        topics_up(migrating, wish, &err) != OUTCOME_OK)
+        topics_up(migrating, wish, &json, &err) != OUTCOME_OK)
         return topics_failed(migrating, &err);
-    buffer_append_byte(&migrating->out, '}');
+    json_end_object(&json);
     return print(migrating);
 }
 

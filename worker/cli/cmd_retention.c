@@ -1,4 +1,4 @@
-#include "base/json.h"
+#include "base/json_writer.h"
 #include "base/timestamp.h"
 #include "repo/audit/audit_partitions.h"
 #include "repo/schema/migrate.h"
@@ -15,6 +15,7 @@ struct retaining {
     const struct arguments *arguments;
     struct session session;
     struct buffer out;
+    struct json_writer json; /* into `out` */
     struct audit_layout layout;
     struct audit_change change;
     int64_t keep_ms; /* CONFIG_FOREVER: nothing is removed */
@@ -51,51 +52,6 @@ static enum exit_code fail_guard(const struct retaining *self, const struct err 
 
 /* --- JSON --------------------------------------------------------------------------------------
  */
-
-static void append_name(struct buffer *out, const char *name)
-{
-    json_append_string(out, text_of(name));
-    buffer_append_byte(out, ':');
-}
-
-/* The first member has no comma in front: it follows a brace. */
-static void append_text(struct buffer *out, const char *name, const char *text)
-{
-    if (out->length > 0 && out->bytes[out->length - 1] != '{')
-        buffer_append_byte(out, ',');
-    append_name(out, name);
-    json_append_string(out, text_of(text));
-}
-
-static void append_int(struct buffer *out, const char *name, int64_t value)
-{
-    buffer_append_byte(out, ',');
-    append_name(out, name);
-    json_append_int(out, value);
-}
-
-static void append_time(struct buffer *out, const char *name, int64_t us)
-{
-    if (us == TIMESTAMP_ABSENT)
-        return;
-    buffer_append_byte(out, ',');
-    append_name(out, name);
-    json_append_time(out, us);
-}
-
-static void append_bool(struct buffer *out, const char *name, bool value)
-{
-    if (out->length > 0 && out->bytes[out->length - 1] != '{')
-        buffer_append_byte(out, ',');
-    append_name(out, name);
-    buffer_append_literal(out, value ? "true" : "false");
-}
-
-/* An object in an array. */
-static void open_item(struct buffer *out)
-{
-    buffer_append_literal(out, out->length > 0 && out->bytes[out->length - 1] == '[' ? "{" : ",{");
-}
 
 static enum exit_code print(struct retaining *self)
 {
@@ -173,9 +129,9 @@ static enum outcome append_fate(struct retaining *self, const struct audit_parti
             return outcome;
     }
     bool may_go = why == NULL && judgement.verdict == AUDIT_MAY_GO;
-    append_bool(&self->out, "mayGo", may_go);
+    json_bool(&self->json, "mayGo", may_go);
     if (!may_go)
-        append_text(&self->out, "because", why != NULL ? why : because(&judgement));
+        json_text(&self->json, "because", text_of(why != NULL ? why : because(&judgement)));
     return OUTCOME_OK;
 }
 
@@ -183,25 +139,25 @@ static enum outcome append_partition(struct retaining *self,
                                      const struct audit_partition *partition, const char *unknown,
                                      struct err *err)
 {
-    struct buffer *out = &self->out;
+    struct json_writer *json = &self->json;
 
-    open_item(out);
-    append_text(out, "name", partition->name);
-    append_text(out, "kind", kind_name(partition->kind));
-    append_time(out, "from", partition->from_us);
-    append_time(out, "until", partition->until_us);
-    append_int(out, "bytes", partition->bytes);
+    json_begin_object(json, NULL);
+    json_text(json, "name", text_of(partition->name));
+    json_text(json, "kind", text_of(kind_name(partition->kind)));
+    json_time(json, "from", partition->from_us);
+    json_time(json, "until", partition->until_us);
+    json_int(json, "bytes", partition->bytes);
     if (partition->estimated_rows >= 0)
-        append_int(out, "estimatedRows", partition->estimated_rows);
+        json_int(json, "estimatedRows", partition->estimated_rows);
     enum outcome outcome = append_fate(self, partition, unknown, err);
-    buffer_append_byte(out, '}');
+    json_end_object(json);
     return outcome;
 }
 
 static enum exit_code run_status(struct retaining *self)
 {
     const struct config *config = &self->session.config;
-    struct buffer *out = &self->out;
+    struct json_writer *json = &self->json;
     const char *unknown = NULL;
     struct err guard_err;
     struct err err;
@@ -210,18 +166,19 @@ static enum exit_code run_status(struct retaining *self)
         retention_guard(config, session_db(&self->session), keep_from_us(self), self->session.arena,
                         &self->guard, &guard_err) != OUTCOME_OK)
         unknown = guard_err.text;
-    buffer_append_byte(out, '{');
-    append_bool(out, "partitioned", self->layout.shape != AUDIT_PLAIN);
-    append_time(out, "now", self->layout.now_us);
+    json_begin_object(json, NULL);
+    json_bool(json, "partitioned", self->layout.shape != AUDIT_PLAIN);
+    json_time(json, "now", self->layout.now_us);
     if (!keeps_forever(self))
-        append_time(out, "keptFrom", keep_from_us(self));
-    append_text(out, "interval", interval_name(config->audit_partition_interval));
-    buffer_append_literal(out, ",\"partitions\":[");
+        json_time(json, "keptFrom", keep_from_us(self));
+    json_text(json, "interval", text_of(interval_name(config->audit_partition_interval)));
+    json_begin_array(json, "partitions");
     for (size_t i = 0; i < self->layout.partition_count; i++) {
         if (append_partition(self, &self->layout.partitions[i], unknown, &err) != OUTCOME_OK)
             return fail(self, &err);
     }
-    buffer_append_literal(out, "]}");
+    json_end_array(json);
+    json_end_object(json);
     return print(self);
 }
 
@@ -241,14 +198,14 @@ static enum exit_code run_partition(struct retaining *self)
     if (audit_convert(&self->change, &conversion, self->session.arena, &converted, &err) !=
         OUTCOME_OK)
         return fail(self, &err);
-    buffer_append_byte(&self->out, '{');
-    append_bool(&self->out, "converted", converted.converted);
+    json_begin_object(&self->json, NULL);
+    json_bool(&self->json, "converted", converted.converted);
     if (converted.converted) {
-        append_time(&self->out, "from", converted.first_us);
-        append_int(&self->out, "intervals", (int64_t)converted.intervals);
-        append_int(&self->out, "rowsMoved", converted.rows_moved);
+        json_time(&self->json, "from", converted.first_us);
+        json_int(&self->json, "intervals", (int64_t)converted.intervals);
+        json_int(&self->json, "rowsMoved", converted.rows_moved);
     }
-    buffer_append_byte(&self->out, '}');
+    json_end_object(&self->json);
     return print(self);
 }
 
@@ -262,7 +219,7 @@ static enum outcome add_interval(struct retaining *self, const struct audit_rang
 {
     struct audit_extended extended = {.added = true};
     char name[AUDIT_NAME_BYTES];
-    struct buffer *out = &self->out;
+    struct json_writer *json = &self->json;
 
     enum outcome outcome =
         self->dry_run ? OUTCOME_OK
@@ -270,15 +227,15 @@ static enum outcome add_interval(struct retaining *self, const struct audit_rang
     if (outcome != OUTCOME_OK)
         return outcome;
     audit_interval_name(range->from_us, name);
-    open_item(out);
-    append_text(out, "name", name);
-    append_time(out, "from", range->from_us);
-    append_time(out, "until", range->until_us);
-    append_bool(out, "added", extended.added);
-    append_int(out, "rowsMoved", extended.rows_moved);
+    json_begin_object(json, NULL);
+    json_text(json, "name", text_of(name));
+    json_time(json, "from", range->from_us);
+    json_time(json, "until", range->until_us);
+    json_bool(json, "added", extended.added);
+    json_int(json, "rowsMoved", extended.rows_moved);
     if (!extended.added)
-        append_text(out, "because", "too many of its rows are in stray already");
-    buffer_append_byte(out, '}');
+        json_text(json, "because", text_of("too many of its rows are in stray already"));
+    json_end_object(json);
     return OUTCOME_OK;
 }
 
@@ -302,7 +259,7 @@ static enum outcome drop_interval(struct retaining *self, const struct audit_par
                                   struct err *err)
 {
     struct audit_judgement judgement;
-    struct buffer *out = &self->out;
+    struct json_writer *json = &self->json;
 
     enum outcome outcome =
         self->dry_run ? audit_judge(session_db(&self->session), partition, &self->guard,
@@ -312,14 +269,14 @@ static enum outcome drop_interval(struct retaining *self, const struct audit_par
     if (outcome != OUTCOME_OK)
         return outcome;
     bool gone = judgement.verdict == AUDIT_MAY_GO;
-    open_item(out);
-    append_text(out, "name", partition->name);
-    append_bool(out, "dropped", gone);
+    json_begin_object(json, NULL);
+    json_text(json, "name", text_of(partition->name));
+    json_bool(json, "dropped", gone);
     if (gone)
-        append_int(out, "rowsMoved", judgement.staying);
+        json_int(json, "rowsMoved", judgement.staying);
     else
-        append_text(out, "because", because(&judgement));
-    buffer_append_byte(out, '}');
+        json_text(json, "because", text_of(because(&judgement)));
+    json_end_object(json);
     return OUTCOME_OK;
 }
 
@@ -348,10 +305,10 @@ static enum outcome delete_rows(struct retaining *self, struct err *err)
             continue;
         outcome = audit_delete_old(&self->change, partition->name, &self->guard, self->dry_run,
                                    &deleted, err);
-        open_item(&self->out);
-        append_text(&self->out, "from", partition->name);
-        append_int(&self->out, "rows", deleted);
-        buffer_append_byte(&self->out, '}');
+        json_begin_object(&self->json, NULL);
+        json_text(&self->json, "from", text_of(partition->name));
+        json_int(&self->json, "rows", deleted);
+        json_end_object(&self->json);
     }
     return outcome;
 }
@@ -365,12 +322,13 @@ static enum exit_code remove_old(struct retaining *self)
     if (retention_guard(&self->session.config, session_db(&self->session), keep_from_us(self),
                         self->session.arena, &self->guard, &err) != OUTCOME_OK)
         return fail_guard(self, &err);
-    buffer_append_literal(&self->out, ",\"intervals\":[");
+    json_begin_array(&self->json, "intervals");
     enum outcome outcome = drop_intervals(self, &err);
-    buffer_append_literal(&self->out, "],\"deleted\":[");
+    json_end_array(&self->json);
+    json_begin_array(&self->json, "deleted");
     if (outcome == OUTCOME_OK)
         outcome = delete_rows(self, &err);
-    buffer_append_byte(&self->out, ']');
+    json_end_array(&self->json);
     return outcome == OUTCOME_OK ? EXIT_DONE : fail(self, &err);
 }
 
@@ -382,14 +340,14 @@ static enum exit_code run_run(struct retaining *self)
         return cli_fail(self->arguments, EXIT_CONFIG,
                         "auth_audit_events is partitioned in another way");
     interrupt_catch();
-    buffer_append_byte(&self->out, '{');
-    append_bool(&self->out, "dryRun", self->dry_run);
-    buffer_append_literal(&self->out, ",\"added\":[");
+    json_begin_object(&self->json, NULL);
+    json_bool(&self->json, "dryRun", self->dry_run);
+    json_begin_array(&self->json, "added");
     enum exit_code code = add_intervals(self, &err) == OUTCOME_OK ? EXIT_DONE : fail(self, &err);
-    buffer_append_byte(&self->out, ']');
+    json_end_array(&self->json);
     if (code == EXIT_DONE && !interrupted())
         code = remove_old(self);
-    buffer_append_byte(&self->out, '}');
+    json_end_object(&self->json);
     enum exit_code printed = print(self);
     if (code == EXIT_DONE && interrupted())
         return cli_fail(self->arguments, EXIT_TRY_AGAIN, "interrupted; the same call goes on");
@@ -487,6 +445,7 @@ static enum exit_code retention_run(const struct arguments *arguments)
         log_configure(self.session.config.log_level, self.session.config.log_format);
         self.keep_ms = keep_ms >= 0 ? keep_ms : self.session.config.audit_retention_ms;
         buffer_init(&self.out, self.session.arena);
+        self.json = json_writer_of(&self.out);
         code = begin(&self, action);
     }
     if (code == EXIT_DONE)

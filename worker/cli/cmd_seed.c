@@ -1,4 +1,4 @@
-#include "base/json.h"
+#include "base/json_writer.h"
 #include "repo/schema/migrate.h"
 #include "repo/seed.h"
 #include "worker/cli/session.h"
@@ -23,28 +23,28 @@ static bool options_parse(const struct arguments *arguments, struct seed_options
     return true;
 }
 
-static void count_append(struct buffer *out, const char *name, const struct seed_count *count)
+static void write_count(struct json_writer *json, const char *what, const struct seed_count *count)
 {
-    buffer_append_literal(out, out->length == 1 ? "{\"what\":" : ",{\"what\":");
-    json_append_string(out, text_of(name));
-    buffer_append_literal(out, ",\"rows\":");
-    json_append_int(out, (int64_t)count->rows);
-    buffer_append_literal(out, ",\"created\":");
-    json_append_int(out, (int64_t)count->created);
-    buffer_append_byte(out, '}');
+    json_begin_object(json, NULL);
+    json_text(json, "what", text_of(what));
+    json_int(json, "rows", (int64_t)count->rows);
+    json_int(json, "created", (int64_t)count->created);
+    json_end_object(json);
 }
 
 static void report_json(const struct seed_report *report, struct buffer *out)
 {
-    buffer_append_byte(out, '[');
-    count_append(out, "users", &report->users);
-    count_append(out, "orgs", &report->orgs);
-    count_append(out, "groups", &report->groups);
-    count_append(out, "memberships", &report->memberships);
-    count_append(out, "entitlements", &report->entitlements);
-    count_append(out, "keys", &report->keys);
-    count_append(out, "auditEvents", &report->audit_events);
-    buffer_append_byte(out, ']');
+    struct json_writer json = json_writer_of(out);
+
+    json_begin_array(&json, NULL);
+    write_count(&json, "users", &report->users);
+    write_count(&json, "orgs", &report->orgs);
+    write_count(&json, "groups", &report->groups);
+    write_count(&json, "memberships", &report->memberships);
+    write_count(&json, "entitlements", &report->entitlements);
+    write_count(&json, "keys", &report->keys);
+    write_count(&json, "auditEvents", &report->audit_events);
+    json_end_array(&json);
 }
 
 static enum exit_code seed(const struct arguments *arguments, const struct seed_options *options,

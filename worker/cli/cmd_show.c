@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/json_writer.h"
 #include "base/timestamp.h"
 #include "base/utf8.h"
 #include "repo/data_source.h"
@@ -61,14 +62,13 @@ static void show_many(struct showing *showing, const struct record_spec *spec, c
                       size_t count, bool *ret_found)
 {
     *ret_found = true;
-    buffer_append_byte(&showing->out, '[');
+    struct json_writer json = json_writer_of(&showing->out);
+    json_begin_array(&json, NULL);
     for (size_t i = 0; i < count; i++) {
         const void *record = (const char *)records + i * spec->size;
-        if (i > 0)
-            buffer_append_byte(&showing->out, ',');
-        record_json_append(&showing->out, spec, record, status_of(spec, record));
+        record_json_append(json_value(&json, NULL), spec, record, status_of(spec, record));
     }
-    buffer_append_byte(&showing->out, ']');
+    json_end_array(&json);
 }
 
 static enum outcome show_user(struct showing *showing, bool *ret_found, struct err *err)
@@ -317,13 +317,11 @@ static enum outcome show_audit(struct showing *showing, bool *ret_found, struct 
         return outcome;
 
     *ret_found = true;
-    buffer_append_byte(&showing->out, '[');
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0)
-            buffer_append_byte(&showing->out, ',');
-        audit_event_json_append(&showing->out, &events[i]);
-    }
-    buffer_append_byte(&showing->out, ']');
+    struct json_writer json = json_writer_of(&showing->out);
+    json_begin_array(&json, NULL);
+    for (size_t i = 0; i < count; i++)
+        audit_event_json_append(json_value(&json, NULL), &events[i]);
+    json_end_array(&json);
     if (count > 0 && count == showing->filter.limit)
         print_next(&events[count - 1]);
     return OUTCOME_OK;

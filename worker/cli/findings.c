@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "base/json.h"
+#include "base/json_writer.h"
 
 static const char *const level_names[] = {
     [FINDING_INFO] = "info",
@@ -56,17 +56,17 @@ size_t findings_of(const struct findings *findings, enum finding_level level)
 
 void findings_json(const struct findings *findings, struct buffer *out)
 {
-    buffer_append_byte(out, '[');
+    struct json_writer json = json_writer_of(out);
+
+    json_begin_array(&json, NULL);
     for (size_t i = 0; i < findings->count; i++) {
         const struct finding *finding = &findings->items[i];
 
-        buffer_append_literal(out, i > 0 ? ",{\"level\":" : "{\"level\":");
-        json_append_string(out, text_of(level_names[finding->level]));
-        buffer_append_literal(out, ",\"where\":");
-        json_append_string(out, text_of(finding->where));
-        buffer_append_literal(out, ",\"what\":");
-        json_append_string(out, text_of(finding->what));
-        buffer_append_byte(out, '}');
+        json_begin_object(&json, NULL);
+        json_text(&json, "level", text_of(level_names[finding->level]));
+        json_text(&json, "where", text_of(finding->where));
+        json_text(&json, "what", text_of(finding->what));
+        json_end_object(&json);
     }
-    buffer_append_byte(out, ']');
+    json_end_array(&json);
 }

@@ -4,33 +4,51 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/json_writer.h"
+
+/* The page, while it is written: {"status": "ok"}, or "unavailable" and the reasons. */
 struct reasons {
-    struct buffer *out;
+    struct json_writer json;
     size_t count;
 };
+
+static struct reasons reasons_of(struct buffer *out)
+{
+    return (struct reasons){.json = json_writer_of(out)};
+}
 
 static void reason(struct reasons *reasons, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* The texts are ours and need no escaping. */
 static void reason(struct reasons *reasons, const char *format, ...)
 {
+    struct json_writer *json = &reasons->json;
     char text[128];
     va_list arguments;
 
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    buffer_append_literal(reasons->out, reasons->count++ == 0
-                                            ? "{\"status\":\"unavailable\",\"reasons\":[\""
-                                            : ",\"");
-    buffer_append_literal(reasons->out, text);
-    buffer_append_byte(reasons->out, '"');
+    if (reasons->count++ == 0) {
+        json_begin_object(json, NULL);
+        json_text(json, "status", TEXT("unavailable"));
+        json_begin_array(json, "reasons");
+    }
+    json_append_string(json_value(json, NULL), text_of(text));
 }
 
 static bool done(struct reasons *reasons)
 {
-    buffer_append_literal(reasons->out, reasons->count == 0 ? "{\"status\":\"ok\"}\n" : "]}\n");
+    struct json_writer *json = &reasons->json;
+
+    if (reasons->count == 0) {
+        json_begin_object(json, NULL);
+        json_text(json, "status", TEXT("ok"));
+    } else {
+        json_end_array(json);
+    }
+    json_end_object(json);
+    buffer_append_byte(json->out, '\n');
     return reasons->count == 0;
 }
 
@@ -48,7 +66,7 @@ static void start_reasons(const struct health *health, struct reasons *reasons)
 
 bool health_started(const struct health *health, struct buffer *out)
 {
-    struct reasons reasons = {out, 0};
+    struct reasons reasons = reasons_of(out);
 
     start_reasons(health, &reasons);
     return done(&reasons);
@@ -56,7 +74,7 @@ bool health_started(const struct health *health, struct buffer *out)
 
 bool health_live(const struct health *health, int64_t now_us, struct buffer *out)
 {
-    struct reasons reasons = {out, 0};
+    struct reasons reasons = reasons_of(out);
 
     for (size_t i = 0; i < health->lane_count && atomic_load(&health->checked); i++) {
         int64_t idle_us = now_us - atomic_load(&health->lanes[i]->progress_us);
@@ -81,7 +99,7 @@ static void waiting_reason(struct reasons *reasons, size_t lane, int waiting_for
 
 bool health_ready(const struct health *health, struct buffer *out)
 {
-    struct reasons reasons = {out, 0};
+    struct reasons reasons = reasons_of(out);
 
     start_reasons(health, &reasons);
     if (atomic_load(&health->stopping))
