@@ -157,7 +157,7 @@ fi
 python=$home/venv/bin/python
 
 step "the worker, release build"
-quietly configure "cmake could not configure the build" cmake --preset release
+quietly configure "cmake could not configure the build" cmake --preset release -DBUILD_TESTING=OFF
 quietly build "the build failed" cmake --build --preset release --target catalyst-worker
 "$worker" version
 

@@ -1,6 +1,6 @@
 # The repositories for other C programs: an archive that needs nothing else of this project (base is
 # in it), its headers, and a pkg-config file; and the same for their tests, with the seed.
-# Component "repo" of the installation.
+# Components "repo" and "repo-testing" of the installation; neither is installed unless it is named.
 
 add_library(catalyst-repo STATIC
     $<TARGET_OBJECTS:base>
@@ -9,11 +9,14 @@ add_library(catalyst-repo STATIC
     $<TARGET_OBJECTS:repo_audit>
     $<FILTER:$<TARGET_OBJECTS:repo>,EXCLUDE,/seed>)
 set_target_properties(catalyst-repo PROPERTIES LINKER_LANGUAGE C)
-install(TARGETS catalyst-repo COMPONENT repo)
+install(TARGETS catalyst-repo COMPONENT repo EXCLUDE_FROM_ALL)
 
 set(repo_include ${CMAKE_INSTALL_INCLUDEDIR}/catalyst-repo)
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/base DESTINATION ${repo_include} COMPONENT repo
-        FILES_MATCHING PATTERN "*.h")
+# What the headers below include of base.
+foreach(header arena buffer cleanup clock err overlap record records slice timestamp uuid)
+    install(FILES ${PROJECT_SOURCE_DIR}/base/${header}.h DESTINATION ${repo_include}/base COMPONENT repo
+            EXCLUDE_FROM_ALL)
+endforeach()
 foreach(header
         audit/audit_repo.h
         data_source.h
@@ -32,7 +35,8 @@ foreach(header
         schema/migrate.h
         users_repo.h)
     cmake_path(GET header PARENT_PATH room)
-    install(FILES ${header} DESTINATION ${repo_include}/repo/${room} COMPONENT repo)
+    install(FILES ${header} DESTINATION ${repo_include}/repo/${room} COMPONENT repo
+            EXCLUDE_FROM_ALL)
 endforeach()
 
 # Where the prefix lies, seen from the .pc file: the installation may be moved, or installed with a
@@ -43,21 +47,21 @@ if(IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR})
     set(catalyst_pc_prefix ${CMAKE_INSTALL_PREFIX})
 endif()
 
-function(install_pc name)
+function(install_pc name component)
     configure_file(${name}.pc.in ${name}.pc @ONLY)
     install(FILES ${CMAKE_CURRENT_BINARY_DIR}/${name}.pc
-            DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT repo)
+            DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT ${component} EXCLUDE_FROM_ALL)
 endfunction()
-install_pc(catalyst-repo)
+install_pc(catalyst-repo repo)
 
 if(BUILD_TESTING)
     add_library(catalyst-repo-testing STATIC
         $<TARGET_OBJECTS:repo_testing>
         $<FILTER:$<TARGET_OBJECTS:repo>,INCLUDE,/seed>)
     set_target_properties(catalyst-repo-testing PROPERTIES LINKER_LANGUAGE C)
-    install(TARGETS catalyst-repo-testing COMPONENT repo)
-    install(FILES seed.h DESTINATION ${repo_include}/repo COMPONENT repo)
+    install(TARGETS catalyst-repo-testing COMPONENT repo-testing EXCLUDE_FROM_ALL)
+    install(FILES seed.h DESTINATION ${repo_include}/repo COMPONENT repo-testing EXCLUDE_FROM_ALL)
     install(FILES testing/fixtures.h testing/recording_executor.h
-            DESTINATION ${repo_include}/repo/testing COMPONENT repo)
-    install_pc(catalyst-repo-testing)
+            DESTINATION ${repo_include}/repo/testing COMPONENT repo-testing EXCLUDE_FROM_ALL)
+    install_pc(catalyst-repo-testing repo-testing)
 endif()

@@ -34,13 +34,13 @@ die() {
 run_packages=(
     gcc libc6-dev cmake:cmake ninja-build:ninja pkg-config:pkg-config
     libpq-dev librdkafka-dev libmsgpack-dev libmicrohttpd-dev libinih-dev libjansson-dev libssl-dev
-    libcmocka-dev
     postgresql-15 # brings the contrib modules too
     openjdk-17-jre-headless:java maven:mvn
     python3 python3-venv
     ca-certificates curl:curl git:git jq:jq procps:ps util-linux:setpriv
 )
 test_packages=(
+    libcmocka-dev
     # libclang-rt-14-dev: clang's sanitizers and libFuzzer; llvm: names in their reports
     clang:clang clang-tidy:clang-tidy clang-format:clang-format libclang-rt-14-dev
     llvm:llvm-symbolizer

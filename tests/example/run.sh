@@ -58,6 +58,16 @@ install_library() {
     [[ -f $build/CMakeCache.txt ]] || cmake --preset dev -B "$build"
     cmake --build "$build" --target catalyst-repo catalyst-repo-testing
     cmake --install "$build" --component repo --prefix "$work/prefix"
+    cmake --install "$build" --component repo-testing --prefix "$work/prefix"
+}
+
+# By default the daemon comes alone: program, manual, documents, sample configuration.
+daemon_comes_alone() {
+    cmake --build "$build" --target catalyst-worker
+    cmake --install "$build" --component worker --prefix "$work/daemon"
+    [[ -x $work/daemon/bin/catalyst-worker && -f $work/daemon/share/man/man1/catalyst-worker.1 ]]
+    cmake --install "$build" --prefix "$work/all"
+    [[ -z $(find "$work/daemon" "$work/all" -name '*.h' -o -name '*.a' -o -name '*.pc') ]]
 }
 
 # The archive of a sanitized build needs the same sanitizer in its user.
@@ -111,6 +121,7 @@ run_example() {
 check "install under a prefix" install_library
 ((failed == 0)) || finish || exit 1
 find_pc
+check "the daemon is installed alone" daemon_comes_alone
 check "headers are complete" headers_are_complete
 check "build with cc and pkg-config" build_with_cc
 check "build with CMake and pkg-config" build_with_cmake
