@@ -2,12 +2,13 @@
 
 #include "worker/lane/lane.h"
 
-/* Compares what the lane believes to be published with the group's committed offsets.
+/* Compares the ends of the batches that the brokers acknowledged with the group's committed
+ * offsets.
  *
- * An acknowledged Kafka transaction is final, and yet brokers have lost some: KAFKA-20734, and
- * whatever truncates a log. The group's offset then lies before what was acknowledged. As long as
- * the lane has the partition nobody else would notice, and the events would be missing; so it asks
- * after every transaction that did not commit, and before the store is told that it is idle. */
+ * Brokers can lose an acknowledged transaction (struct progress tells how). The group's committed
+ * offset then lies before the acknowledged end. While the lane has the partition nobody else would
+ * notice, and the events would be missing. So the lane asks after every transaction that did not
+ * commit, and before an idle lane stores its published offsets. */
 
 /* OK      nothing is missing; what was acknowledged is confirmed
  * RETRY   the coordinator is away

@@ -3,22 +3,25 @@
 #include "worker/lane/batch.h"
 #include "worker/lane/store.h"
 
-/* What a lane remembers of its partitions: how far their audit events are published.
+/* How far the audit events of the lane's partitions are published.
  *
  * A command found in the audit log under its own coordinates was applied before. Below the
- * published offset its event was published too (an operator went back in the topic): publish
- * nothing. At or above it the Kafka transaction that would have moved the offset never committed:
- * publish the stored event.
+ * published offset its event was published too (an operator reset the group's offsets): the lane
+ * publishes nothing. At or above it the Kafka transaction that would have moved the offset did not
+ * commit: the lane publishes the stored event.
  *
- * The offsets are recorded by the next batches' transactions. The store is told only what is
- * certain: a commit that the broker acknowledged is, once a later one of the same producer was
- * acknowledged too, or the group's committed offset was seen there. (Brokers have lost acknowledged
- * transactions in which a partition had no leader, KAFKA-20734. The offset then falls back; with
- * its end in the store, the redelivered batch would be taken for published, and be lost.) So the
- * stored offsets may trail by two batches.
+ * The next batches' transactions record the published offsets in the store, but only those that are
+ * certain. A commit that the broker acknowledged becomes certain when a later commit of the same
+ * producer was acknowledged too, or when the group's committed offset was read at or past its end.
  *
- * A command that is new below the published offset tells that the topic was made anew: the
- * offset is then lowered. */
+ * The reason is KAFKA-20734. Kafka 4.3.0 to 4.4.0 can complete a transaction without writing its
+ * markers to a partition that has no leader at that moment. The producer gets its acknowledgement,
+ * and the group's committed offset falls back. Had the store the batch's end by then, the lane
+ * would take the redelivered batch for published, and its events would be lost: 49 were, in the run
+ * that found this. So the stored offsets may trail by two batches.
+ *
+ * A command that is new below the published offset shows that the topic was made anew. Then the
+ * offset is lowered. */
 struct progress {
     struct partition_progress *items;
     size_t count;
