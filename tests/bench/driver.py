@@ -22,6 +22,7 @@ import goals
 import growth
 import paced
 import report
+import versus
 from cells import Cells, Mix
 from parts import Bench, batch_round, latency_round, throughput_round
 from results import Results
@@ -70,6 +71,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--ids", action="append", choices=growth.KINDS, help="growth: only these")
     parser.add_argument("--pg", action="append", default=[], help="NAME=VALUE, a setting of PostgreSQL's")
+    parser.add_argument("--vs", type=Path, help="compare with the worker of this build directory, in turn")
     parser.add_argument("--charts", type=Path, help="write the plots into this folder")
     options = parser.parse_args()
     for name in ("commands", "rows", "rounds"):
@@ -185,6 +187,13 @@ def main() -> int:
         return 1
     facts = machine()
     servers = Servers(options.build / "stack", options.pg)
+    if options.vs is not None:
+        try:
+            pairs = versus.compare(options, servers, current, libraries[-1])
+        finally:
+            servers.close()
+        print(f"{pairs} passed, 0 failed")
+        return 0
     bench = Bench(options, Cells(options, servers, current), Results())
     results = bench.results
     try:

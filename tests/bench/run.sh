@@ -15,7 +15,7 @@ usage: tests/bench/run.sh [--quick] [--mix MIX]... [--minutes M] [--rounds N]
                           [--only throughput|batches|latency|scaling|growth]...
                           [--commands N] [--rows N] [--ids ordered|random]...
                           [--partitioned [day|week|month]] [--pg NAME=VALUE]...
-                          [--charts DIR] [--build DIR]
+                          [--charts DIR] [--build DIR] [--vs DIR]
 
   --quick        at most three minutes, small counts: does everything still measure?
   --mix          a, b-uniform, b-zipf, b-ten, c or d; all unless given (with --quick: a and d)
@@ -29,6 +29,8 @@ usage: tests/bench/run.sh [--quick] [--mix MIX]... [--minutes M] [--rounds N]
   --ids          growth: ids that begin with their time, or random ones; both unless given
   --pg           a setting of PostgreSQL's: --pg shared_buffers=6GB
   --partitioned  the audit log in partitions, by month unless said otherwise
+  --vs DIR       only this: the worker of another build directory and ours in turn, in pairs (--rounds,
+                 default 9), and the ratio of their medians
   --charts DIR   write the plots there (docs/images, say); else beside the results
   --build DIR    measure what is built there, whatever its optimisation, and without the peers:
                  for trying the benchmark itself
