@@ -1,9 +1,9 @@
 #include "config/settings.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/decimal.h"
 #include "base/utf8.h"
 
 static bool compute_instance_id(struct config *config);
@@ -265,17 +265,10 @@ static enum parsed parse_text(const struct setting *setting, const char *value, 
 /* A number, then what follows it. false: no number, or one below 0 or too large. */
 static bool parse_number(const char *value, int64_t *ret_number, const char **ret_unit)
 {
-    char *end;
+    size_t digits = strspn(value, "0123456789");
 
-    if (*value < '0' || *value > '9')
-        return false;
-    errno = 0;
-    long long number = strtoll(value, &end, 10);
-    if (errno != 0)
-        return false;
-    *ret_number = number;
-    *ret_unit = end + strspn(end, " ");
-    return true;
+    *ret_unit = value + digits + strspn(value + digits, " ");
+    return decimal_parse((struct text){value, digits}, INT64_MAX, ret_number);
 }
 
 struct unit {

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "base/decimal.h"
 #include "base/json_writer.h"
 #include "base/utf8.h"
 #include "base/uuid.h"
@@ -28,19 +29,11 @@ static struct text header_text(const struct message *message, const char *name)
     return text_of_slice(header->value);
 }
 
-/* Digits only. -1: not a number up to `max`. */
+/* -1: not a number up to `max`. */
 static int64_t parse_decimal(struct text text, int64_t max)
 {
-    int64_t value = 0;
-    if (text.length == 0)
-        return -1;
-    for (size_t i = 0; i < text.length; i++) {
-        int digit = text.data[i] - '0';
-        if (digit < 0 || digit > 9 || value > (max - digit) / 10)
-            return -1;
-        value = value * 10 + digit;
-    }
-    return value;
+    int64_t number;
+    return decimal_parse(text, max, &number) ? number : -1;
 }
 
 static struct text stage_of(struct text stage)

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMES_FIRST = 64 };
+#include "base/array.h"
 
 bool pq_prepared_has(const struct pq_prepared *prepared, const char *name)
 {
@@ -16,14 +16,9 @@ bool pq_prepared_has(const struct pq_prepared *prepared, const char *name)
 
 bool pq_prepared_add(struct pq_prepared *prepared, const char *name)
 {
-    if (prepared->count == prepared->capacity) {
-        size_t capacity = prepared->capacity > 0 ? 2 * prepared->capacity : (size_t)NAMES_FIRST;
-        char **grown = realloc(prepared->names, capacity * sizeof(*grown));
-        if (grown == NULL)
-            return false;
-        prepared->names = grown;
-        prepared->capacity = capacity;
-    }
+    if (!array_reserve(&prepared->names, &prepared->capacity, prepared->count + 1,
+                       sizeof(*prepared->names)))
+        return false;
     char *copy = strdup(name);
     if (copy == NULL)
         return false;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "base/timestamp.h"
 #include "worker/cli/interrupt.h"
 
@@ -17,19 +18,10 @@ enum {
 /* --- coordinates -------------------------------------------------------------------------------
  */
 
-/* Digits up to `end`. */
-static bool parse_number(const char *digits, const char *end, int64_t max, int64_t *ret_number)
+/* The number between two places of a text. */
+static bool parse_number(const char *from, const char *to, int64_t max, int64_t *ret_number)
 {
-    int64_t number = 0;
-    if (digits == end)
-        return false;
-    for (const char *c = digits; c < end; c++) {
-        if (*c < '0' || *c > '9' || number > (max - (*c - '0')) / 10)
-            return false;
-        number = number * 10 + (*c - '0');
-    }
-    *ret_number = number;
-    return true;
+    return decimal_parse((struct text){from, (size_t)(to - from)}, max, ret_number);
 }
 
 bool coordinates_parse(const char *text, struct coordinates *ret_coordinates)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "worker/kafka/kafka_received.h"
 
 struct assigned *assignment_find(struct assignment *assignment, const char *topic,
@@ -20,8 +21,8 @@ bool assignment_add(struct assignment *assignment,
                     const rd_kafka_topic_partition_list_t *partitions)
 {
     for (int i = 0; i < partitions->cnt; i++) {
-        if (!array_reserve((void **)&assignment->items, &assignment->capacity,
-                           assignment->count + 1, sizeof(struct assigned)))
+        if (!array_reserve(&assignment->items, &assignment->capacity, assignment->count + 1,
+                           sizeof(struct assigned)))
             return false;
         char *topic = strdup(partitions->elems[i].topic);
         if (topic == NULL)

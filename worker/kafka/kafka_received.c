@@ -4,20 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool array_reserve(void **items, size_t *capacity, size_t needed, size_t size)
-{
-    if (needed <= *capacity)
-        return true;
-    size_t larger = *capacity < 64 ? 64 : *capacity * 2;
-    if (larger < needed)
-        larger = needed;
-    void *moved = realloc(*items, larger * size);
-    if (moved == NULL)
-        return false;
-    *items = moved;
-    *capacity = larger;
-    return true;
-}
+#include "base/array.h"
 
 size_t message_bytes(const struct message *message)
 {
@@ -64,7 +51,7 @@ bool received_push(struct received *received, const struct message *message)
     if (received->arena == NULL)
         received->arena = arena_new(SIZE_MAX); /* the limits of a batch are the source's */
     if (received->arena == NULL ||
-        !array_reserve((void **)&received->items, &received->capacity, received->count + 1,
+        !array_reserve(&received->items, &received->capacity, received->count + 1,
                        sizeof(struct message)) ||
         !copy_topic(received, message->topic, &copy.topic))
         return false;

@@ -18,9 +18,6 @@ struct received {
     size_t bytes; /* of keys, values and headers */
 };
 
-/* Room for `needed` elements of `size` bytes in a growing array; false: no memory. */
-bool array_reserve(void **items, size_t *capacity, size_t needed, size_t size);
-
 /* Bytes of its key, value and headers. */
 size_t message_bytes(const struct message *message);
 

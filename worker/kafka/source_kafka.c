@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/array.h"
 #include "base/clock.h"
 #include "base/crash_point.h"
 #include "worker/kafka/kafka_assignment.h"
@@ -284,7 +285,7 @@ static void probe(struct source_kafka *self)
 
 static bool keep(struct source_kafka *self, const rd_kafka_message_t *message)
 {
-    if (!array_reserve((void **)&self->headers, &self->header_capacity, kafka_header_count(message),
+    if (!array_reserve(&self->headers, &self->header_capacity, kafka_header_count(message),
                        sizeof(struct header)))
         return false;
     const struct message borrowed = kafka_message_of(message, self->headers);
@@ -523,7 +524,7 @@ static enum outcome take_assigned(struct source *port, const struct position **r
     struct source_kafka *self = (struct source_kafka *)port;
     size_t count = 0;
 
-    if (!array_reserve((void **)&self->fresh, &self->fresh_capacity, self->assignment.count,
+    if (!array_reserve(&self->fresh, &self->fresh_capacity, self->assignment.count,
                        sizeof(struct position)))
         return err_no_memory(err, "assigned partitions");
     for (size_t i = 0; i < self->assignment.count; i++) {

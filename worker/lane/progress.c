@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "base/array.h"
+
 struct partition_progress {
     int32_t topic_id;
     int32_t partition;
@@ -47,19 +49,6 @@ static struct partition_progress *of_entry(const struct progress *progress,
     return find(progress, entry->topic_id, entry->message->partition);
 }
 
-static bool reserve(struct progress *progress, size_t more)
-{
-    if (progress->capacity - progress->count >= more)
-        return true;
-    size_t capacity = 2 * (progress->count + more);
-    struct partition_progress *items = realloc(progress->items, capacity * sizeof(*items));
-    if (items == NULL)
-        return false;
-    progress->items = items;
-    progress->capacity = capacity;
-    return true;
-}
-
 static void assign(struct progress *progress, const struct published_offset *floor, int64_t stored)
 {
     struct partition_progress *item = find(progress, floor->topic_id, floor->partition);
@@ -82,7 +71,8 @@ enum outcome progress_assigned(struct progress *progress, const struct published
 {
     struct published_offset *stored = ARENA_ARRAY(arena, struct published_offset, count);
 
-    if (stored == NULL || !reserve(progress, count))
+    if (stored == NULL || !array_reserve(&progress->items, &progress->capacity,
+                                         progress->count + count, sizeof(*progress->items)))
         return err_no_memory(err, "load published offsets");
     memcpy(stored, floors, count * sizeof(*stored));
     enum outcome outcome = store_load_published(store, stored, count, arena, err);
