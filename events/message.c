@@ -14,6 +14,15 @@ size_t outgoing_bytes(const struct outgoing *record)
     return bytes;
 }
 
+size_t message_bytes(const struct message *message)
+{
+    size_t bytes = message->key.length + message->value.length;
+
+    for (size_t i = 0; i < message->header_count; i++)
+        bytes += message->headers[i].name.length + message->headers[i].value.length;
+    return bytes;
+}
+
 const struct header *message_header(const struct message *message, const char *name)
 {
     for (size_t i = message->header_count; i > 0; i--) {

@@ -21,6 +21,9 @@ struct message {
     size_t header_count;
 };
 
+/* Bytes of its key, value and headers. */
+size_t message_bytes(const struct message *message);
+
 /* A record to publish. Lives in the batch arena. */
 struct outgoing {
     struct text topic;

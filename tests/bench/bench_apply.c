@@ -130,6 +130,7 @@ static void prepare(struct unit *unit, const struct mix *mix)
                                            .command_topic_count = 1},
                                .store = store,
                                .metrics = &unit->metrics,
+                               .scratch = unit->arena,
                                .topic_ids = &unit->topic_id,
                                .limits.max_record_bytes = RECORD_BYTES_MAX};
     if (store->ops->intern(store, &topic, 1, unit->arena, &unit->topic_id, &err) != OUTCOME_OK)

@@ -3,7 +3,7 @@
 #include <setjmp.h>
 #include <ucontext.h>
 
-#include "worker/lane/lane.h"
+#include "worker/lane/context.h"
 
 /* A world in one thread for the lane's own code: a broker and a store in memory with their
  * transactional semantics, some lanes as coroutines, and a seeded scheduler that decides at every
@@ -112,6 +112,7 @@ struct sim {
     uint64_t random;
     bool faults;
     bool anew;    /* topics made anew also in worlds that are not orderly */
+    bool outage;  /* every world has attempts that fail thousands of times */
     bool orderly; /* nobody is expelled alive: every member gives its partitions up first */
     enum sim_mistake mistake;
     int64_t now_us;
@@ -139,10 +140,15 @@ struct sim {
     int64_t pending[SIM_LANES][SIM_PARTITIONS]; /* offsets sent in the open transaction; -1 */
     struct sim_record records[SIM_RECORDS_MAX];
     size_t record_count;
-    bool doubled;           /* a lane recorded an id twice in one call, which is refused */
-    bool flooded;           /* more records than a schedule may need */
-    size_t topic_bytes_max; /* of the topics; the producer does not know it before a refusal */
-    bool limit_told;        /* on asking */
+    bool doubled;               /* a lane recorded an id twice in one call, which is refused */
+    bool hoarded;               /* a lane kept memory of attempts that failed */
+    bool flooded;               /* more records than a schedule may need */
+    struct batch_limits limits; /* of every lane: in some worlds the batch arena is small */
+    unsigned commit_refusals;   /* Kafka transactions that the brokers still refuse to commit */
+    unsigned find_refusals;     /* transactions that the store still refuses to begin */
+    unsigned load_refusals;     /* times that the store still refuses to tell published offsets */
+    size_t topic_bytes_max;     /* of the topics; the producer does not know it before a refusal */
+    bool limit_told;            /* on asking */
 
     struct sim_stored stored[SIM_STORED_MAX];
     size_t stored_count;

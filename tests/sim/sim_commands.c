@@ -15,13 +15,29 @@ static void put_pair(struct buffer *body, const char *name, const char *value)
     msgpack_write_text(body, text_of(value));
 }
 
+/* Some users need more memory than a small batch arena has. */
+enum { LARGE_EVERY = 8, LARGE_BYTES = 4000 };
+
+static void put_label(struct buffer *body)
+{
+    static char text[LARGE_BYTES + 1];
+
+    memset(text, 'x', LARGE_BYTES);
+    msgpack_write_text(body, TEXT("labels"));
+    msgpack_write_map(body, 1);
+    put_pair(body, "note", text);
+}
+
 static void write_body(struct buffer *body, enum sim_command_type type, const char *entity,
                        int variant)
 {
     char text[64];
 
     if (type == SIM_USER_UPSERT) {
-        msgpack_write_map(body, 3);
+        bool large = variant % LARGE_EVERY == 1;
+        msgpack_write_map(body, large ? 4 : 3);
+        if (large)
+            put_label(body);
         put_pair(body, "id", entity);
         put_pair(body, "authentikId", "a");
         snprintf(text, sizeof(text), "v%d@example.com", variant);

@@ -1,7 +1,7 @@
 /* Runs the lane's own code in simulated worlds, seed after seed, and judges each by the sequential
  * oracle.
  *
- *   sim_lanes [--seed S] [--schedules N] [--seconds T] [--mistake M] [--mutant] [--anew]
+ *   sim_lanes [--seed S] [--schedules N] [--seconds T] [--mistake M] [--mutant] [--anew] [--outage]
  *
  * Exit 0: every schedule held (with --mistake or --mutant: the mistake was found); 1: a seed
  * failed, which it names. */
@@ -19,6 +19,12 @@
 #define ORACLE_BYTES ((size_t)16 * 1024 * 1024)
 
 enum { FAULTY_STEPS = 220, QUIET_STEPS = 200, QUIET_STEPS_MAX = 60000 };
+
+/* Attempts that fail in a world with an outage of hours, and the steps that one may take. */
+enum { OUTAGE_ATTEMPTS = 5000, OUTAGE_ATTEMPT_STEPS = 60 };
+
+/* More than the reasons of a batch and one dead letter need. */
+enum { SCRATCH_BYTES_MAX = 24 * 1024 };
 
 static void lane_main(int index)
 {
@@ -41,7 +47,7 @@ static void lane_start(struct sim_lane *lane)
                                          .group_id = TEXT("group"),
                                          .command_topics = topics,
                                          .command_topic_count = 1,
-                                         .limits = {.messages = 4, .bytes = 65536}};
+                                         .limits = sim.limits};
     struct err err = {0};
 
     memset(&lane->metrics, 0, sizeof(lane->metrics));
@@ -59,6 +65,14 @@ static void lane_start(struct sim_lane *lane)
     lane->alive = true;
     lane->done = false;
     lane->stalled = 0;
+}
+
+/* Attempts that fail must not add up: not in the batch arena, which would bury commands, and not
+ * beside it. */
+static void check_memory(const struct sim_lane *lane)
+{
+    if (arena_used(lane->lane->scratch) > SCRATCH_BYTES_MAX)
+        sim.hoarded = true;
 }
 
 static void lane_end(struct sim_lane *lane)
@@ -131,6 +145,7 @@ static void step(void)
         return;
     sim.running = lane;
     swapcontext(&sim.scheduler, &lane->context);
+    check_memory(lane);
 }
 
 static bool caught_up(void)
@@ -160,10 +175,17 @@ static void all_start(void)
     }
 }
 
+static int quiet_steps_max(void)
+{
+    unsigned attempts = sim.commit_refusals + sim.find_refusals + sim.load_refusals;
+    return QUIET_STEPS_MAX + (int)attempts * OUTAGE_ATTEMPT_STEPS;
+}
+
 /* Lets everything come to an end without further faults, then stops the lanes as an operator would.
  */
 static bool settle_down(char *ret_what)
 {
+    const int steps_max = quiet_steps_max();
     int steps = 0;
 
     sim.faults = false;
@@ -176,23 +198,40 @@ static bool settle_down(char *ret_what)
         sim_transaction_end(i, false);
     }
     all_start();
-    while (!sim.flooded && (steps < QUIET_STEPS || !caught_up()) && steps++ < QUIET_STEPS_MAX)
+    while (!sim.flooded && (steps < QUIET_STEPS || !caught_up()) && steps++ < steps_max)
         step();
     for (int i = 0; i < SIM_LANES; i++)
         lane_stop(sim.lanes[i].lane);
-    while (!sim.flooded && !all_done() && steps++ < QUIET_STEPS_MAX)
+    while (!sim.flooded && !all_done() && steps++ < steps_max)
         step();
     for (int i = 0; i < SIM_LANES; i++)
         lane_end(&sim.lanes[i]);
+    if (sim.hoarded) {
+        snprintf(ret_what, 256, "memory of attempts adds up");
+        return false;
+    }
     if (sim.flooded) {
         snprintf(ret_what, 256, "no end of records");
         return false;
     }
-    if (steps >= QUIET_STEPS_MAX) {
+    if (steps >= steps_max) {
         snprintf(ret_what, 256, "no end after %d quiet steps", steps);
         return false;
     }
     return true;
+}
+
+/* Half of the lanes have arenas that hold little more than one batch. In a few worlds the brokers
+ * refuse to commit, or the store to load, for as long as an outage of hours lasts. */
+static void choose_limits(void)
+{
+    sim.limits = (struct batch_limits){.messages = 4, .bytes = 65536};
+    if (sim_chance(50))
+        sim.limits = (struct batch_limits){1 + (size_t)sim_random(4), 1 + (size_t)sim_random(2048)};
+    if (!sim.outage && sim_random(1000) != 0)
+        return;
+    unsigned *const refusals[] = {&sim.commit_refusals, &sim.find_refusals, &sim.load_refusals};
+    *refusals[sim_random(3)] = 1 + (unsigned)sim_random(OUTAGE_ATTEMPTS);
 }
 
 static bool run_schedule(uint64_t seed, enum sim_mistake mistake, struct oracle *oracle,
@@ -210,6 +249,7 @@ static bool run_schedule(uint64_t seed, enum sim_mistake mistake, struct oracle 
     } else if (sim_chance(5)) {
         sim.topic_bytes_max = SIM_TINY_RECORD_BYTES;
     }
+    choose_limits();
     oracle_write_topic(oracle);
     for (int p = 0; p < SIM_PARTITIONS; p++) {
         if ((sim.anew || sim.orderly) && sim_chance(20)) /* the topic was made anew */
@@ -248,13 +288,11 @@ struct arguments {
 
 static bool parse(int argc, char **argv, struct arguments *ret_arguments)
 {
-    static const struct option options[] = {{"seed", required_argument, NULL, 's'},
-                                            {"schedules", required_argument, NULL, 'n'},
-                                            {"seconds", required_argument, NULL, 't'},
-                                            {"mistake", required_argument, NULL, 'm'},
-                                            {"anew", no_argument, NULL, 'a'},
-                                            {"mutant", no_argument, NULL, 'u'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"seed", required_argument, NULL, 's'},    {"schedules", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 't'}, {"mistake", required_argument, NULL, 'm'},
+        {"anew", no_argument, NULL, 'a'},          {"outage", no_argument, NULL, 'o'},
+        {"mutant", no_argument, NULL, 'u'},        {NULL, 0, NULL, 0}};
     int option;
 
     *ret_arguments = (struct arguments){.schedules = 1000000000, .seconds = 5};
@@ -269,6 +307,8 @@ static bool parse(int argc, char **argv, struct arguments *ret_arguments)
             ret_arguments->mistake = (enum sim_mistake)strtol(optarg, NULL, 10);
         else if (option == 'a')
             sim.anew = true;
+        else if (option == 'o')
+            sim.outage = true;
         else if (option == 'u')
             ret_arguments->mutant = true;
         else

@@ -243,6 +243,23 @@ void sim_source_init(struct sim_lane *lane)
 
 /* --- producer ------------------------------------------------------------------------------- */
 
+/* Nobody reads them: an outage of hours must not fill the world. */
+static void forget_aborted(void)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < sim.record_count; i++) {
+        struct sim_record *record = &sim.records[i];
+        if (record->state == RECORD_ABORTED) {
+            free(record->value);
+            free(record->key);
+        } else {
+            sim.records[kept++] = *record;
+        }
+    }
+    sim.record_count = kept;
+}
+
 void sim_transaction_end(int index, bool commit)
 {
     if (!sim.transaction_open[index] && !sim.hanging[index])
@@ -263,6 +280,7 @@ void sim_transaction_end(int index, bool commit)
     sim.transaction_open[index] = false;
     sim.transaction_committed[index] = commit;
     sim.aborts += !commit;
+    forget_aborted();
 }
 
 static bool is_fenced(const struct sim_lane *lane)
@@ -458,6 +476,10 @@ static enum outcome commit(struct sink *port, struct err *err)
     lane->refused = lane->undelivered;
     if (lane->undelivered)
         return err_set(err, OUTCOME_REJECT, "MSG_SIZE_TOO_LARGE", "not delivered: simulated");
+    if (sim.commit_refusals > 0) {
+        sim.commit_refusals--;
+        return err_set(err, OUTCOME_REJECT, "_PURGE_QUEUE", "outage: simulated");
+    }
     if (sim_chance(4))
         return err_set(err, OUTCOME_REJECT, "_PURGE_QUEUE", "delivery failed: simulated");
     if (sim_chance(4)) /* broken before it was asked for: aborted when the producer is replaced */

@@ -134,6 +134,10 @@ static enum outcome find(struct store *port, const struct uuid *ids, size_t coun
 
     (void)arena;
     sim_yield();
+    if (sim.find_refusals > 0) {
+        sim.find_refusals--;
+        return broken(lane, "57P03", err);
+    }
     if (lane->broken || sim_chance(2))
         return broken(lane, "08006", err);
     lane->begun = true;
@@ -391,6 +395,10 @@ static enum outcome load_published(struct store *port, struct published_offset *
 
     (void)arena;
     sim_yield();
+    if (sim.load_refusals > 0) {
+        sim.load_refusals--;
+        return broken(lane, "42501", err);
+    }
     if (lane->broken || sim_chance(2))
         return broken(lane, "08006", err);
     for (size_t i = 0; i < count; i++)

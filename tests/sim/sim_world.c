@@ -41,10 +41,14 @@ void sim_world_clear(uint64_t seed, enum sim_mistake mistake)
     sim.faults = true;
     sim.steps = 0;
     sim.flooded = false;
+    sim.hoarded = false;
     sim.doubled = false;
     sim.topic_name_count = 0;
     sim.topic_bytes_max = SIM_RECORD_BYTES;
     sim.limit_told = true;
+    sim.commit_refusals = 0;
+    sim.find_refusals = 0;
+    sim.load_refusals = 0;
     sim.generation = 0;
     sim.preparing = false;
     for (int p = 0; p < SIM_PARTITIONS; p++) {

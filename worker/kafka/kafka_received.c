@@ -6,14 +6,6 @@
 
 #include "base/array.h"
 
-size_t message_bytes(const struct message *message)
-{
-    size_t bytes = message->key.length + message->value.length;
-    for (size_t i = 0; i < message->header_count; i++)
-        bytes += message->headers[i].name.length + message->headers[i].value.length;
-    return bytes;
-}
-
 /* Appends the bytes at *end. None at all stay none, which an empty key or value is not. */
 static struct slice put(uint8_t **end, struct slice bytes)
 {

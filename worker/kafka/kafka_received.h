@@ -18,9 +18,6 @@ struct received {
     size_t bytes; /* of keys, values and headers */
 };
 
-/* Bytes of its key, value and headers. */
-size_t message_bytes(const struct message *message);
-
 /* Adds a copy. false: no memory. */
 bool received_push(struct received *received, const struct message *message);
 

@@ -15,12 +15,12 @@ static bool save_once(struct lane *lane, struct err *err)
 {
     size_t count;
 
-    arena_reset(lane->arena);
-    struct published_offset *unsaved = progress_unsaved(&lane->progress, lane->arena, &count);
+    arena_reset(lane->scratch);
+    struct published_offset *unsaved = progress_unsaved(&lane->progress, lane->scratch, &count);
     if (unsaved == NULL || count == 0)
         return true;
     CRASH_POINT(before_save);
-    if (store_record(lane->store, NULL, 0, unsaved, count, NULL, lane->arena, err) != OUTCOME_OK)
+    if (store_record(lane->store, NULL, 0, unsaved, count, NULL, lane->scratch, err) != OUTCOME_OK)
         return false;
     progress_saved(&lane->progress, unsaved, count);
     CRASH_POINT(after_save);
@@ -35,7 +35,7 @@ static void confirm_progress(struct lane *lane, int attempts)
     struct err err;
 
     for (int i = 0; i < attempts && !progress_is_confirmed(&lane->progress); i++) {
-        arena_reset(lane->arena);
+        arena_reset(lane->scratch);
         if (confirm_published(lane, &err) != OUTCOME_RETRY)
             return;
         log_line(LOG_DEBUG, "published offsets not confirmed yet",
@@ -71,8 +71,8 @@ static enum outcome take_assigned(struct lane *lane, enum dependency *ret_away, 
         return outcome;
 
     *ret_away = DEPENDENCY_DATABASE;
-    arena_reset(lane->arena);
-    struct published_offset *floors = ARENA_ARRAY(lane->arena, struct published_offset, count);
+    arena_reset(lane->scratch);
+    struct published_offset *floors = ARENA_ARRAY(lane->scratch, struct published_offset, count);
     if (floors == NULL)
         return err_no_memory(err, "assigned partitions");
     for (size_t i = 0; i < count; i++) {
@@ -81,8 +81,11 @@ static enum outcome take_assigned(struct lane *lane, enum dependency *ret_away, 
                                       .partition = positions[i].partition,
                                       .offset = positions[i].offset > 0 ? positions[i].offset : 0};
     }
+    const struct arena_mark mark = arena_mark(lane->scratch);
     do {
-        outcome = progress_assigned(&lane->progress, floors, count, lane->store, lane->arena, err);
+        arena_rewind(lane->scratch, mark);
+        outcome =
+            progress_assigned(&lane->progress, floors, count, lane->store, lane->scratch, err);
     } while (outcome != OUTCOME_OK && store_again(lane, source_generation(lane->source), err));
     CRASH_POINT(after_assigned);
     return outcome;

@@ -1,13 +1,16 @@
 #include "worker/lane/batch.h"
 
+#include <assert.h>
+
 #include "worker/lane/context.h"
 
-bool entry_bury(struct entry *entry, struct arena *arena, enum dead_letter_stage stage,
+bool entry_bury(struct lane *lane, struct entry *entry, enum dead_letter_stage stage,
                 const char *class_name, const char *message)
 {
-    const char *class_copy = arena_copy(arena, class_name, strlen(class_name));
-    const char *message_copy = arena_copy(arena, message, strlen(message));
+    const char *class_copy = arena_copy(lane->scratch, class_name, strlen(class_name));
+    const char *message_copy = arena_copy(lane->scratch, message, strlen(message));
 
+    assert(!entry->settled);
     if (class_copy == NULL || message_copy == NULL)
         return false;
     entry->state = ENTRY_DEAD;
@@ -39,13 +42,14 @@ int32_t topic_id_of(const struct lane *lane, struct text topic)
     return 0;
 }
 
-static enum outcome entry_decode(struct entry *entry, struct arena *arena, struct err *err)
+static enum outcome entry_decode(struct lane *lane, struct entry *entry, struct arena *arena,
+                                 struct err *err)
 {
     enum outcome outcome = command_decode(entry->message, arena, &entry->command, err);
 
     if (outcome != OUTCOME_REJECT)
         return outcome;
-    if (!entry_bury(entry, arena, DEAD_LETTER_DECODE, err->code, err->text))
+    if (!entry_bury(lane, entry, DEAD_LETTER_DECODE, err->code, err->text))
         return err_no_memory(err, "decode");
     return OUTCOME_OK;
 }
@@ -64,9 +68,10 @@ enum outcome batch_decode(struct batch *batch, struct lane *lane, struct arena *
         entry->message = &messages[i];
         entry->topic_id = topic_id_of(lane, messages[i].topic);
         position_of(batch, &messages[i])->offset = messages[i].offset + 1;
-        enum outcome outcome = entry_decode(entry, arena, err);
+        enum outcome outcome = entry_decode(lane, entry, arena, err);
         if (outcome != OUTCOME_OK)
             return outcome;
     }
-    return OUTCOME_OK;
+    batch->committed = arena_alloc(arena, batch->position_count * sizeof(struct position));
+    return batch->committed != NULL ? OUTCOME_OK : err_no_memory(err, "decode");
 }

@@ -28,6 +28,7 @@ struct entry {
     const struct audit_event *event;  /* NEW, CONFLICT, REDELIVERED */
     struct outgoing record;           /* the same, encoded; its topic is the audit topic */
     struct dead_letter_reason reason; /* DEAD */
+    bool settled; /* the store has committed: the entry never becomes a dead letter any more */
 };
 
 /* How far the Kafka transaction of the batch is. Zero: not begun. */
@@ -48,6 +49,7 @@ struct batch {
     struct entry *entries;
     size_t count;
     struct position *positions; /* behind the last message of each partition */
+    struct position *committed; /* room for the group's offsets of the same partitions */
     size_t position_count;
     uint64_t generation; /* of the source when it was polled */
     int races;           /* lost so far, by ranges of more than one message */
@@ -63,6 +65,7 @@ int32_t topic_id_of(const struct lane *lane, struct text topic);
 enum outcome batch_decode(struct batch *batch, struct lane *lane, struct arena *arena,
                           const struct message *messages, size_t count, struct err *err);
 
-/* Makes the entry a dead letter; the message is copied. false: the arena is full. */
-bool entry_bury(struct entry *entry, struct arena *arena, enum dead_letter_stage stage,
+/* Makes the entry, which is not settled, a dead letter. The message is copied into the lane's
+ * scratch arena. false: no memory. */
+bool entry_bury(struct lane *lane, struct entry *entry, enum dead_letter_stage stage,
                 const char *class_name, const char *message);

@@ -36,12 +36,11 @@ static enum outcome dropped(struct err *err)
     return err_set(err, OUTCOME_REJECT, "", "batch dropped");
 }
 
-static enum outcome bury(const struct lane *lane, struct batch *batch, struct entry *entry,
-                         struct err *err)
+static enum outcome bury(struct lane *lane, struct entry *entry, struct err *err)
 {
     struct refusal refusal = store_explain(lane->store, err);
 
-    if (!entry_bury(entry, batch->arena, DEAD_LETTER_APPLY, "sqlstate", refusal.reason))
+    if (!entry_bury(lane, entry, DEAD_LETTER_APPLY, "sqlstate", refusal.reason))
         return err_no_memory(err, "settle");
     return OUTCOME_OK;
 }
@@ -117,7 +116,7 @@ static enum outcome settle(struct lane *lane, struct batch *batch, size_t from, 
     case SETTLED:
         return OUTCOME_OK;
     case REFUSED_ALONE:
-        return bury(lane, batch, &batch->entries[from], err);
+        return bury(lane, &batch->entries[from], err);
     case GIVEN_UP:
         return err->outcome;
     case SPLIT:

@@ -22,12 +22,12 @@ static void report_lost(const struct lane *lane, const struct position *committe
              LOG_INT("acknowledged", acknowledged));
 }
 
-enum outcome confirm_published(struct lane *lane, struct err *err)
+static enum outcome compare(struct lane *lane, struct err *err)
 {
     size_t count;
     const struct published_offset *acknowledged =
-        progress_acknowledged(&lane->progress, lane->arena, &count);
-    struct position *positions = ARENA_ARRAY(lane->arena, struct position, count);
+        progress_acknowledged(&lane->progress, lane->scratch, &count);
+    struct position *positions = ARENA_ARRAY(lane->scratch, struct position, count);
     bool lost = false;
 
     if (acknowledged == NULL || positions == NULL)
@@ -51,4 +51,13 @@ enum outcome confirm_published(struct lane *lane, struct err *err)
         return OUTCOME_OK;
     source_rewind(lane->source);
     return err_set(err, OUTCOME_REJECT, "", "an acknowledged transaction is lost");
+}
+
+enum outcome confirm_published(struct lane *lane, struct err *err)
+{
+    const struct arena_mark mark = arena_mark(lane->scratch);
+    enum outcome outcome = compare(lane, err);
+
+    arena_rewind(lane->scratch, mark);
+    return outcome;
 }

@@ -28,7 +28,10 @@ struct lane {
     struct lane_metrics *metrics;
 
     struct arena *arena; /* of the batch in hand, reset before each */
-    int32_t *topic_ids;  /* numbers of options.command_topics in the store */
+    /* Reasons of the batch's dead letters, and memory of single attempts, which each attempt gives
+     * back: retries cost nothing. No ceiling: it holds one record, or some bytes a partition. */
+    struct arena *scratch;
+    int32_t *topic_ids; /* numbers of options.command_topics in the store */
     struct progress progress;
     uint64_t progress_generation;     /* of the source, that `progress` is about */
     struct dead_letter_limits limits; /* max_record_bytes shrinks when the brokers refuse a size */

@@ -20,12 +20,17 @@ enum { POLL_MS = 100 };
  * needs more is taken in halves. */
 enum { ARENA_BYTES_PER_MESSAGE = 8 * 1024, ARENA_BYTES_PER_BYTE = 12 };
 
+/* The same for a message that stands alone, whatever a batch may have. A byte of an array of short
+ * texts takes most: a text, a pointer, a parameter. Each partition may have an offset to save. */
+enum { ALONE_BYTES = 1024 * 1024, ALONE_BYTES_PER_BYTE = 128, ALONE_BYTES_PER_PARTITION = 256 };
+
 void lane_free(struct lane *lane)
 {
     if (lane == NULL)
         return;
     progress_release(&lane->progress);
     arena_free(lane->arena);
+    arena_free(lane->scratch);
     free(lane->topic_ids);
     free(lane);
 }
@@ -34,8 +39,9 @@ static bool reserve_memory(struct lane *lane, const struct lane_options *options
 {
     lane->arena = arena_new(options->limits.messages * ARENA_BYTES_PER_MESSAGE +
                             options->limits.bytes * ARENA_BYTES_PER_BYTE);
+    lane->scratch = arena_new(SIZE_MAX);
     lane->topic_ids = calloc(options->command_topic_count, sizeof(*lane->topic_ids));
-    return lane->arena != NULL && lane->topic_ids != NULL;
+    return lane->arena != NULL && lane->scratch != NULL && lane->topic_ids != NULL;
 }
 
 enum outcome lane_new(const struct lane_options *options, struct source *source, struct sink *sink,
@@ -68,14 +74,16 @@ void lane_stop(struct lane *lane)
 /* --- one batch ---------------------------------------------------------------------------------
  */
 
-static enum outcome decode(struct lane *lane, const struct message *messages, size_t count,
-                           uint64_t generation, struct batch *ret_batch, struct err *err)
+static enum outcome decode(struct lane *lane, struct arena *arena, const struct message *messages,
+                           size_t count, uint64_t generation, struct batch *ret_batch,
+                           struct err *err)
 {
     int64_t since_us = clock_monotonic_us();
 
-    arena_reset(lane->arena);
+    arena_reset(arena);
+    arena_reset(lane->scratch);
     lane->limits.max_record_bytes = sink_record_bytes_max(lane->sink);
-    enum outcome outcome = batch_decode(ret_batch, lane, lane->arena, messages, count, err);
+    enum outcome outcome = batch_decode(ret_batch, lane, arena, messages, count, err);
     ret_batch->generation = generation;
     ret_batch->overlap = (struct overlap){.run = publish_overlapping, .context = ret_batch};
     histogram_observe(&lane->metrics->steps[STEP_DECODE],
@@ -93,48 +101,65 @@ static enum outcome publish(struct lane *lane, struct batch *batch, struct err *
     return OUTCOME_OK;
 }
 
-static enum outcome process_at_once(struct lane *lane, const struct message *messages, size_t count,
-                                    uint64_t generation, struct err *err)
+static enum outcome process_within(struct lane *lane, struct arena *arena,
+                                   const struct message *messages, size_t count,
+                                   uint64_t generation, struct err *err)
 {
     struct batch batch;
 
-    enum outcome outcome = decode(lane, messages, count, generation, &batch, err);
+    enum outcome outcome = decode(lane, arena, messages, count, generation, &batch, err);
     if (outcome == OUTCOME_OK)
         outcome = bisect_settle(lane, &batch, err);
     return outcome == OUTCOME_OK ? publish(lane, &batch, err) : outcome;
 }
 
-/* A single message that needs more memory than a batch may have becomes a dead letter. */
+/* A message whose decoded form is many times as large as the message becomes a dead letter. It is
+ * not settled: it never fits, whatever the limits of a batch are, and settling comes before. */
 static enum outcome process_oversized(struct lane *lane, const struct message *message,
                                       uint64_t generation, struct err *err)
 {
     struct entry entry = {.message = message};
     struct position position = {message->topic, message->partition, message->offset + 1};
+    struct position committed;
     struct batch batch = {.lane = lane,
-                          .arena = lane->arena,
                           .entries = &entry,
                           .count = 1,
                           .positions = &position,
+                          .committed = &committed,
                           .position_count = 1,
                           .generation = generation};
 
-    arena_reset(lane->arena);
-    if (!entry_bury(&entry, lane->arena, DEAD_LETTER_DECODE, "body",
-                    "body: needs more memory than a batch may have"))
+    arena_reset(lane->scratch);
+    if (!entry_bury(lane, &entry, DEAD_LETTER_DECODE, "body",
+                    "body: needs far more memory than its size allows"))
         return err_no_memory(err, "process");
     return publish(lane, &batch, err);
 }
 
-/* OK, or REJECT: the messages are dropped. FULL: not even one dead letter fits. */
+/* A message that does not fit into the memory of a batch has memory by its own size. */
+static enum outcome process_alone(struct lane *lane, const struct message *message,
+                                  uint64_t generation, struct err *err)
+{
+    CLEANUP(arena_freep)
+    struct arena *arena = arena_new(ALONE_BYTES + ALONE_BYTES_PER_BYTE * message_bytes(message) +
+                                    ALONE_BYTES_PER_PARTITION * lane->progress.count);
+
+    if (arena == NULL)
+        return err_no_memory(err, "process");
+    enum outcome outcome = process_within(lane, arena, message, 1, generation, err);
+    return outcome == OUTCOME_FULL ? process_oversized(lane, message, generation, err) : outcome;
+}
+
+/* OK, or REJECT: the messages are dropped. FULL: the system has no memory. */
 static enum outcome process(struct lane *lane, const struct message *messages, size_t count,
                             uint64_t generation, struct err *err)
 {
-    enum outcome outcome = process_at_once(lane, messages, count, generation, err);
+    enum outcome outcome = process_within(lane, lane->arena, messages, count, generation, err);
 
     if (outcome != OUTCOME_FULL)
         return outcome;
     if (count == 1)
-        return process_oversized(lane, messages, generation, err);
+        return process_alone(lane, messages, generation, err);
     outcome = process(lane, messages, count / 2, generation, err);
     if (outcome != OUTCOME_OK)
         return outcome;
@@ -212,9 +237,9 @@ static bool open_store(struct lane *lane, struct err *err)
 
     if (!store_recover_until_done(lane, generation))
         return false;
-    arena_reset(lane->arena);
+    arena_reset(lane->scratch);
     if (store_intern(lane->store, lane->options.command_topics, lane->options.command_topic_count,
-                     lane->arena, lane->topic_ids, err) == OUTCOME_OK)
+                     lane->scratch, lane->topic_ids, err) == OUTCOME_OK)
         return true;
     wait_again(lane, DEPENDENCY_DATABASE, generation, err);
     return false;

@@ -1,5 +1,7 @@
 #include "worker/lane/publish.h"
 
+#include <assert.h>
+
 #include "base/clock.h"
 #include "base/crash_point.h"
 #include "base/log.h"
@@ -46,19 +48,23 @@ static void report_truncated(const struct lane *lane, const struct message *mess
              LOG_INT("bytes", message->value.length));
 }
 
+/* The sink copies the record, so that the letters of a batch need the memory of one. */
 static enum outcome produce_letter(struct lane *lane, const struct batch *batch,
                                    const struct entry *entry, struct err *err)
 {
+    const struct arena_mark mark = arena_mark(lane->scratch);
     struct outgoing letter;
     bool truncated;
 
+    assert(!entry->settled);
     enum outcome outcome = dead_letter_encode(entry->message, &entry->reason, &lane->limits,
-                                              batch->arena, &letter, &truncated, err);
-    if (outcome != OUTCOME_OK)
-        return outcome;
-    if (truncated)
+                                              lane->scratch, &letter, &truncated, err);
+    if (outcome == OUTCOME_OK && truncated)
         report_truncated(lane, entry->message);
-    return produce_record(lane, batch, &letter, err);
+    if (outcome == OUTCOME_OK)
+        outcome = produce_record(lane, batch, &letter, err);
+    arena_rewind(lane->scratch, mark);
+    return outcome;
 }
 
 static enum outcome produce_entry(struct lane *lane, const struct batch *batch,
@@ -143,11 +149,9 @@ static enum outcome transact(struct lane *lane, struct batch *batch, struct err 
  * up. */
 static enum outcome has_committed(struct lane *lane, const struct batch *batch, struct err *err)
 {
-    struct position *stored = ARENA_ARRAY(batch->arena, struct position, batch->position_count);
+    struct position *stored = batch->committed;
     enum outcome outcome;
 
-    if (stored == NULL)
-        return err_no_memory(err, "publish");
     do {
         memcpy(stored, batch->positions, batch->position_count * sizeof(*stored));
         outcome = source_committed(lane->source, stored, batch->position_count, err);
@@ -191,7 +195,8 @@ static enum outcome confirm_earlier(struct lane *lane, const struct batch *batch
 {
     enum outcome outcome;
 
-    while ((outcome = confirm_published(lane, err)) == OUTCOME_RETRY) {
+    /* FULL: the system has no memory at the moment */
+    while ((outcome = confirm_published(lane, err)) == OUTCOME_RETRY || outcome == OUTCOME_FULL) {
         if (!wait_for_brokers(lane, batch, err))
             return OUTCOME_REJECT;
     }
@@ -228,17 +233,6 @@ static enum outcome transact_rest(struct lane *lane, struct batch *batch, struct
     return batch->publication.failed;
 }
 
-/* The arena is full and the transaction is not complete: a new producer ends it. */
-static void drop_transaction(struct lane *lane, const struct batch *batch)
-{
-    enum outcome outcome;
-    struct err err;
-
-    do {
-        outcome = sink_reopen(lane->sink, &err);
-    } while (call_again(lane, batch, &outcome, &err));
-}
-
 static enum outcome publish_until_done(struct lane *lane, struct batch *batch, struct err *err)
 {
     int64_t since_us = clock_monotonic_us();
@@ -246,10 +240,6 @@ static enum outcome publish_until_done(struct lane *lane, struct batch *batch, s
 
     do {
         outcome = transact_rest(lane, batch, err);
-        if (outcome == OUTCOME_FULL) {
-            drop_transaction(lane, batch);
-            return outcome;
-        }
         if (outcome != OUTCOME_OK)
             outcome = mend(lane, batch, err);
     } while (outcome == OUTCOME_RETRY);

@@ -8,6 +8,9 @@
  * batch's records and sends its offsets in the open Kafka transaction. publish_batch() commits that
  * transaction, and is called only after the store has committed. Readers see nothing of it before.
  *
+ * Attempts need no memory beyond that of one dead letter, so that a settled batch is always
+ * published: a system without memory is waited for like brokers that are away.
+ *
  * batch->publication holds how far the transaction is. */
 
 /* The callback of struct overlap; its context is the batch. Makes each call once and waits for
@@ -24,13 +27,11 @@ void publish_overlapping(struct overlap *overlap);
  * OK      committed
  * REJECT  dropped: the partitions were revoked, the lane stops, or an earlier transaction is lost
  *         and the source begins again before it. The store has everything; the next owner of the
- *         partitions publishes from there
- * FULL    the arena is full */
+ *         partitions publishes from there */
 enum outcome publish_batch(struct lane *lane, struct batch *batch, struct err *err);
 
 /* The store did not commit, or nobody knows: aborts the transaction that publish_overlapping() has
  * begun, waiting as long as it takes.
  * OK      the batch may be settled and published again
- * REJECT  as publish_batch()
- * FULL    the arena is full */
+ * REJECT  as publish_batch() */
 enum outcome publish_abort(struct lane *lane, struct batch *batch, struct err *err);

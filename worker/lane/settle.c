@@ -251,7 +251,7 @@ static enum outcome make_events(struct range *range, const struct audit_event **
         if (outcome == OUTCOME_OK && entry->event != NULL)
             outcome = encode(range, entry, err);
         if (outcome == OUTCOME_REJECT) {
-            if (!entry_bury(entry, range->arena, DEAD_LETTER_APPLY, "field", err->text))
+            if (!entry_bury(range->lane, entry, DEAD_LETTER_APPLY, "field", err->text))
                 return err_no_memory(err, "make audit events");
             *ret_buried = *ret_buried || fresh;
             outcome = OUTCOME_OK;
@@ -320,7 +320,8 @@ static enum outcome settle_once(struct range *range, bool *ret_buried, struct er
     size_t conflicts;
     int64_t since_us = clock_monotonic_us();
 
-    if (events == NULL)
+    range->candidate_of = ARENA_ARRAY(range->arena, size_t, range->count);
+    if (events == NULL || range->candidate_of == NULL)
         return err_no_memory(err, "settle");
     CRASH_POINT(before_begin);
     enum outcome outcome = find_commands(range, &conflicts, err);
@@ -355,6 +356,12 @@ static enum outcome recover(struct store *store, struct err *err)
     return OUTCOME_RETRY;
 }
 
+static void mark_settled(const struct range *range)
+{
+    for (size_t i = 0; i < range->count; i++)
+        range->entries[i].settled = range->entries[i].state != ENTRY_DEAD;
+}
+
 enum outcome settle_range(struct lane *lane, struct batch *batch, size_t from, size_t to,
                           struct err *err)
 {
@@ -363,20 +370,19 @@ enum outcome settle_range(struct lane *lane, struct batch *batch, size_t from, s
                           .arena = batch->arena,
                           .entries = batch->entries + from,
                           .count = to - from};
+    const struct arena_mark mark = arena_mark(range.arena);
     bool buried = true;
     enum outcome outcome = OUTCOME_OK;
 
-    range.candidate_of = ARENA_ARRAY(range.arena, size_t, range.count);
-    if (range.candidate_of == NULL)
-        return err_no_memory(err, "settle");
     while (outcome == OUTCOME_OK && buried) {
-        struct arena_mark mark = arena_mark(range.arena);
         buried = false;
         outcome = settle_once(&range, &buried, err);
         if (buried && outcome == OUTCOME_OK)
             outcome = recover(lane->store, err);
-        else if (outcome != OUTCOME_OK && !buried)
-            arena_rewind(range.arena, mark); /* attempts must not add up; a reason must stay */
+        if (buried || outcome != OUTCOME_OK)
+            arena_rewind(range.arena, mark); /* attempts must not add up */
     }
+    if (outcome == OUTCOME_OK)
+        mark_settled(&range);
     return outcome;
 }
