@@ -451,7 +451,7 @@ enum outcome command_decode_data(const struct command_type *type, const struct e
     struct msgpack_reader reader = msgpack_reader_of(data);
     enum outcome outcome = OUTCOME_OK;
 
-    if (type->kind == KEY_ISSUE_COMMAND)
+    if (type->refuses_secrets)
         outcome = check_secrets(&decoding, data);
     if (outcome != OUTCOME_OK)
         return outcome;
@@ -464,9 +464,9 @@ enum outcome command_decode_data(const struct command_type *type, const struct e
     if (outcome != OUTCOME_OK)
         return outcome;
     fill_absent(type, record, envelope->time_us);
-    if (type->kind == KEY_ISSUE_COMMAND)
+    if (type->makes_id)
         outcome = finish_key(&decoding, envelope, record);
-    else if (type->kind == AUDIT_APPEND_COMMAND)
+    else if (type->as_given)
         outcome = check_event_fits(&decoding, record, data);
     if (outcome == OUTCOME_OK)
         *ret_record = record;

@@ -324,8 +324,8 @@ enum outcome command_event(const struct command *command, const struct command_r
     ret_event->category = text_of(type->category);
     ret_event->action = text_of(creating ? type->created_action : type->applied_action);
     ret_event->outcome = text_of(applied ? "applied" : "rejected");
-    outcome = type->kind == AUDIT_APPEND_COMMAND ? tell_entry(&telling, applied, ret_event)
-                                                 : tell_record(&telling, applied, ret_event);
+    outcome = type->as_given ? tell_entry(&telling, applied, ret_event)
+                             : tell_record(&telling, applied, ret_event);
     if (outcome == OUTCOME_OK && !applied)
         outcome = set_error(&telling, result->rejection, &ret_event->error);
     return outcome;
@@ -344,7 +344,7 @@ enum outcome command_conflict_event(const struct command *command, struct arena 
     ret_event->category = TEXT("command");
     ret_event->action = TEXT("command.conflicted");
     ret_event->outcome = TEXT("rejected");
-    if (command->type->kind == AUDIT_APPEND_COMMAND) {
+    if (command->type->as_given) {
         const struct audit_entry *entry = command->record;
         outcome = copy_document(&telling, &entry->resource.whole, &ret_event->resource);
         if (outcome == OUTCOME_OK)

@@ -97,7 +97,7 @@ enum outcome command_message_from_json(struct text line, struct text topic, int6
 /* One entity's commands share a partition. */
 static struct text entity_of(const struct command *command)
 {
-    if (command->type->kind == AUDIT_APPEND_COMMAND) {
+    if (command->type->as_given) {
         const struct audit_entry *entry = command->record;
         if (text_present(entry->resource.id))
             return entry->resource.id;

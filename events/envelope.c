@@ -5,7 +5,7 @@
 
 #include "base/timestamp.h"
 #include "base/utf8.h"
-#include "events/commands.h"
+#include "events/command_types.h"
 #include "events/wire/base64.h"
 #include "events/wire/distinct.h"
 #include "events/wire/json_to_msgpack.h"

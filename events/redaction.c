@@ -2,7 +2,8 @@
 
 #include <jansson.h>
 
-#include "events/commands.h"
+#include "events/command_types.h"
+#include "events/envelope.h"
 #include "events/wire/base64.h"
 #include "events/wire/json_to_msgpack.h"
 #include "events/wire/msgpack_reader.h"

@@ -23,5 +23,6 @@ struct rejection {
     const char *field;   /* details.field: which field the state refused */
 };
 
-/* NULL: not a code of the contract. */
+/* NULL: not a code of the contract. The codes of a command stand in its row of commands.def, the
+ * id conflict, which any command can meet, here. */
 const struct rejection *rejection_find(const char *code);

@@ -54,7 +54,8 @@ struct lane_fixture *lane_fixture_new(struct pg_fixture *pg, int64_t statement_t
     lane->pg = pg;
     lane->pq = pg_fixture_connect(pg, statement_timeout_ms);
     lane->arena = arena_new(ARENA_BYTES);
-    assert_non_null(lane->arena);
+    lane->scratch = arena_new(SIZE_MAX);
+    assert_true(lane->arena != NULL && lane->scratch != NULL);
     store_repo_init(&lane->store, executor_pq_port(lane->pq));
     lane->source.ops = &source_ops;
     lane->sink.ops = &sink_ops;
@@ -69,6 +70,7 @@ struct lane_fixture *lane_fixture_new(struct pg_fixture *pg, int64_t statement_t
                                .store = &lane->store.port,
                                .metrics = &lane->metrics,
                                .arena = lane->arena,
+                               .scratch = lane->scratch,
                                .topic_ids = &lane->topic_id,
                                .random = 1};
     current = lane;
@@ -80,6 +82,7 @@ void lane_fixture_free(struct lane_fixture *lane)
     executor_pq_free(lane->pq);
     progress_release(&lane->lane.progress);
     arena_free(lane->arena);
+    arena_free(lane->scratch);
     free(lane);
 }
 

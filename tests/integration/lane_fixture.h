@@ -19,6 +19,7 @@ struct lane_fixture {
     struct lane lane;
     int32_t topic_id;
     struct arena *arena; /* of the batch */
+    struct arena *scratch;
     struct batch batch;
 
     size_t record_bytes_max; /* of what can be published */

@@ -9,6 +9,10 @@ struct applier {
     unsigned copy_holdoff; /* so many groups of key.issue do not try COPY: one was refused lately */
 };
 
+/* Holds every row of events/commands.def against its record and its functions. FATAL  a row is
+ * wrong: err->text names the type */
+enum outcome apply_check(struct err *err);
+
 /* Applies commands set-wise inside the caller's transaction, with the effect of one by one in this
  * order: plans waves (worker/apply/waves.h), turns each wave into one statement per kind of
  * command, and each wave is one round trip, or a few more when keys go by COPY.

@@ -2,6 +2,7 @@
 
 #include "repo/entitlements_repo.h"
 #include "repo/orgs_repo.h"
+#include "worker/apply/bindings.h"
 
 /* The unique values that one row holds, or may hold by an earlier command of the batch. */
 struct held {
@@ -10,20 +11,14 @@ struct held {
     size_t capacity;
 };
 
-static bool gives_up(enum command_kind kind)
+static bool gives_up(enum resource_kind row)
 {
-    return kind == ORG_UPSERT || kind == ENTITLEMENT_UPSERT || kind == ENTITLEMENT_REMOVE;
+    return row == RESOURCE_ORG || row == RESOURCE_ENTITLEMENT;
 }
 
-static enum resource_kind row_kind(enum command_kind kind)
+static enum resource_kind row_of(const struct command *command)
 {
-    return kind == ORG_UPSERT ? RESOURCE_ORG : RESOURCE_ENTITLEMENT;
-}
-
-static struct text row_id(const struct command *command)
-{
-    return command->type->kind == ORG_UPSERT ? ((const struct org *)command->record)->id
-                                             : ((const struct entitlement *)command->record)->id;
+    return bindings[command->type->kind].row;
 }
 
 /* The triple as one name; lengths keep ("a", "bc") and ("ab", "c") apart. */
@@ -97,18 +92,18 @@ static bool collect(struct touched *touched, const struct command *const *comman
     if (lookup.org_ids == NULL || lookup.entitlement_ids == NULL)
         return false;
     for (size_t i = 0; i < count; i++) {
-        enum command_kind kind = commands[i]->type->kind;
+        enum resource_kind row = row_of(commands[i]);
         size_t before = touched->list_count;
-        if (!gives_up(kind))
+        if (!gives_up(row))
             continue;
-        if (held_of(touched, row_kind(kind), row_id(commands[i])) == NULL)
+        if (held_of(touched, row, record_id(commands[i])) == NULL)
             return false;
         if (touched->list_count == before)
             continue;
-        if (kind == ORG_UPSERT)
-            lookup.org_ids[lookup.org_count++] = row_id(commands[i]);
+        if (row == RESOURCE_ORG)
+            lookup.org_ids[lookup.org_count++] = record_id(commands[i]);
         else
-            lookup.entitlement_ids[lookup.entitlement_count++] = row_id(commands[i]);
+            lookup.entitlement_ids[lookup.entitlement_count++] = record_id(commands[i]);
     }
     *ret_lookup = lookup;
     return true;
@@ -188,9 +183,9 @@ enum outcome touched_open(struct touched *touched, struct executor *db,
     *touched = (struct touched){.arena = arena, .scratch_capacity = 8};
     touched->scratch = ARENA_ARRAY(arena, struct resource, touched->scratch_capacity);
     for (size_t i = 0; i < count; i++) {
-        enum command_kind kind = commands[i]->type->kind;
-        orgs += kind == ORG_UPSERT;
-        entitlements += kind == ENTITLEMENT_UPSERT || kind == ENTITLEMENT_REMOVE;
+        enum resource_kind row = row_of(commands[i]);
+        orgs += row == RESOURCE_ORG;
+        entitlements += row == RESOURCE_ENTITLEMENT;
     }
     touched->tracks = orgs > 1 || entitlements > 1;
     touched->lists = ARENA_ARRAY(arena, struct held, orgs + entitlements);
@@ -218,10 +213,10 @@ static bool scratch_reserve(struct touched *touched, size_t count)
 static bool touched_unique(struct touched *touched, const struct command *command,
                            enum resource_kind own_kind, struct text own, size_t *ret_count)
 {
-    enum resource_kind row = row_kind(command->type->kind);
+    enum resource_kind row = row_of(command);
     size_t count = 0;
 
-    touched->scratch[count++] = (struct resource){.kind = row, .name = row_id(command)};
+    touched->scratch[count++] = (struct resource){.kind = row, .name = record_id(command)};
     if (!touched->tracks) {
         if (text_present(own))
             touched->scratch[count++] = (struct resource){.kind = own_kind, .name = own};
@@ -229,7 +224,7 @@ static bool touched_unique(struct touched *touched, const struct command *comman
         return true;
     }
 
-    struct held *held = held_of(touched, row, row_id(command));
+    struct held *held = held_of(touched, row, record_id(command));
     if (held == NULL || (text_present(own) && !held_add(touched, held, own_kind, own)))
         return false;
     struct resource row_resource = touched->scratch[0];
@@ -242,60 +237,69 @@ static bool touched_unique(struct touched *touched, const struct command *comman
     return true;
 }
 
-static size_t one(struct touched *touched, enum resource_kind kind, struct text name, bool merges)
+/* --- the functions that rows of events/commands.def name ----------------------------------------
+ */
+
+static bool touch_own_row(struct touched *touched, const struct command *command, bool merges,
+                          size_t *ret_count)
 {
-    touched->scratch[0] = (struct resource){kind, name, merges};
-    return 1;
+    touched->scratch[0] = (struct resource){row_of(command), record_id(command), merges};
+    *ret_count = 1;
+    return true;
+}
+
+bool touch_row(struct touched *touched, const struct command *command, size_t *ret_count)
+{
+    return touch_own_row(touched, command, false, ret_count);
+}
+
+bool touch_row_merging(struct touched *touched, const struct command *command, size_t *ret_count)
+{
+    return touch_own_row(touched, command, true, ret_count);
+}
+
+bool touch_org(struct touched *touched, const struct command *command, size_t *ret_count)
+{
+    const struct org *org = command->record;
+    return touched_unique(touched, command, RESOURCE_ORG_SLUG, org->slug, ret_count);
+}
+
+bool touch_entitlement(struct touched *touched, const struct command *command, size_t *ret_count)
+{
+    struct text triple;
+
+    return triple_name(touched->arena, command->record, &triple) &&
+           touched_unique(touched, command, RESOURCE_ENTITLEMENT_TRIPLE, triple, ret_count);
+}
+
+bool touch_entitlement_removal(struct touched *touched, const struct command *command,
+                               size_t *ret_count)
+{
+    return touched_unique(touched, command, RESOURCE_ENTITLEMENT_TRIPLE, TEXT_ABSENT, ret_count);
+}
+
+bool touch_key_issue(struct touched *touched, const struct command *command, size_t *ret_count)
+{
+    const struct key *key = command->record;
+
+    touch_own_row(touched, command, false, ret_count);
+    touched->scratch[(*ret_count)++] =
+        (struct resource){.kind = RESOURCE_KEY_HASH, .name = key->hash};
+    return true;
+}
+
+bool touch_nothing(struct touched *touched, const struct command *command, size_t *ret_count)
+{
+    (void)touched;
+    (void)command;
+    *ret_count = 0;
+    return true;
 }
 
 bool touched_by(struct touched *touched, const struct command *command,
                 const struct resource **ret_resources, size_t *ret_count)
 {
-    const void *record = command->record;
-    struct text triple = TEXT_ABSENT;
-    bool done = true;
-
-    switch (command->type->kind) {
-    case USER_UPSERT:
-        *ret_count = one(touched, RESOURCE_USER, ((const struct user *)record)->id, false);
-        break;
-    case ORG_UPSERT:
-        done = touched_unique(touched, command, RESOURCE_ORG_SLUG,
-                              ((const struct org *)record)->slug, ret_count);
-        break;
-    case GROUP_UPSERT:
-    case GROUP_DELETE:
-        *ret_count = one(touched, RESOURCE_GROUP, ((const struct group *)record)->id, false);
-        break;
-    case MEMBERSHIP_UPSERT:
-    case MEMBERSHIP_REMOVE:
-        *ret_count =
-            one(touched, RESOURCE_MEMBERSHIP, ((const struct membership *)record)->id, false);
-        break;
-    case ENTITLEMENT_UPSERT:
-        done = triple_name(touched->arena, record, &triple) &&
-               touched_unique(touched, command, RESOURCE_ENTITLEMENT_TRIPLE, triple, ret_count);
-        break;
-    case ENTITLEMENT_REMOVE:
-        done =
-            touched_unique(touched, command, RESOURCE_ENTITLEMENT_TRIPLE, TEXT_ABSENT, ret_count);
-        break;
-    case KEY_ISSUE_COMMAND:
-        *ret_count = one(touched, RESOURCE_KEY, ((const struct key *)record)->id, false);
-        touched->scratch[(*ret_count)++] = (struct resource){
-            .kind = RESOURCE_KEY_HASH, .name = ((const struct key *)record)->hash};
-        break;
-    case KEY_RECORD_USAGE_COMMAND:
-        *ret_count = one(touched, RESOURCE_KEY, ((const struct key *)record)->id, true);
-        break;
-    case KEY_REVOKE_COMMAND:
-        *ret_count = one(touched, RESOURCE_KEY, ((const struct key *)record)->id, false);
-        break;
-    case AUDIT_APPEND_COMMAND:
-    case COMMAND_KIND_COUNT:
-        *ret_count = 0;
-        break;
-    }
+    bool done = bindings[command->type->kind].touch(touched, command, ret_count);
     *ret_resources = touched->scratch;
     return done;
 }

@@ -20,6 +20,10 @@ struct touched {
     bool tracks; /* false: no two commands can meet by what they give up */
 };
 
+/* Which rows one command touches, in touched->scratch. false: the arena is full. */
+typedef bool touch_function(struct touched *touched, const struct command *command,
+                            size_t *ret_count);
+
 /* Outcomes as executor_ops.run. */
 enum outcome touched_open(struct touched *touched, struct executor *db,
                           const struct command *const *commands, size_t count, struct arena *arena,

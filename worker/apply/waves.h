@@ -11,6 +11,7 @@
  * do. */
 
 enum resource_kind {
+    RESOURCE_NONE,
     RESOURCE_USER,
     RESOURCE_ORG,
     RESOURCE_ORG_SLUG,

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/crash_point.h"
 #include "repo/pg/executor_pq.h"
+#include "worker/apply/apply.h"
 #include "worker/cli/verbs.h"
 #include "worker/cli/version.h"
 #include "worker/daemon/admin_http.h"
@@ -248,6 +249,8 @@ static enum exit_code prepare(struct daemon_state *state)
 {
     struct err err;
 
+    if (apply_check(&err) != OUTCOME_OK)
+        return fail(EXIT_BUG, &err);
     if (supervisor_new(&state->config, &state->supervisor, &err) != OUTCOME_OK)
         return fail(EXIT_BUG, &err);
     state->health.lanes = supervisor_metrics(state->supervisor);
