@@ -1,6 +1,7 @@
 #include "events/dead_letter.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "events/redaction.h"
 
@@ -27,9 +28,10 @@ enum dead_letter_class dead_letter_class_of(const char *name)
 #define DLT "kafka_dlt-"
 #define FLAG_REDACTED "catalyst-dlq-redacted"
 #define FLAG_TRUNCATED "catalyst-dlq-truncated"
+#define FLAG_CHANGED "catalyst-dlq-changed"
 
 enum {
-    OWN_HEADERS_MAX = 15,
+    OWN_HEADERS_MAX = 16,
     /* What Kafka adds to the bytes of a header and of a record, at most. */
     HEADER_OVERHEAD_BYTES = 10,
     RECORD_OVERHEAD_BYTES = 128,
@@ -73,21 +75,45 @@ static void add_big_endian(struct lettering *letter, const char *name, int64_t v
     add_bytes(letter, name, bytes, size);
 }
 
-/* A name counts once it is said again by this failure. */
-static bool is_replaced(struct text name, bool redacted, bool truncated)
+/* How much of what was received is sent on. */
+struct portion {
+    bool timestamp;
+    bool headers;
+    struct slice key;
+    size_t value_bytes;
+    bool key_changed, truncated, redacted;
+};
+
+static bool is_changed(const struct portion *portion)
 {
-    return text_starts_with(name, CONNECT) || text_starts_with(name, DLT) ||
-           (redacted && text_is(name, FLAG_REDACTED)) ||
-           (truncated && text_is(name, FLAG_TRUNCATED));
+    return !portion->timestamp || !portion->headers || portion->key_changed;
 }
 
-static void add_received(struct lettering *letter, const struct message *message, bool redacted,
-                         bool truncated)
+/* A name counts once it is said again by this failure. */
+static bool is_replaced(struct text name, const struct portion *portion)
+{
+    return text_starts_with(name, CONNECT) || text_starts_with(name, DLT) ||
+           (portion->redacted && text_is(name, FLAG_REDACTED)) ||
+           (portion->truncated && text_is(name, FLAG_TRUNCATED)) ||
+           (is_changed(portion) && text_is(name, FLAG_CHANGED));
+}
+
+static void add_received(struct lettering *letter, const struct message *message,
+                         const struct portion *portion)
 {
     for (size_t i = 0; i < message->header_count; i++) {
-        if (!is_replaced(message->headers[i].name, redacted, truncated))
+        if (!is_replaced(message->headers[i].name, portion))
             letter->headers[letter->count++] = message->headers[i];
     }
+}
+
+static void add_changed(struct lettering *letter, const struct portion *portion)
+{
+    char list[sizeof(",timestamp,key,headers")];
+
+    snprintf(list, sizeof(list), "%s%s%s", portion->timestamp ? "" : ",timestamp",
+             portion->key_changed ? ",key" : "", portion->headers ? "" : ",headers");
+    add_text(letter, FLAG_CHANGED, text_of(list + 1));
 }
 
 static void add_own(struct lettering *letter, const struct message *message,
@@ -121,56 +147,76 @@ static size_t headers_bytes(const struct lettering *letter)
     return bytes;
 }
 
-/* How much of what was received is sent on. */
-struct portion {
-    bool headers;
-    size_t key_bytes;
-    size_t value_bytes;
-};
-
 /* The record's size without its value. */
 static size_t write_headers(struct lettering *letter, const struct message *message,
                             const struct dead_letter_reason *reason,
-                            const struct dead_letter_limits *limits, bool redacted, bool truncated,
-                            const struct portion *portion)
+                            const struct dead_letter_limits *limits, const struct portion *portion)
 {
     letter->count = 0;
     if (portion->headers)
-        add_received(letter, message, redacted, truncated);
+        add_received(letter, message, portion);
     add_own(letter, message, reason, limits);
-    if (redacted)
+    if (portion->redacted)
         add_text(letter, FLAG_REDACTED, TEXT("true"));
-    if (truncated)
+    if (portion->truncated)
         add_decimal(letter, FLAG_TRUNCATED, (int64_t)message->value.length);
-    return portion->key_bytes + headers_bytes(letter) + RECORD_OVERHEAD_BYTES;
+    if (is_changed(portion))
+        add_changed(letter, portion);
+    return portion->key.length + headers_bytes(letter) + RECORD_OVERHEAD_BYTES;
 }
 
 /* A record that Kafka does not take would come back for ever: the value gives way, then the headers
  * received, then the key. */
-static bool write_within(struct lettering *letter, const struct message *message,
+static void write_within(struct lettering *letter, const struct message *message,
                          const struct dead_letter_reason *reason,
-                         const struct dead_letter_limits *limits, bool redacted,
-                         struct portion *portion)
+                         const struct dead_letter_limits *limits, struct portion *portion)
 {
     const size_t max = limits->max_record_bytes;
 
-    size_t fixed = write_headers(letter, message, reason, limits, redacted, false, portion);
+    size_t fixed = write_headers(letter, message, reason, limits, portion);
     if (fixed + portion->value_bytes <= max)
-        return false;
-    fixed = write_headers(letter, message, reason, limits, redacted, true, portion);
+        return;
+    portion->truncated = true;
+    fixed = write_headers(letter, message, reason, limits, portion);
     if (fixed > max) {
         portion->headers = false;
-        fixed = write_headers(letter, message, reason, limits, redacted, true, portion);
+        fixed = write_headers(letter, message, reason, limits, portion);
     }
     if (fixed > max) {
+        portion->key_changed = true;
+        fixed = write_headers(letter, message, reason, limits, portion);
         size_t excess = fixed - max;
-        size_t cut = excess < portion->key_bytes ? excess : portion->key_bytes;
-        portion->key_bytes -= cut;
+        size_t cut = excess < portion->key.length ? excess : portion->key.length;
+        portion->key.length -= cut;
         fixed -= cut;
     }
     size_t room = fixed < max ? max - fixed : 0;
     if (portion->value_bytes > room)
         portion->value_bytes = room;
+}
+
+/* What of the record is sent on before its size is known. false: the arena is full. */
+static bool choose(const struct message *message, const struct dead_letter_changes *changes,
+                   struct arena *arena, struct portion *ret_portion)
+{
+    int64_t timestamp_ms = message->timestamp_ms;
+    bool old = timestamp_ms < changes->oldest_ms || timestamp_ms > changes->newest_ms;
+    /* with more headers the letter could not be read */
+    bool many = message->header_count > RECORD_HEADERS_MAX - OWN_HEADERS_MAX;
+    char *key = NULL;
+
+    *ret_portion =
+        (struct portion){.timestamp = !(changes->timestamps && old && timestamp_ms >= 0),
+                         .headers = !changes->headers && !many && !message->headers_unreadable,
+                         .key = message->key};
+    if (!changes->keys || message->key.data != NULL)
+        return true;
+    key = arena_printf(arena, "%.*s:%" PRId32 ":%" PRId64, TEXT_ARG(message->topic),
+                       message->partition, message->offset);
+    if (key == NULL)
+        return false;
+    ret_portion->key = slice_of_text(text_of(key));
+    ret_portion->key_changed = true;
     return true;
 }
 
@@ -180,10 +226,12 @@ enum outcome dead_letter_encode(const struct message *message,
                                 struct outgoing *ret_record, bool *ret_truncated, struct err *err)
 {
     struct lettering letter = {.arena = arena};
+    struct portion portion;
     struct slice value;
-    bool redacted;
 
-    enum outcome outcome = redact_secrets(message, arena, &value, &redacted, err);
+    if (!choose(message, &limits->changes, arena, &portion))
+        return err_no_memory(err, "batch arena");
+    enum outcome outcome = redact_secrets(message, arena, &value, &portion.redacted, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     char *topic =
@@ -192,14 +240,15 @@ enum outcome dead_letter_encode(const struct message *message,
     if (topic == NULL || letter.headers == NULL)
         return err_no_memory(err, "batch arena");
 
-    struct portion portion = {true, message->key.length, value.length};
-    *ret_truncated = write_within(&letter, message, reason, limits, redacted, &portion);
+    portion.value_bytes = value.length;
+    write_within(&letter, message, reason, limits, &portion);
+    *ret_truncated = portion.truncated;
     if (letter.full)
         return err_no_memory(err, "batch arena");
     *ret_record = (struct outgoing){
         .topic = text_of(topic),
-        .timestamp_ms = message->timestamp_ms,
-        .key = {message->key.data, portion.key_bytes},
+        .timestamp_ms = portion.timestamp ? message->timestamp_ms : -1,
+        .key = portion.key,
         .value = {value.data, portion.value_bytes},
         .headers = letter.headers,
         .header_count = letter.count,

@@ -12,7 +12,11 @@
  * text kafka_dlt-original-{topic,partition,offset,timestamp} (partition int32, offset and timestamp
  *   int64, big-endian), kafka_dlt-exception-message
  *   catalyst-dlq-redacted "true": the values of secret, token, plaintext were replaced
- *   catalyst-dlq-truncated "<bytes of the original value>": the value did not fit */
+ *   catalyst-dlq-truncated "<bytes of the original value>": the value did not fit
+ *   catalyst-dlq-changed "timestamp,key,headers": which of these are not as received, because the
+ *     record would not be taken otherwise. The timestamp received is in
+ *     kafka_dlt-original-timestamp; the key is TOPIC:PARTITION:OFFSET of the origin where there was
+ *     none, or a part of the key received; the headers received are left out */
 
 enum dead_letter_stage {
     DEAD_LETTER_DECODE, /* not a valid command: __connect.errors.stage VALUE_CONVERTER */
@@ -42,11 +46,20 @@ struct dead_letter_reason {
     const char *message;    /* field and rule, never a value */
 };
 
+/* How letters are changed because the brokers refuse them for good. Zero: they are not. */
+struct dead_letter_changes {
+    bool timestamps; /* outside oldest_ms..newest_ms: the time of publication in their place */
+    int64_t oldest_ms, newest_ms;
+    bool keys;    /* a letter without a key gets one */
+    bool headers; /* those received are left out */
+};
+
 struct dead_letter_limits {
     struct text suffix;         /* of the topic: ".dlq" */
     struct text connector_name; /* the consumer group */
     size_t max_record_bytes;    /* key + value + headers and what Kafka adds; a longer value is
                                    truncated; headers, then the key, when they alone are too long */
+    struct dead_letter_changes changes;
 };
 
 /* ret_record      in the arena, or borrowed from the message

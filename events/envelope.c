@@ -389,6 +389,9 @@ enum outcome envelope_decode(const struct message *message, struct arena *arena,
     struct attributes attributes = {.envelope = {.time_us = TIMESTAMP_ABSENT}};
     struct err repeated_err;
 
+    *ret_envelope = attributes.envelope;
+    if (message->headers_unreadable)
+        return refuse(err, "headers", "must be at most 100000, and well formed");
     enum outcome repeated = check_repeated(message, arena, &repeated_err);
     enum outcome outcome = envelope_is_structured(message)
                                ? decode_structured(message, &attributes, arena, ret_data, err)

@@ -77,6 +77,7 @@ bool letter_read(const struct message *message, struct letter *ret_letter)
         .redrive_count = count == NULL ? 0 : parse_decimal(text_of_slice(count->value), COUNT_MAX),
         .redacted = message_header(message, FLAG_PREFIX "redacted") != NULL,
         .truncated = message_header(message, FLAG_PREFIX "truncated") != NULL,
+        .changed = header_text(message, FLAG_PREFIX "changed"),
     };
     return true;
 }
@@ -90,6 +91,23 @@ bool letter_mark_read(const struct message *message, int64_t *ret_offset)
     return *ret_offset >= 0 && *ret_offset < message->offset;
 }
 
+/* Whether the list of what was changed names it. */
+static bool was_changed(const struct letter *letter, const char *name)
+{
+    struct text rest = letter->changed;
+
+    while (text_present(rest) && rest.length > 0) {
+        const char *comma = memchr(rest.data, ',', rest.length);
+        size_t length = comma != NULL ? (size_t)(comma - rest.data) : rest.length;
+        if (text_is((struct text){rest.data, length}, name))
+            return true;
+        if (comma == NULL)
+            return false;
+        rest = (struct text){comma + 1, rest.length - length - 1};
+    }
+    return false;
+}
+
 const char *letter_fault(const struct letter *letter, struct text origin, int64_t max_redrives)
 {
     if (letter->redriven)
@@ -98,6 +116,8 @@ const char *letter_fault(const struct letter *letter, struct text origin, int64_
         return "its value was redacted: it is not what was received";
     if (letter->truncated)
         return "its value was truncated: it is not what was received";
+    if (was_changed(letter, "headers"))
+        return "its headers were left out: it is not what was received";
     if (!text_equal(letter->origin_topic, origin) || letter->origin_partition < 0 ||
         letter->origin_offset < 0)
         return "its origin is not the command topic of this dead-letter topic";
@@ -155,7 +175,7 @@ enum outcome letter_restore(const struct message *message, const struct letter *
     *ret_record = (struct outgoing){
         .topic = letter->origin_topic,
         .timestamp_ms = letter->timestamp_ms,
-        .key = message->key,
+        .key = was_changed(letter, "key") ? (struct slice){NULL, 0} : message->key,
         .value = message->value,
         .headers = headers,
         .header_count = kept,

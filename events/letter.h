@@ -25,7 +25,9 @@ struct letter {
     int64_t redrive_count; /* how often it went back before it failed here; -1: unreadable */
     bool redacted;
     bool truncated;
-    bool redriven; /* by a mark; false from letter_read() */
+    struct text changed; /* catalyst-dlq-changed: what of the record is not as received; absent: all
+                            is */
+    bool redriven;       /* by a mark; false from letter_read() */
 };
 
 /* Reads what the headers say; texts are borrowed from the message. false: the record is no letter
@@ -42,10 +44,10 @@ char *letter_origin(const struct letter *letter, struct arena *arena);
 /* Why it cannot go back to `origin`; NULL: it can. */
 const char *letter_fault(const struct letter *letter, struct text origin, int64_t max_redrives);
 
-/* The record as the worker received it: key, value, timestamp and headers, without the error
- * headers, plus
- *   catalyst-redrive-count   how often it went back, this time included
- *   catalyst-redrive-origin  TOPIC:PARTITION:OFFSET where it failed first
+/* The record as the worker received it, also where timestamp and key of the letter were changed:
+ * key, value, timestamp and headers, without the error headers, plus catalyst-redrive-count   how
+ * often it went back, this time included catalyst-redrive-origin  TOPIC:PARTITION:OFFSET where it
+ * failed first
  *
  * ret_record  borrowed from the message, or in the arena
  * FULL        the arena is full */

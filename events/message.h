@@ -19,7 +19,11 @@ struct message {
     struct slice value;   /* data NULL: a tombstone */
     const struct header *headers;
     size_t header_count;
+    bool headers_unreadable; /* there are some, and the client library does not give them out */
 };
+
+/* Most headers of a record that librdkafka gives out; one with more has none for its readers. */
+enum { RECORD_HEADERS_MAX = 100000 };
 
 /* Bytes of its key, value and headers. */
 size_t message_bytes(const struct message *message);

@@ -42,7 +42,7 @@ static void write_poison(int partition)
         (struct sim_message){.message = {.topic = TEXT("commands"),
                                          .partition = partition,
                                          .offset = offset,
-                                         .timestamp_ms = 1,
+                                         .timestamp_ms = 1 + (int64_t)sim_random(SIM_AGE_MAX_MS),
                                          .value = {bytes, sim_random(4) > 0 ? 1 : sizeof(bytes)}}};
 }
 
@@ -233,6 +233,20 @@ static bool audit_record_holds(struct oracle *oracle, const struct sim_record *r
     return true;
 }
 
+/* Changed only where the topic does not take it as it came; timestamps are narrowed down by halves,
+ * so that those within half of what is taken stay. */
+static bool form_holds(const struct sim_record *record, const struct message *origin)
+{
+    bool has_key = record->key_length > 0;
+    bool dated = record->timestamp_ms != origin->timestamp_ms;
+
+    if (dated ? origin->timestamp_ms <= sim.letter_age_max_ms / 2 || record->timestamp_ms != -1
+              : origin->timestamp_ms > sim.letter_age_max_ms)
+        return false;
+    return has_key == (sim.letters_need_keys && origin->key.data == NULL) &&
+           record->changed == (has_key || dated);
+}
+
 /* Cut only where the topic does not take it whole. */
 static bool dead_letter_holds(const struct sim_record *record, char *ret_what)
 {
@@ -250,6 +264,11 @@ static bool dead_letter_holds(const struct sim_record *record, char *ret_what)
     struct slice value = origin->message.value;
     bool whole = value.length < sim.topic_bytes_max ? record->value_length == value.length
                                                     : record->value_length <= value.length;
+    if (!form_holds(record, &origin->message)) {
+        snprintf(ret_what, 256, "the dead letter of partition %d, offset %lld is changed or is not",
+                 record->origin_partition, (long long)record->origin_offset);
+        return false;
+    }
     if (!whole || memcmp(record->value, value.data, record->value_length) != 0) {
         snprintf(ret_what, 256, "the dead letter of partition %d, offset %lld is another message",
                  record->origin_partition, (long long)record->origin_offset);

@@ -26,6 +26,7 @@ enum {
     SIM_TINY_RECORD_BYTES = 200,    /* in others, for a while: nothing fits */
     SIM_LEAST_RECORD_BYTES = 8192,  /* what a producer goes down to */
     SIM_POISON_BYTES = 20000,
+    SIM_AGE_MAX_MS = 1000000, /* of a poison */
 };
 
 enum sim_mistake { /* seeded errors: the oracle must find each */
@@ -52,8 +53,10 @@ struct sim_record { /* on the audit or dead-letter topic */
     size_t value_length;
     uint8_t *key;
     size_t key_length;
-    bool dead;            /* on the dead-letter topic */
-    char id[40];          /* ce_id of an audit event */
+    bool dead;   /* on the dead-letter topic */
+    char id[40]; /* ce_id of an audit event */
+    int64_t timestamp_ms;
+    bool changed;         /* a dead letter that says that it is not as received */
     int origin_partition; /* of a dead letter */
     int64_t origin_offset;
     int lane;       /* producer */
@@ -97,10 +100,11 @@ struct sim_lane {
     /* producer */
     uint64_t epoch; /* 0: not opened */
     bool in_transaction;
-    bool committing;         /* a commit is not answered yet: only commit() may follow */
-    bool undelivered;        /* a record was too large for the topic */
-    bool refused;            /* for its size, and the brokers have not been asked since */
-    size_t record_bytes_max; /* as far as this process knows */
+    bool committing;                  /* a commit is not answered yet: only commit() may follow */
+    bool undelivered;                 /* a record was too large for the topic */
+    enum sink_refused letter_refused; /* a record that the dead-letter topic never takes */
+    bool refused;                     /* for its size, and the brokers have not been asked since */
+    size_t record_bytes_max;          /* as far as this process knows */
 
     /* store */
     bool broken; /* needs recover() */
@@ -149,6 +153,8 @@ struct sim {
     unsigned load_refusals;     /* times that the store still refuses to tell published offsets */
     size_t topic_bytes_max;     /* of the topics; the producer does not know it before a refusal */
     bool limit_told;            /* on asking */
+    bool letters_need_keys;     /* the dead-letter topic is compacted */
+    int64_t letter_age_max_ms;  /* it takes no timestamp further from now; INT64_MAX: any */
 
     struct sim_stored stored[SIM_STORED_MAX];
     size_t stored_count;

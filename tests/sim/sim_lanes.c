@@ -250,6 +250,9 @@ static bool run_schedule(uint64_t seed, enum sim_mistake mistake, struct oracle 
         sim.topic_bytes_max = SIM_TINY_RECORD_BYTES;
     }
     choose_limits();
+    sim.letters_need_keys = sim_chance(10);
+    if (sim_chance(10))
+        sim.letter_age_max_ms = (int64_t)sim_random(SIM_AGE_MAX_MS);
     oracle_write_topic(oracle);
     for (int p = 0; p < SIM_PARTITIONS; p++) {
         if ((sim.anew || sim.orderly) && sim_chance(20)) /* the topic was made anew */

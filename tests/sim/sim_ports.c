@@ -325,6 +325,7 @@ static enum outcome begin(struct sink *port, struct err *err)
         return err_set(err, OUTCOME_RETRY, "_TIMED_OUT", "begin: simulated");
     lane->in_transaction = true;
     lane->undelivered = false;
+    lane->letter_refused = SINK_REFUSED_NOTHING;
     if (is_fenced(lane))
         return OUTCOME_OK;
     sim.transaction_open[lane->index] = true;
@@ -373,19 +374,32 @@ static void append(const struct sim_lane *lane, const struct outgoing *outgoing)
 {
     struct sim_record *record = &sim.records[sim.record_count++];
 
-    *record = (struct sim_record){.value = copy(outgoing->value.data, outgoing->value.length),
-                                  .value_length = outgoing->value.length,
-                                  .key = copy(outgoing->key.data, outgoing->key.length),
-                                  .key_length = outgoing->key.length,
-                                  .dead = !text_is(outgoing->topic, "audit"),
-                                  .lane = lane->index,
-                                  .epoch = lane->epoch};
+    *record =
+        (struct sim_record){.value = copy(outgoing->value.data, outgoing->value.length),
+                            .value_length = outgoing->value.length,
+                            .key = copy(outgoing->key.data, outgoing->key.length),
+                            .key_length = outgoing->key.length,
+                            .timestamp_ms = outgoing->timestamp_ms,
+                            .changed = text_present(header_text(outgoing, "catalyst-dlq-changed")),
+                            .dead = !text_is(outgoing->topic, "audit"),
+                            .lane = lane->index,
+                            .epoch = lane->epoch};
     if (record->dead) {
         record->origin_partition = (int)header_number(outgoing, "__connect.errors.partition");
         record->origin_offset = header_number(outgoing, "__connect.errors.offset");
     } else {
         snprintf(record->id, sizeof(record->id), "%.*s", TEXT_ARG(header_text(outgoing, "ce_id")));
     }
+}
+
+static enum sink_refused letter_refused(const struct outgoing *outgoing)
+{
+    if (text_is(outgoing->topic, "audit"))
+        return SINK_REFUSED_NOTHING;
+    if (outgoing->timestamp_ms > sim.letter_age_max_ms)
+        return SINK_REFUSED_TIMESTAMP;
+    return sim.letters_need_keys && outgoing->key.data == NULL ? SINK_REFUSED_RECORD
+                                                               : SINK_REFUSED_NOTHING;
 }
 
 static enum outcome produce(struct sink *port, const struct outgoing *outgoing, struct err *err)
@@ -405,6 +419,8 @@ static enum outcome produce(struct sink *port, const struct outgoing *outgoing, 
         sim.flooded = true;
         return err_set(err, OUTCOME_RETRY, "_QUEUE_FULL", "simulated");
     }
+    if (lane->letter_refused == SINK_REFUSED_NOTHING)
+        lane->letter_refused = letter_refused(outgoing);
     if (bytes_of(outgoing) > sim.topic_bytes_max)
         lane->undelivered = true; /* commit() tells */
     else
@@ -473,6 +489,8 @@ static enum outcome commit(struct sink *port, struct err *err)
         return fenced(err);
     if (lane->committing)
         return commit_again(lane, err);
+    if (lane->letter_refused != SINK_REFUSED_NOTHING)
+        return err_set(err, OUTCOME_REJECT, "INVALID_RECORD", "not delivered: simulated");
     lane->refused = lane->undelivered;
     if (lane->undelivered)
         return err_set(err, OUTCOME_REJECT, "MSG_SIZE_TOO_LARGE", "not delivered: simulated");
@@ -519,6 +537,11 @@ static enum outcome reopen(struct sink *port, struct err *err)
     return OUTCOME_OK;
 }
 
+static struct sink_refusal refusal(struct sink *port)
+{
+    return (struct sink_refusal){lane_of_sink(port)->letter_refused, TEXT("commands.dlq")};
+}
+
 static void serve(struct sink *port)
 {
     (void)port;
@@ -541,8 +564,8 @@ static size_t record_bytes_max(struct sink *port)
 
 void sim_sink_init(struct sim_lane *lane)
 {
-    static const struct sink_ops ops = {begin,  produce, send_offsets,    commit,
-                                        reopen, serve,   record_bytes_max};
+    static const struct sink_ops ops = {begin,  produce, send_offsets, commit,
+                                        reopen, refusal, serve,        record_bytes_max};
 
     lane->sink.ops = &ops;
     lane->record_bytes_max = SIM_RECORD_BYTES;

@@ -107,6 +107,10 @@ static void judge_topic(const struct asking *asking, size_t index)
         finding_add(asking->findings, FINDING_ERROR, where,
                     "is compacted: commands that nobody has applied yet would vanish; set "
                     "cleanup.policy=delete");
+    else if (topic->compacted && name->use == KAFKA_DEAD_LETTER_TOPIC)
+        finding_add(asking->findings, FINDING_ERROR, where,
+                    "is compacted: dead letters with the same key vanish, and those without a key "
+                    "are refused; set cleanup.policy=delete");
     else if (topic->compacted)
         finding_add(asking->findings, FINDING_WARNING, where,
                     "is compacted: records with the same key vanish; set cleanup.policy=delete");

@@ -53,6 +53,7 @@ static void write_letter(struct json_writer *json, const struct letter *letter, 
     json_bool(json, "redriven", letter->redriven);
     json_bool(json, "redacted", letter->redacted);
     json_bool(json, "truncated", letter->truncated);
+    json_text(json, "changed", letter->changed);
     json_text(json, "reason", letter->reason);
 }
 
@@ -412,9 +413,9 @@ const struct verb verb_dlq = {
         "header catalyst-redrive-count, and has the worker record each as the audit event\n"
         "dlq.redriven. What went back is marked in the dead-letter topic within the same Kafka\n"
         "transaction: the same call again, also after a crash, sends nothing back twice. Redacted\n"
-        "and truncated letters are refused, and so is what went back --max-redrives times or what\n"
-        "the brokers do not take; the others go back, and the exit code is 65. A letter that is\n"
-        "named but not there: 66.",
+        "and truncated letters and those without their headers are refused, and so is what went\n"
+        "back --max-redrives times or what the brokers do not take; the others go back, and the\n"
+        "exit code is 65. A letter that is named but not there: 66.",
     .flags = flags,
     .flag_count = FLAG_COUNT,
     .run = dlq_run,

@@ -160,7 +160,8 @@ static enum outcome list_append(struct letter_list *list, size_t *capacity, stru
         !arena_copy_text(arena, letter->origin_topic, &copy->origin_topic) ||
         !arena_copy_text(arena, letter->stage, &copy->stage) ||
         !arena_copy_text(arena, letter->class_name, &copy->class_name) ||
-        !arena_copy_text(arena, letter->reason, &copy->reason))
+        !arena_copy_text(arena, letter->reason, &copy->reason) ||
+        !arena_copy_text(arena, letter->changed, &copy->changed))
         return err_no_memory(err, "dead letters");
     list->count++;
     return OUTCOME_OK;

@@ -13,23 +13,27 @@ static bool header_at(rd_kafka_headers_t *headers, size_t index, struct header *
     return true;
 }
 
-/* NULL: the record has none. */
-static rd_kafka_headers_t *headers_of(const rd_kafka_message_t *received)
+/* NULL: the record has none, or they cannot be read. */
+static rd_kafka_headers_t *headers_of(const rd_kafka_message_t *received, bool *ret_unreadable)
 {
     rd_kafka_headers_t *headers;
-    return rd_kafka_message_headers(received, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR ? headers
-                                                                                      : NULL;
+    rd_kafka_resp_err_t code = rd_kafka_message_headers(received, &headers);
+
+    *ret_unreadable = code != RD_KAFKA_RESP_ERR_NO_ERROR && code != RD_KAFKA_RESP_ERR__NOENT;
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR ? headers : NULL;
 }
 
 size_t kafka_header_count(const rd_kafka_message_t *received)
 {
-    rd_kafka_headers_t *headers = headers_of(received);
+    bool unreadable;
+    rd_kafka_headers_t *headers = headers_of(received, &unreadable);
     return headers != NULL ? rd_kafka_header_cnt(headers) : 0;
 }
 
 struct message kafka_message_of(const rd_kafka_message_t *received, struct header *ret_headers)
 {
-    rd_kafka_headers_t *headers = headers_of(received);
+    bool unreadable;
+    rd_kafka_headers_t *headers = headers_of(received, &unreadable);
     size_t count = 0;
     while (headers != NULL && header_at(headers, count, &ret_headers[count]))
         count++;
@@ -46,6 +50,7 @@ struct message kafka_message_of(const rd_kafka_message_t *received, struct heade
         .value = {received->payload, received->len},
         .headers = ret_headers,
         .header_count = count,
+        .headers_unreadable = unreadable,
     };
 }
 

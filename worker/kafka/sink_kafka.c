@@ -49,12 +49,37 @@ struct sink_kafka {
     /* of the transaction: deliveries that failed, and why the first did */
     uint64_t failed;
     rd_kafka_resp_err_t failure;
-    size_t queued_bytes; /* produced since librdkafka was last made to send */
-    bool unanswered;     /* a set was not delivered in time: no other is waited for */
+    enum sink_refused refused; /* of the first failure that is one */
+    char refused_topic[256];   /* Kafka allows 249 characters */
+    size_t queued_bytes;       /* produced since librdkafka was last made to send */
+    bool unanswered;           /* a set was not delivered in time: no other is waited for */
 };
 
 /* --- callbacks, on the lane's thread -----------------------------------------------------------
  */
+
+/* Codes that the brokers give for the record itself. Older ones than 2.4 have INVALID_MSG only. */
+static enum sink_refused refused_by(rd_kafka_resp_err_t code)
+{
+    switch ((int)code) {
+    case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
+        return SINK_REFUSED_TIMESTAMP;
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG:
+    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
+        return SINK_REFUSED_RECORD;
+    default:
+        return SINK_REFUSED_NOTHING;
+    }
+}
+
+static void note_refusal(struct sink_kafka *self, const rd_kafka_message_t *message)
+{
+    self->refused = refused_by(message->err);
+    if (self->refused != SINK_REFUSED_NOTHING)
+        snprintf(self->refused_topic, sizeof(self->refused_topic), "%s",
+                 rd_kafka_topic_name(message->rkt));
+}
 
 static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque)
 {
@@ -68,6 +93,8 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
         return;
     if (self->failed++ == 0)
         self->failure = message->err;
+    if (self->refused == SINK_REFUSED_NOTHING)
+        note_refusal(self, message);
     if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
         record_limit_refused(&self->limit);
 }
@@ -195,6 +222,7 @@ static enum outcome begin(struct sink *port, struct err *err)
         return err_set(err, OUTCOME_FATAL, "_STATE",
                        "begin a Kafka transaction: the commit of the last is under way");
     self->failed = 0;
+    self->refused = SINK_REFUSED_NOTHING;
     self->queued_bytes = 0;
     self->unanswered = false;
     rd_kafka_error_t *error = rd_kafka_begin_transaction(self->producer);
@@ -337,6 +365,14 @@ static void serve(struct sink *port)
         rd_kafka_poll(self->producer, 0);
 }
 
+/* A transaction that has failed may end before all its delivery reports are served. */
+static struct sink_refusal refusal(struct sink *port)
+{
+    struct sink_kafka *self = (struct sink_kafka *)port;
+    serve(port);
+    return (struct sink_refusal){self->refused, text_of(self->refused_topic)};
+}
+
 static size_t record_bytes_max(struct sink *port)
 {
     struct sink_kafka *self = (struct sink_kafka *)port;
@@ -351,6 +387,7 @@ static const struct sink_ops ops = {
     .send_offsets = send_offsets,
     .commit = commit,
     .reopen = reopen,
+    .refusal = refusal,
     .serve = serve,
     .record_bytes_max = record_bytes_max,
 };

@@ -5,6 +5,7 @@
 #include "events/dead_letter.h"
 #include "worker/lane/batch.h"
 #include "worker/lane/lane.h"
+#include "worker/lane/letter_form.h"
 #include "worker/lane/progress.h"
 
 /* The one struct that every file of this room works on. Private to the room, its tests and its
@@ -35,6 +36,7 @@ struct lane {
     struct progress progress;
     uint64_t progress_generation;     /* of the source, that `progress` is about */
     struct dead_letter_limits limits; /* max_record_bytes shrinks when the brokers refuse a size */
+    struct letter_form *forms;        /* of the dead letters of each command topic */
     struct wait wait;
     uint64_t random; /* spreads the attempts of many lanes */
     atomic_int stopping;

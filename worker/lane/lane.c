@@ -32,6 +32,7 @@ void lane_free(struct lane *lane)
     arena_free(lane->arena);
     arena_free(lane->scratch);
     free(lane->topic_ids);
+    free(lane->forms);
     free(lane);
 }
 
@@ -41,7 +42,9 @@ static bool reserve_memory(struct lane *lane, const struct lane_options *options
                             options->limits.bytes * ARENA_BYTES_PER_BYTE);
     lane->scratch = arena_new(SIZE_MAX);
     lane->topic_ids = calloc(options->command_topic_count, sizeof(*lane->topic_ids));
-    return lane->arena != NULL && lane->scratch != NULL && lane->topic_ids != NULL;
+    lane->forms = calloc(options->command_topic_count, sizeof(*lane->forms));
+    return lane->arena != NULL && lane->scratch != NULL && lane->topic_ids != NULL &&
+           lane->forms != NULL;
 }
 
 enum outcome lane_new(const struct lane_options *options, struct source *source, struct sink *sink,

@@ -48,16 +48,30 @@ static void report_truncated(const struct lane *lane, const struct message *mess
              LOG_INT("bytes", message->value.length));
 }
 
+/* NULL: it is none of the command topics. */
+static struct letter_form *form_of(struct lane *lane, struct text topic)
+{
+    for (size_t i = 0; i < lane->options.command_topic_count; i++) {
+        if (text_equal(topic, lane->options.command_topics[i]))
+            return &lane->forms[i];
+    }
+    return NULL;
+}
+
 /* The sink copies the record, so that the letters of a batch need the memory of one. */
 static enum outcome produce_letter(struct lane *lane, const struct batch *batch,
                                    const struct entry *entry, struct err *err)
 {
     const struct arena_mark mark = arena_mark(lane->scratch);
+    struct letter_form *form = form_of(lane, entry->message->topic);
+    struct dead_letter_limits limits = lane->limits;
     struct outgoing letter;
     bool truncated;
 
     assert(!entry->settled);
-    enum outcome outcome = dead_letter_encode(entry->message, &entry->reason, &lane->limits,
+    if (form != NULL)
+        limits.changes = letter_form_changes(form);
+    enum outcome outcome = dead_letter_encode(entry->message, &entry->reason, &limits,
                                               lane->scratch, &letter, &truncated, err);
     if (outcome == OUTCOME_OK && truncated)
         report_truncated(lane, entry->message);
@@ -190,6 +204,41 @@ static void shrink(struct lane *lane)
         lane->limits.max_record_bytes = taken;
 }
 
+/* Of the command topic whose dead-letter topic this is; absent: it is none. */
+static struct text origin_of(const struct lane *lane, struct text topic)
+{
+    const struct text suffix = lane->options.dlq_suffix;
+
+    for (size_t i = 0; i < lane->options.command_topic_count; i++) {
+        struct text name = lane->options.command_topics[i];
+        if (topic.length == name.length + suffix.length &&
+            memcmp(topic.data, name.data, name.length) == 0 &&
+            memcmp(topic.data + name.length, suffix.data, suffix.length) == 0)
+            return name;
+    }
+    return TEXT_ABSENT;
+}
+
+/* The brokers may refuse a dead letter for good. true: the next attempt sends it in another form.
+ */
+static bool change_letters(struct lane *lane, const struct batch *batch)
+{
+    struct sink_refusal refusal = sink_refusal(lane->sink);
+    struct text origin =
+        refusal.refused != SINK_REFUSED_NOTHING ? origin_of(lane, refusal.topic) : TEXT_ABSENT;
+
+    if (!text_present(origin))
+        return false;
+    struct letter_form *form = form_of(lane, origin);
+    if (!letter_form_learn(form, batch, origin, refusal.refused))
+        return false;
+    log_line(LOG_WARN, "dead letters are changed: the brokers refuse them as they are",
+             LOG_INT("lane", lane->options.index), LOG_TEXT("topic", refusal.topic),
+             LOG_INT("timestamps", form->dated), LOG_INT("keys", form->keys),
+             LOG_INT("headers", form->headers));
+    return true;
+}
+
 /* Whether the batch may go out again. */
 static enum outcome confirm_earlier(struct lane *lane, const struct batch *batch, struct err *err)
 {
@@ -209,6 +258,7 @@ static enum outcome mend(struct lane *lane, struct batch *batch, struct err *err
     const struct err why = *err; /* readiness tells this cause, whatever becomes of the producer */
 
     shrink(lane);
+    bool changed = change_letters(lane, batch);
     log_line(LOG_WARN, "kafka transaction failed", LOG_INT("lane", lane->options.index),
              LOG_STR("code", err->code), LOG_STR("error", err->text));
     /* The cause may be a rebalance, which only ends while the lane polls. */
@@ -218,7 +268,9 @@ static enum outcome mend(struct lane *lane, struct batch *batch, struct err *err
         outcome = has_committed(lane, batch, err);
     if (outcome == OUTCOME_OK)
         return OUTCOME_OK;
-    if (!wait_for_brokers(lane, batch, &why))
+    bool goes_on = changed ? source_generation(lane->source) == batch->generation
+                           : wait_for_brokers(lane, batch, &why);
+    if (!goes_on)
         return OUTCOME_REJECT;
     outcome = confirm_earlier(lane, batch, err);
     return outcome == OUTCOME_OK ? OUTCOME_RETRY : outcome;

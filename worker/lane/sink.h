@@ -24,6 +24,19 @@ struct sink {
     const struct sink_ops *ops;
 };
 
+/* A record that the brokers refuse for good, whoever sends it. Which record it is they do not tell:
+ * they refuse all that came with it for the same partition. */
+enum sink_refused {
+    SINK_REFUSED_NOTHING,
+    SINK_REFUSED_TIMESTAMP, /* older or newer than the topic takes */
+    SINK_REFUSED_RECORD,    /* for another reason, as a record without a key on a compacted topic */
+};
+
+struct sink_refusal {
+    enum sink_refused refused;
+    struct text topic; /* of the first; the sink's, until its next call */
+};
+
 struct sink_ops {
     enum outcome (*begin)(struct sink *self, struct err *err);
 
@@ -42,6 +55,9 @@ struct sink_ops {
     /* A new producer under the same transactional.id: it ends what the old one left open. Also the
      * first opening. RETRY: the brokers are away. FATAL: they refuse us. */
     enum outcome (*reopen)(struct sink *self, struct err *err);
+
+    /* Of the transaction that failed last, until the next begin(). */
+    struct sink_refusal (*refusal)(struct sink *self);
 
     /* Serves callbacks; call it while waiting. */
     void (*serve)(struct sink *self);
@@ -76,6 +92,11 @@ static inline enum outcome sink_commit(struct sink *sink, struct err *err)
 static inline enum outcome sink_reopen(struct sink *sink, struct err *err)
 {
     return sink->ops->reopen(sink, err);
+}
+
+static inline struct sink_refusal sink_refusal(struct sink *sink)
+{
+    return sink->ops->refusal(sink);
 }
 
 static inline void sink_serve(struct sink *sink)

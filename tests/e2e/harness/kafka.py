@@ -192,8 +192,14 @@ class Kafka:
         wait_until(f"group {group} takes new offsets", altered)
 
     def limit_record_size(self, topic: str, max_bytes: int) -> None:
-        entry = ConfigEntry("max.message.bytes", str(max_bytes), incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+        self.configure(topic, {"max.message.bytes": str(max_bytes)})
+
+    def configure(self, topic: str, settings: dict[str, str]) -> None:
+        entries = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+            for name, value in settings.items()
+        ]
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
         for future in self.admin.incremental_alter_configs([resource]).values():
             future.result(30)
 

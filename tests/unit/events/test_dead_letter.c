@@ -405,6 +405,96 @@ static void test_dead_letter_encode__headers_and_key_that_leave_no_room(void **s
     assert_true(record_bytes(&record) <= small.max_record_bytes);
     assert_text(header_text(&record, "__connect.errors.exception.message"), "email: missing");
     assert_int_equal(header_times(&record, "large"), 0);
+    assert_text(header_text(&record, "catalyst-dlq-changed"), "key,headers");
+}
+
+static void test_dead_letter_encode__a_timestamp_that_is_refused_is_in_a_header(void **state)
+{
+    struct message message = command_of(*state, "t", hex(*state, "80"));
+    struct dead_letter_limits dated = limits;
+    dated.changes.timestamps = true;
+    dated.changes.oldest_ms = message.timestamp_ms + 1;
+    dated.changes.newest_ms = INT64_MAX;
+    struct dead_letter_limits wide = dated;
+    wide.changes.oldest_ms = message.timestamp_ms;
+    bool truncated;
+
+    struct outgoing changed = encode_within(state, &message, &dated, &truncated);
+    struct outgoing kept = encode_within(state, &message, &wide, &truncated);
+
+    assert_int_equal(changed.timestamp_ms, -1);
+    assert_bytes(&changed, "kafka_dlt-original-timestamp", "\x00\x00\x01\x9b\x7c\xa9\x8f\x2e", 8);
+    assert_text(header_text(&changed, "catalyst-dlq-changed"), "timestamp");
+    assert_int_equal(kept.timestamp_ms, message.timestamp_ms);
+    assert_absent(header_text(&kept, "catalyst-dlq-changed"));
+}
+
+static void test_dead_letter_encode__a_letter_that_must_have_a_key_gets_its_origin(void **state)
+{
+    struct message message = command_of(*state, "t", hex(*state, "80"));
+    struct message keyed = message;
+    struct dead_letter_limits with_keys = limits;
+    with_keys.changes.keys = true;
+    keyed.key = hex(*state, "00ff");
+    bool truncated;
+
+    struct outgoing made = encode_within(state, &message, &with_keys, &truncated);
+    struct outgoing kept = encode_within(state, &keyed, &with_keys, &truncated);
+
+    assert_slice(made.key, slice_of_text(TEXT("catalyst.identity.commands:3:42")));
+    assert_text(header_text(&made, "catalyst-dlq-changed"), "key");
+    assert_slice(kept.key, keyed.key);
+    assert_absent(header_text(&kept, "catalyst-dlq-changed"));
+}
+
+static void test_dead_letter_encode__headers_go_last(void **state)
+{
+    struct message message = command_of(*state, "t", hex(*state, "80"));
+    struct dead_letter_limits bare = limits;
+    bare.changes = (struct dead_letter_changes){.timestamps = true,
+                                                .oldest_ms = INT64_MAX,
+                                                .newest_ms = INT64_MAX,
+                                                .keys = true,
+                                                .headers = true};
+    bool truncated;
+
+    struct outgoing record = encode_within(state, &message, &bare, &truncated);
+
+    assert_text(header_text(&record, "catalyst-dlq-changed"), "timestamp,key,headers");
+    assert_absent(header_text(&record, "ce_id"));
+    assert_text(header_text(&record, "__connect.errors.exception.message"), "email: missing");
+    assert_slice(record.value, message.value);
+}
+
+static void test_dead_letter_encode__as_many_headers_as_can_be_read(void **state)
+{
+    struct header *headers = ARENA_ARRAY(*state, struct header, RECORD_HEADERS_MAX);
+    struct message message = command_of(*state, "t", hex(*state, "80"));
+    bool truncated;
+    for (size_t i = 0; i < RECORD_HEADERS_MAX; i++)
+        headers[i] = (struct header){TEXT("h"), {NULL, 0}};
+    message.headers = headers;
+    message.header_count = RECORD_HEADERS_MAX - 20;
+    const struct dead_letter_limits large = {TEXT(".dlq"), TEXT("g"), 10000000, {.keys = false}};
+
+    struct outgoing most = encode_within(state, &message, &large, &truncated);
+    message.header_count = RECORD_HEADERS_MAX;
+    struct outgoing more = encode_within(state, &message, &large, &truncated);
+
+    assert_true(most.header_count > message.header_count - 20 &&
+                most.header_count <= RECORD_HEADERS_MAX);
+    assert_absent(header_text(&most, "catalyst-dlq-changed"));
+    assert_int_equal(header_times(&more, "h"), 0);
+    assert_text(header_text(&more, "catalyst-dlq-changed"), "headers");
+}
+
+static void test_dead_letter_encode__headers_that_could_not_be_read_are_flagged(void **state)
+{
+    struct message message = {.topic = TEXT("t"), .headers_unreadable = true};
+
+    struct outgoing record = encode(state, &message);
+
+    assert_text(header_text(&record, "catalyst-dlq-changed"), "headers");
 }
 
 static void test_dead_letter_encode__full_arena_is_fatal_at_every_allocation(void **state)
@@ -447,6 +537,11 @@ int main(void)
         cmocka_unit_test(test_dead_letter_encode__cuts_a_value_that_does_not_fit),
         cmocka_unit_test(test_dead_letter_encode__a_secret_is_redacted_before_the_cut),
         cmocka_unit_test(test_dead_letter_encode__headers_and_key_that_leave_no_room),
+        cmocka_unit_test(test_dead_letter_encode__a_timestamp_that_is_refused_is_in_a_header),
+        cmocka_unit_test(test_dead_letter_encode__a_letter_that_must_have_a_key_gets_its_origin),
+        cmocka_unit_test(test_dead_letter_encode__headers_go_last),
+        cmocka_unit_test(test_dead_letter_encode__as_many_headers_as_can_be_read),
+        cmocka_unit_test(test_dead_letter_encode__headers_that_could_not_be_read_are_flagged),
         cmocka_unit_test(test_dead_letter_encode__full_arena_is_fatal_at_every_allocation),
     };
     return cmocka_run_group_tests(tests, arena_setup, arena_teardown);

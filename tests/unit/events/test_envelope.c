@@ -120,6 +120,19 @@ static void test_envelope_decode__required_headers(void **state)
     }
 }
 
+static void test_envelope_decode__headers_that_cannot_be_read_are_the_reason(void **state)
+{
+    struct message message = {.topic = TEXT("t"), .timestamp_ms = 1, .headers_unreadable = true};
+    struct envelope envelope;
+    struct slice data;
+    struct err err = {.text = ""};
+
+    assert_int_equal(envelope_decode(&message, *state, &envelope, &data, &err), OUTCOME_REJECT);
+
+    assert_string_equal(err.code, "envelope");
+    assert_string_equal(err.text, "headers: must be at most 100000, and well formed");
+}
+
 static void test_envelope_decode__header_rules(void **state)
 {
     char long_text[258];
@@ -520,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_envelope_decode__without_time_the_records_timestamp),
         cmocka_unit_test(test_envelope_decode__neither_time_nor_timestamp_is_refused),
         cmocka_unit_test(test_envelope_decode__required_headers),
+        cmocka_unit_test(test_envelope_decode__headers_that_cannot_be_read_are_the_reason),
         cmocka_unit_test(test_envelope_decode__header_rules),
         cmocka_unit_test(test_envelope_decode__256_bytes_are_fine),
         cmocka_unit_test(test_envelope_decode__headers_given_twice),

@@ -215,6 +215,16 @@ static void test_letter_fault__not_what_was_received(void **state)
     assert_fault(&truncated, "truncated");
 }
 
+static void test_letter_fault__headers_left_out(void **state)
+{
+    struct dead_letter_limits bare = limits;
+    bare.changes.headers = true;
+    struct message received = received_of(state);
+    struct message message = letter_within(state, &received, &bare);
+
+    assert_fault(&message, "headers");
+}
+
 static void test_letter_fault__another_origin(void **state)
 {
     struct message received = received_of(state);
@@ -271,6 +281,22 @@ static void test_letter_restore__no_key_and_no_value_stay_none(void **state)
 
     assert_null(record.key.data);
     assert_null(record.value.data);
+}
+
+static void test_letter_restore__timestamp_and_key_that_were_changed(void **state)
+{
+    struct dead_letter_limits changing = limits;
+    changing.changes = (struct dead_letter_changes){
+        .timestamps = true, .oldest_ms = INT64_MAX, .newest_ms = INT64_MAX, .keys = true};
+    struct message received = command_of(*state, USER_UPSERT_TYPE, hex(*state, "80"));
+    struct message message = letter_within(state, &received, &changing);
+    assert_non_null(message.key.data);
+
+    struct outgoing record = restore(state, &message);
+
+    assert_null(record.key.data);
+    assert_int_equal(record.timestamp_ms, received.timestamp_ms);
+    assert_int_equal(header_times(&record, "catalyst-dlq-changed"), 0);
 }
 
 static void test_letter_restore__a_second_failure_raises_the_count(void **state)
@@ -421,10 +447,12 @@ int main(void)
         cmocka_unit_test(test_letter_fault__redriven_as_often_as_allowed),
         cmocka_unit_test(test_letter_fault__no_count),
         cmocka_unit_test(test_letter_fault__not_what_was_received),
+        cmocka_unit_test(test_letter_fault__headers_left_out),
         cmocka_unit_test(test_letter_fault__another_origin),
         cmocka_unit_test(test_letter_fault__redriven),
         cmocka_unit_test(test_letter_restore__as_received_with_count_and_origin),
         cmocka_unit_test(test_letter_restore__no_key_and_no_value_stay_none),
+        cmocka_unit_test(test_letter_restore__timestamp_and_key_that_were_changed),
         cmocka_unit_test(test_letter_restore__a_second_failure_raises_the_count),
         cmocka_unit_test(test_letter_restore__full_arena),
         cmocka_unit_test(test_letter_mark__is_read_back),
