@@ -24,6 +24,7 @@ suites=(
     "fuzz|dev|every decoder, 20 s of mutated input"
     "bench|dev|the benchmark still measures, on small counts"
     "example|dev stack|the installed repository library and its example program"
+    "recipe|stack|CONTRIBUTING's recipes for a command and for a record are followed to the end"
 )
 
 # Runs at the same time: of these, at least one mostly waits. The first comes first above.
@@ -366,6 +367,7 @@ run() {
     fuzz) run_script fuzz tests/fuzz/run.sh --seconds 20 ;;
     bench) run_script bench tests/bench/run.sh --quick --build build/dev ;;
     example) run_script example tests/example/run.sh ;;
+    recipe) run_script recipe tests/recipe/run.sh ;;
     esac
 }
 
