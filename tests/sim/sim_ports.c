@@ -209,6 +209,13 @@ static bool connected(struct source *port)
     return true;
 }
 
+static bool stuck(struct source *port, struct stuck *ret_stuck)
+{
+    (void)port;
+    (void)ret_stuck;
+    return false;
+}
+
 static void close_source(struct source *port)
 {
     struct sim_lane *lane = lane_of_source(port);
@@ -228,9 +235,9 @@ static void rewind_all(struct source *port)
 
 void sim_source_init(struct sim_lane *lane)
 {
-    static const struct source_ops ops = {poll,          release,   keep_alive, generation,
-                                          take_assigned, committed, lag,        connected,
-                                          close_source,  rewind_all};
+    static const struct source_ops ops = {poll,          release,      keep_alive, generation,
+                                          take_assigned, committed,    lag,        connected,
+                                          stuck,         close_source, rewind_all};
 
     lane->source.ops = &ops;
     lane->joined = false;

@@ -12,6 +12,12 @@ struct assigned {
     int64_t next_offset; /* behind the last message taken; RD_KAFKA_OFFSET_INVALID: not known;
                             RD_KAFKA_OFFSET_BEGINNING: the group has committed nothing */
     bool taken;          /* told by take_assigned() */
+
+    /* What stands there can not be read. */
+    int64_t stuck_offset;   /* -1: it can */
+    const char *stuck_code; /* librdkafka's, for good */
+    int64_t stuck_since_us; /* monotonic */
+    int64_t stuck_told_us;  /* monotonic: when it was last logged; 0: not yet */
 };
 
 struct assignment {

@@ -84,6 +84,7 @@ static enum verdict persist(struct lane *lane, struct batch *batch, size_t from,
     bool alone = to - from == 1;
     int races_alone = 0;
 
+    lane->hand = batch->entries[from].message;
     for (int failures = 1;; failures++) {
         enum outcome outcome = settle_range(lane, batch, from, to, err);
         if (outcome == OUTCOME_OK) {
