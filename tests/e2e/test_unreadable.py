@@ -7,7 +7,7 @@ from harness.model import Model
 from harness.program import Worker
 from harness.site import Site
 from harness.wait import wait_until
-from harness.wire import IDENTITY, KEYS
+from harness.wire import IDENTITY
 
 RECORDS = 300
 RECORD_BYTES = 1_000_000  # of zeros: a batch of 300 MB that is some kilobytes long
