@@ -250,6 +250,42 @@ static void test_keep_alive__leaves_the_batch_in_hand_valid(void **state)
     assert_memory_equal(messages[0].value.data, "value", 5);
 }
 
+/* The group's offset lies past the end of partition 0, as when the log behind it is another one. */
+static void test_poll__a_log_that_does_not_hold_the_position_begins_again(void **state)
+{
+    (void)state;
+    int64_t next[WORLD_PARTITIONS] = {0, 2, 0};
+    const struct log_reset *resets = NULL;
+    size_t reset_count = 0;
+    size_t again = 0;
+    struct ends ends = start_and_take();
+    begin_with(ends.sink, TEXT("x"));
+    ASSERT_OK(send(ends.sink, 100, 2));
+    ASSERT_OK(ends.sink->ops->commit(ends.sink, &err));
+    uint64_t generation = source_generation(ends.source);
+    source_rewind(ends.source);
+
+    for (int i = 0; i < ATTEMPTS && reset_count == 0; i++) {
+        again += poll_once(&ends, next);
+        source_take_resets(ends.source, &resets, &reset_count);
+    }
+
+    assert_int_equal(reset_count, 1);
+    assert_true(text_equal(resets[0].topic, world.commands));
+    assert_int_equal(resets[0].partition, 0);
+    assert_int_equal(resets[0].position, 100);
+    assert_int_equal(resets[0].first, 0);
+    assert_int_equal(resets[0].end, 3);
+    assert_true(source_generation(ends.source) != generation);
+    for (int i = 0; i < ATTEMPTS && again < 3; i++)
+        again += poll_once(&ends, next);
+    assert_int_equal(again, 3);
+    assert_int_equal(next[0], 3);
+    assert_committed(&ends, 0, 2);
+    source_take_resets(ends.source, &resets, &reset_count);
+    assert_int_equal(reset_count, 0);
+}
+
 static void test_take_assigned__tells_once_where_partitions_begin(void **state)
 {
     (void)state;
@@ -784,6 +820,7 @@ int main(void)
         BOTH(test_committed__and_rewind_wait_for_a_transaction_that_holds_offsets),
         BOTH(test_poll__released_messages_come_again_only_after_rewind),
         BOTH(test_keep_alive__leaves_the_batch_in_hand_valid),
+        BOTH(test_poll__a_log_that_does_not_hold_the_position_begins_again),
         BOTH(test_take_assigned__tells_once_where_partitions_begin),
         BOTH(test_reopen__ends_what_was_open_and_fences_the_other),
         BOTH(test_reopen__fences_also_a_producer_with_nothing_open),

@@ -77,15 +77,6 @@ static void write_one(struct oracle *oracle, int partition, int nth)
 
 /* --- expecting ------------------------------------------------------------------------------ */
 
-struct model {
-    struct map *users;
-    struct map *keys;
-    struct map contents; /* ce_id -> 1 + index into digests */
-    struct map answered; /* audit ids */
-    struct uuid digests[SIM_STORED_MAX];
-    size_t digest_count;
-};
-
 static struct command_result model_apply(struct model *model, const struct command *command,
                                          struct arena *arena)
 {
@@ -169,11 +160,14 @@ static void expect_message(struct oracle *oracle, struct model *model, struct si
 
 void oracle_write_topic(struct oracle *oracle)
 {
-    struct model model = {.users = &oracle->users, .keys = &oracle->keys};
-    struct map *const maps[] = {model.users, model.keys, &model.contents, &model.answered};
+    struct model *model = &oracle->model;
+    struct map *const maps[] = {&oracle->users, &oracle->keys, &model->contents, &model->answered};
 
     arena_reset(oracle->arena);
     oracle->event_count = 0;
+    model->users = &oracle->users;
+    model->keys = &oracle->keys;
+    model->digest_count = 0;
     for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
         bool done = map_init(maps[i], oracle->arena, 32);
         assert(done);
@@ -189,7 +183,44 @@ void oracle_write_topic(struct oracle *oracle)
 
     for (int p = 0; p < SIM_PARTITIONS; p++) {
         for (int64_t i = 0; i < sim.topic_end[p]; i++)
-            expect_message(oracle, &model, &sim.topic[p][i]);
+            expect_message(oracle, model, &sim.topic[p][i]);
+    }
+}
+
+static bool has_dead(int partition)
+{
+    for (int64_t i = 0; i < sim.topic_end[partition]; i++) {
+        if (sim.topic[partition][i].dead)
+            return true;
+    }
+    return false;
+}
+
+static void log_goes_back(struct oracle *oracle, int partition)
+{
+    struct sim_message *log = sim.topic[partition];
+    int64_t lost = 2 + (int64_t)sim_random((uint64_t)sim.topic_end[partition] - 1);
+    int64_t left = sim.topic_end[partition] - lost;
+
+    memmove(log, log + lost, (size_t)left * sizeof(*log));
+    for (int64_t i = 0; i < left; i++)
+        log[i].message.offset = i;
+    sim.topic_end[partition] = left;
+    for (int64_t nth = 0; nth < 1 + (int64_t)sim_random((uint64_t)lost - 1); nth++) {
+        char id[16];
+        char entity[16];
+        snprintf(id, sizeof(id), "%d+%d", partition, (int)nth);
+        snprintf(entity, sizeof(entity), "u%d-%d", partition, (int)sim_random(3));
+        write_message(oracle, partition, 0, id, entity, (int)nth);
+        expect_message(oracle, &oracle->model, &log[left + nth]);
+    }
+}
+
+void oracle_logs_go_back(struct oracle *oracle)
+{
+    for (int p = 0; p < SIM_PARTITIONS; p++) {
+        if (sim.topic_end[p] > 2 && !has_dead(p) && sim_random(3) > 0)
+            log_goes_back(oracle, p);
     }
 }
 

@@ -14,8 +14,19 @@ struct expected {
     int seen;
 };
 
+/* The state that the commands one by one lead to. */
+struct model {
+    struct map *users;
+    struct map *keys;
+    struct map contents; /* ce_id -> 1 + index into digests */
+    struct map answered; /* audit ids */
+    struct uuid digests[SIM_STORED_MAX];
+    size_t digest_count;
+};
+
 struct oracle {
     struct arena *arena;
+    struct model model;
     struct expected events[SIM_STORED_MAX];
     size_t event_count;
     struct map users; /* of the final rows: id -> anything */
@@ -24,6 +35,11 @@ struct oracle {
 
 /* Fills the world's topic from its seed, and tells what to expect. */
 void oracle_write_topic(struct oracle *oracle);
+
+/* The logs of some partitions go back: they lose their first records, so that what is left lies at
+ * other offsets, and new commands follow. They end before the group's offsets. A partition with a
+ * dead letter stays as it is: nothing but its coordinates names one. */
+void oracle_logs_go_back(struct oracle *oracle);
 
 /* passes: how often the topic was read from its beginning: that often a dead letter is there,
  * because nothing but the group's offsets remembers it. false: something is missing, double, out of

@@ -95,6 +95,8 @@ struct sim_lane {
     uint64_t polled_generation;    /* source_generation of what is in hand */
     bool rewind;                   /* the next poll begins at the committed offsets */
     struct position fresh[SIM_PARTITIONS];
+    struct log_reset resets[SIM_PARTITIONS];
+    size_t reset_count;
     struct message polled[SIM_PARTITIONS * SIM_MESSAGES_MAX];
 
     /* producer */

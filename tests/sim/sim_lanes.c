@@ -181,12 +181,10 @@ static int quiet_steps_max(void)
     return QUIET_STEPS_MAX + (int)attempts * OUTAGE_ATTEMPT_STEPS;
 }
 
-/* Lets everything come to an end without further faults, then stops the lanes as an operator would.
- */
-static bool settle_down(char *ret_what)
+/* Lets everything come to an end without further faults. */
+static void catch_up(int *steps)
 {
     const int steps_max = quiet_steps_max();
-    int steps = 0;
 
     sim.faults = false;
     for (int i = 0; i < SIM_LANES; i++) {
@@ -198,8 +196,17 @@ static bool settle_down(char *ret_what)
         sim_transaction_end(i, false);
     }
     all_start();
-    while (!sim.flooded && (steps < QUIET_STEPS || !caught_up()) && steps++ < steps_max)
+    while (!sim.flooded && (*steps < QUIET_STEPS || !caught_up()) && (*steps)++ < steps_max)
         step();
+}
+
+/* catch_up(), then the lanes are stopped as an operator would. */
+static bool settle_down(char *ret_what)
+{
+    const int steps_max = quiet_steps_max();
+    int steps = 0;
+
+    catch_up(&steps);
     for (int i = 0; i < SIM_LANES; i++)
         lane_stop(sim.lanes[i].lane);
     while (!sim.flooded && !all_done() && steps++ < steps_max)
@@ -234,6 +241,21 @@ static void choose_limits(void)
     *refusals[sim_random(3)] = 1 + (unsigned)sim_random(OUTAGE_ATTEMPTS);
 }
 
+/* Brokers are restored, or topics made anew: known commands are neither applied nor published
+ * again, new ones are, although their offsets lie below those that are known to be published. */
+static bool goes_on_after_logs_went_back(struct oracle *oracle, char *ret_what)
+{
+    oracle_logs_go_back(oracle);
+    sim.faults = true;
+    all_start();
+    for (int i = 0; i < FAULTY_STEPS; i++) {
+        step();
+        if (sim_random(100) < 6)
+            something_happens();
+    }
+    return settle_down(ret_what) && oracle_holds(oracle, 1, ret_what);
+}
+
 static bool run_schedule(uint64_t seed, enum sim_mistake mistake, struct oracle *oracle,
                          char *ret_what)
 {
@@ -266,9 +288,18 @@ static bool run_schedule(uint64_t seed, enum sim_mistake mistake, struct oracle 
     }
     if (sim.topic_bytes_max == SIM_TINY_RECORD_BYTES)
         sim.topic_bytes_max = SIM_RECORD_BYTES; /* mended */
+    bool logs_go_back = (sim.anew || sim.orderly) && sim_random(2) == 0;
+    if (logs_go_back && sim_random(2) == 0) { /* under lanes that run, and have published */
+        int steps = 0;
+        catch_up(&steps);
+        if (caught_up())
+            return goes_on_after_logs_went_back(oracle, ret_what);
+    }
     if (!settle_down(ret_what) || !oracle_holds(oracle, 1, ret_what))
         return false;
 
+    if (logs_go_back)
+        return goes_on_after_logs_went_back(oracle, ret_what);
     /* an operator goes back to the beginning: nothing is applied or published again */
     memset(sim.committed, 0, sizeof(sim.committed));
     return settle_down(ret_what) && oracle_holds(oracle, 2, ret_what);

@@ -122,6 +122,37 @@ static bool rewind_now(struct sim_lane *lane)
     return true;
 }
 
+/* A log that ends before the position begins again at its start, where the group's offset is set.
+ * false: the coordinator does not take the commit now, or the member is no member any more. */
+static bool reset_positions(struct sim_lane *lane)
+{
+    lane->reset_count = 0;
+    for (int p = 0; p < SIM_PARTITIONS; p++) {
+        if (!lane->owns[p] || lane->next[p] <= sim.topic_end[p])
+            continue;
+        if (lane->member_generation != sim.generation || sim_chance(10)) {
+            lane->reset_count = 0;
+            return false;
+        }
+        lane->resets[lane->reset_count++] = (struct log_reset){.topic = TEXT("commands"),
+                                                               .partition = p,
+                                                               .position = lane->next[p],
+                                                               .end = sim.topic_end[p]};
+    }
+    for (size_t i = 0; i < lane->reset_count; i++) {
+        int32_t p = lane->resets[i].partition;
+        sim.committed[p] = lane->next[p] = 0;
+    }
+    if (lane->reset_count == 0)
+        return true;
+    lane->source_generation++;
+    for (int p = 0; p < SIM_PARTITIONS; p++) {
+        lane->began[p] = sim.committed[p];
+        lane->told[p] = false;
+    }
+    return true;
+}
+
 static enum outcome poll(struct source *port, int timeout_ms, const struct batch_limits *limits,
                          const struct message **ret_messages, size_t *ret_count, struct err *err)
 {
@@ -135,6 +166,8 @@ static enum outcome poll(struct source *port, int timeout_ms, const struct batch
     serve_group(lane);
     if (lane->rewind && !rewind_now(lane))
         return err_set(err, OUTCOME_RETRY, "UNSTABLE_OFFSET_COMMIT", "rewind: simulated");
+    if (!reset_positions(lane))
+        return err_set(err, OUTCOME_RETRY, "_TIMED_OUT", "reset: simulated");
     size_t most = 1 + (size_t)sim_random(limits->messages);
     for (int turn = 0; turn < SIM_PARTITIONS; turn++) {
         int p = (turn + (int)(sim.steps % SIM_PARTITIONS)) % SIM_PARTITIONS;
@@ -184,6 +217,15 @@ static enum outcome take_assigned(struct source *port, const struct position **r
     return OUTCOME_OK;
 }
 
+static void take_resets(struct source *port, const struct log_reset **ret_resets, size_t *ret_count)
+{
+    struct sim_lane *lane = lane_of_source(port);
+
+    *ret_resets = lane->resets;
+    *ret_count = lane->reset_count;
+    lane->reset_count = 0;
+}
+
 static enum outcome committed(struct source *port, struct position *positions, size_t count,
                               struct err *err)
 {
@@ -209,13 +251,6 @@ static bool connected(struct source *port)
     return true;
 }
 
-static bool stuck(struct source *port, struct stuck *ret_stuck)
-{
-    (void)port;
-    (void)ret_stuck;
-    return false;
-}
-
 static void close_source(struct source *port)
 {
     struct sim_lane *lane = lane_of_source(port);
@@ -235,9 +270,17 @@ static void rewind_all(struct source *port)
 
 void sim_source_init(struct sim_lane *lane)
 {
-    static const struct source_ops ops = {poll,          release,      keep_alive, generation,
-                                          take_assigned, committed,    lag,        connected,
-                                          stuck,         close_source, rewind_all};
+    static const struct source_ops ops = {.poll = poll,
+                                          .release = release,
+                                          .keep_alive = keep_alive,
+                                          .generation = generation,
+                                          .take_assigned = take_assigned,
+                                          .take_resets = take_resets,
+                                          .committed = committed,
+                                          .lag = lag,
+                                          .connected = connected,
+                                          .close = close_source,
+                                          .rewind = rewind_all};
 
     lane->source.ops = &ops;
     lane->joined = false;

@@ -100,6 +100,15 @@ static void counters(struct buffer *out, const struct lanes *lanes)
         {"catalyst_kafka_transactions_lost_total",
          "Partitions whose committed offset fell back behind an acknowledged transaction.",
          offsetof(struct lane_metrics, transactions_lost)},
+        {"catalyst_kafka_logs_gone_back_total",
+         "Partitions whose log ended before the group's position; they were read from their start.",
+         offsetof(struct lane_metrics, logs_gone_back)},
+        {"catalyst_kafka_logs_overtaken_total",
+         "Partitions whose log began behind the group's position: records were removed unread.",
+         offsetof(struct lane_metrics, logs_overtaken)},
+        {"catalyst_kafka_records_removed_unread_total",
+         "Records of command topics that were removed before the group had read them.",
+         offsetof(struct lane_metrics, records_removed)},
         {"catalyst_kafka_producers_reopened_total",
          "Transactional producers made anew after a fatal error.",
          offsetof(struct lane_metrics, producers_reopened)},
@@ -231,22 +240,6 @@ static void waits(struct buffer *out, const struct lanes *lanes)
     }
 }
 
-static void stuck_partitions(struct buffer *out, const struct lanes *lanes)
-{
-    family(
-        out, "catalyst_partition_stuck_offset", "gauge",
-        "The offset from which a partition of the lane can not be read; no sample while all can.");
-    for (size_t i = 0; i < lanes->count; i++) {
-        if (!atomic_load(&lanes->items[i]->is_stuck))
-            continue;
-        const struct holdup stuck = holdup_get(&lanes->items[i]->stuck);
-        put(out,
-            "catalyst_partition_stuck_offset{lane=\"%zu\",topic=\"%s\",partition=\"%" PRId32
-            "\",code=\"%s\"} %" PRId64 "\n",
-            i, stuck.topic, stuck.partition, stuck.code, stuck.offset);
-    }
-}
-
 void metrics_render(const struct lane_metrics *const *lanes, size_t lane_count, struct buffer *out)
 {
     const struct lanes all = {lanes, lane_count};
@@ -257,5 +250,4 @@ void metrics_render(const struct lane_metrics *const *lanes, size_t lane_count, 
     histograms(out, &all);
     lags(out, &all);
     waits(out, &all);
-    stuck_partitions(out, &all);
 }

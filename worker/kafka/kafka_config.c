@@ -81,7 +81,9 @@ static const struct role_setting forced[] = {
     {CONSUMERS, "isolation.level", "read_committed"},
     {CONSUMERS, "enable.auto.commit", "false"},
     {CONSUMERS, "enable.auto.offset.store", "false"},
-    {CONSUMERS, "auto.offset.reset", "earliest"},
+    /* A lane decides itself what follows when the log does not hold its position. */
+    {OF(KAFKA_LANE_CONSUMER), "auto.offset.reset", "error"},
+    {OF(KAFKA_READER), "auto.offset.reset", "earliest"},
     /* A mistyped name must be an error. Producers obey it too, though it is listed for consumers.
      */
     {EVERY, "allow.auto.create.topics", "false"},

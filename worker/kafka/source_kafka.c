@@ -21,8 +21,9 @@ enum {
     PROBE_EVERY_US = 1000000,
     IDLE_PROBE_TIMEOUT_MS = 1000,
     IDLE_PROBE_EVERY_US = 5000000,
+    WATERMARKS_TIMEOUT_MS = 5000,
+    COMMIT_TIMEOUT_MS = 5000,
     CLOSE_TIMEOUT_MS = 10000,
-    STUCK_TOLD_EVERY_US = 60000000,
 };
 
 struct source_kafka {
@@ -33,10 +34,14 @@ struct source_kafka {
     struct assignment assignment;
     struct position *fresh; /* as take_assigned() tells them */
     size_t fresh_capacity;
+    struct log_reset *resets; /* as take_resets() tells them */
+    size_t reset_count;
+    size_t reset_capacity;
     uint64_t generation;
     bool paused;
-    bool broken; /* no memory for an assignment: its messages would go unseen */
-    bool rewind; /* positions do not hold: all partitions begin at the committed offsets */
+    bool broken;       /* no memory for an assignment: its messages would go unseen */
+    bool rewind;       /* positions do not hold: all partitions begin at the committed offsets */
+    bool out_of_range; /* so is a partition of the assignment */
 
     rd_kafka_consumer_group_metadata_t *metadata; /* of the assignment; NULL: none */
     bool cooperative;
@@ -84,8 +89,10 @@ static void resolve_offsets(struct source_kafka *self, rd_kafka_topic_partition_
         self->rewind = true;
     for (int i = 0; i < partitions->cnt; i++) {
         rd_kafka_topic_partition_t *partition = &partitions->elems[i];
-        if (self->rewind || partition->offset < 0)
+        if (self->rewind)
             partition->offset = RD_KAFKA_OFFSET_BEGINNING;
+        else if (partition->offset < 0)
+            partition->offset = 0; /* nothing is committed: where the log begins, it tells */
         partition->err = RD_KAFKA_RESP_ERR_NO_ERROR;
     }
 }
@@ -191,15 +198,6 @@ static void on_error(rd_kafka_t *consumer, int code, const char *reason, void *o
     kafka_log_error(consumer, code, reason);
 }
 
-static void unstick(struct assigned *assigned, int64_t next_offset)
-{
-    if (assigned->stuck_offset < 0 || next_offset <= assigned->stuck_offset)
-        return;
-    log_line(LOG_INFO, "the partition can be read again", LOG_STR("topic", assigned->topic),
-             LOG_INT("partition", assigned->partition), LOG_INT("offset", next_offset));
-    assigned->stuck_offset = -1;
-}
-
 /* --- pausing -----------------------------------------------------------------------------------
  */
 
@@ -231,9 +229,8 @@ static enum outcome seek_committed(struct source_kafka *self, struct err *err)
 
     for (int i = 0; i < list->cnt; i++) {
         if (list->elems[i].offset < 0)
-            list->elems[i].offset = RD_KAFKA_OFFSET_BEGINNING;
+            list->elems[i].offset = 0;
         self->assignment.items[i].next_offset = list->elems[i].offset;
-        unstick(&self->assignment.items[i], list->elems[i].offset);
     }
     rd_kafka_error_t *error = rd_kafka_seek_partitions(self->consumer, list, SEEK_TIMEOUT_MS);
     code = error != NULL ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -245,6 +242,149 @@ static enum outcome seek_committed(struct source_kafka *self, struct err *err)
     return err_set(err, OUTCOME_RETRY, rd_kafka_err2name(code),
                    "seek to the committed offsets of group %s: %s", self->group_id,
                    rd_kafka_err2str(code)); /* _STATE: a partition's fetcher only just begins */
+}
+
+/* --- logs that do not hold the position --------------------------------------------------------
+ */
+
+/* The broker told that a partition's log does not hold the offset that was asked for. librdkafka
+ * has stopped fetching it. */
+static void note_out_of_range(struct source_kafka *self, const rd_kafka_message_t *message)
+{
+    struct assigned *assigned =
+        message->rkt != NULL ? assignment_find(&self->assignment, rd_kafka_topic_name(message->rkt),
+                                               message->partition)
+                             : NULL;
+
+    if (assigned == NULL)
+        return;
+    assigned->out_of_range = true;
+    self->out_of_range = true;
+}
+
+/* OK: *ret_reset tells how the log lies. RETRY: the leader does not answer. */
+static enum outcome look_at_log(const struct source_kafka *self, const struct assigned *assigned,
+                                struct log_reset *ret_reset, struct err *err)
+{
+    int64_t first = 0, end = 0;
+    rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(
+        self->consumer, assigned->topic, assigned->partition, &first, &end, WATERMARKS_TIMEOUT_MS);
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        kafka_fail(code, err, "first and last offset of %s[%" PRId32 "]", assigned->topic,
+                   assigned->partition);
+        err->outcome = OUTCOME_RETRY;
+        return OUTCOME_RETRY;
+    }
+    *ret_reset = (struct log_reset){.topic = text_of(assigned->topic),
+                                    .partition = assigned->partition,
+                                    .position = assigned->next_offset,
+                                    .first = first,
+                                    .end = end};
+    return OUTCOME_OK;
+}
+
+/* The group's committed offset is the position in the log that is gone. Later it would be taken for
+ * an answer to "has this batch committed?". The broker fences this commit by the generation. */
+static enum outcome commit_resets(struct source_kafka *self, struct err *err)
+{
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list =
+        rd_kafka_topic_partition_list_new((int)self->reset_count + 1);
+    CLEANUP(rd_kafka_queue_destroyp) rd_kafka_queue_t *queue = rd_kafka_queue_new(self->consumer);
+
+    if (list == NULL || queue == NULL)
+        return err_no_memory(err, "commit of offsets");
+    for (size_t i = 0; i < self->reset_count; i++)
+        rd_kafka_topic_partition_list_add(list, self->resets[i].topic.data,
+                                          self->resets[i].partition)
+            ->offset = self->resets[i].first;
+    rd_kafka_resp_err_t code = rd_kafka_commit_queue(self->consumer, list, queue, NULL, NULL);
+    CLEANUP(rd_kafka_event_destroyp) rd_kafka_event_t *event = NULL;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        event = rd_kafka_queue_poll(queue, COMMIT_TIMEOUT_MS);
+        code = event == NULL ? RD_KAFKA_RESP_ERR__TIMED_OUT
+                             : first_error(rd_kafka_event_error(event),
+                                           rd_kafka_event_topic_partition_list(event));
+    }
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return OUTCOME_OK;
+    return err_set(err, OUTCOME_RETRY, rd_kafka_err2name(code),
+                   "commit the start of %.*s[%" PRId32 "], whose log went back: %s",
+                   TEXT_ARG(self->resets[0].topic), self->resets[0].partition,
+                   rd_kafka_err2str(code));
+}
+
+/* librdkafka does not seek in a partition that it has stopped fetching: the assignment begins anew,
+ * each partition at its position. */
+static enum outcome assign_anew(struct source_kafka *self, struct err *err)
+{
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = assignment_list(&self->assignment);
+    rd_kafka_error_t *error = NULL;
+
+    if (list == NULL)
+        return err_no_memory(err, "consumer positions");
+    if (!self->cooperative) {
+        error = error_of(rd_kafka_assign(self->consumer, list));
+    } else {
+        error = rd_kafka_incremental_unassign(self->consumer, list);
+        if (error == NULL)
+            error = rd_kafka_incremental_assign(self->consumer, list);
+    }
+    if (error == NULL)
+        return OUTCOME_OK;
+    err_set(err, OUTCOME_RETRY, rd_kafka_err2name(rd_kafka_error_code(error)),
+            "assign the partitions anew: %s", rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+    return OUTCOME_RETRY;
+}
+
+static enum outcome find_resets(struct source_kafka *self, struct err *err)
+{
+    enum outcome outcome = OUTCOME_OK;
+
+    self->reset_count = 0;
+    if (!array_reserve(&self->resets, &self->reset_capacity, self->assignment.count,
+                       sizeof(*self->resets)))
+        return err_no_memory(err, "consumer positions");
+    for (size_t i = 0; i < self->assignment.count && outcome == OUTCOME_OK; i++) {
+        struct log_reset *reset = &self->resets[self->reset_count];
+        if (!self->assignment.items[i].out_of_range)
+            continue;
+        outcome = look_at_log(self, &self->assignment.items[i], reset, err);
+        if (outcome == OUTCOME_OK &&
+            (reset->position < reset->first || reset->position > reset->end))
+            self->reset_count++; /* else the log holds the position again */
+    }
+    return outcome;
+}
+
+/* The partitions begin again where their logs do. What the lane remembers of any partition belongs
+ * to another generation from here on. */
+static enum outcome reset_positions(struct source_kafka *self, struct err *err)
+{
+    enum outcome outcome = find_resets(self, err);
+
+    if (outcome == OUTCOME_OK && self->reset_count > 0)
+        outcome = commit_resets(self, err);
+    if (outcome != OUTCOME_OK) {
+        self->reset_count = 0;
+        return outcome;
+    }
+    for (size_t i = 0; i < self->reset_count; i++)
+        assignment_find(&self->assignment, self->resets[i].topic.data, self->resets[i].partition)
+            ->next_offset = self->resets[i].first;
+    outcome = assign_anew(self, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    for (size_t i = 0; i < self->assignment.count; i++) {
+        self->assignment.items[i].out_of_range = false;
+        self->assignment.items[i].taken = false;
+    }
+    self->out_of_range = false;
+    self->generation++;
+    return OUTCOME_OK;
 }
 
 /* librdkafka goes on behind the last message that it handed out. The seek comes after the
@@ -268,7 +408,7 @@ static enum outcome resume_all(struct source_kafka *self, struct err *err)
             return outcome;
         self->rewind = false;
     }
-    return OUTCOME_OK;
+    return self->out_of_range ? reset_positions(self, err) : OUTCOME_OK;
 }
 
 /* --- poll --------------------------------------------------------------------------------------
@@ -317,54 +457,7 @@ static enum outcome take(struct source_kafka *self, const rd_kafka_message_t *me
         return err_no_memory(err, "received messages");
     }
     assigned->next_offset = message->offset + 1;
-    unstick(assigned, assigned->next_offset);
     return OUTCOME_OK;
-}
-
-/* Whether the error says that the records of one partition can not be read, by any attempt. */
-static bool is_unreadable(const rd_kafka_message_t *message)
-{
-    switch ((int)message->err) {
-    case RD_KAFKA_RESP_ERR__BAD_COMPRESSION: /* damaged, or larger than receive.message.max.bytes */
-    case RD_KAFKA_RESP_ERR__BAD_MSG:
-    case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED: /* a codec that this library was built without */
-    case RD_KAFKA_RESP_ERR__UNDERFLOW:
-    case RD_KAFKA_RESP_ERR_INVALID_MSG:
-        return message->rkt != NULL && message->partition >= 0;
-    default:
-        return false;
-    }
-}
-
-static void report_stuck(const struct source_kafka *self, const struct assigned *assigned)
-{
-    log_line(LOG_ERROR, "a partition can not be read",
-             LOG_STR("client", rd_kafka_name(self->consumer)), LOG_STR("topic", assigned->topic),
-             LOG_INT("partition", assigned->partition), LOG_INT("offset", assigned->stuck_offset),
-             LOG_STR("code", assigned->stuck_code),
-             LOG_INT("waited_s", (clock_monotonic_us() - assigned->stuck_since_us) / 1000000));
-}
-
-/* The fetcher asks again by itself, every half second; the other partitions go on meanwhile. */
-static void stick(struct source_kafka *self, const rd_kafka_message_t *message)
-{
-    int64_t now_us = clock_monotonic_us();
-    struct assigned *assigned =
-        assignment_find(&self->assignment, rd_kafka_topic_name(message->rkt), message->partition);
-
-    if (assigned == NULL)
-        return;
-    int64_t offset = assigned->next_offset >= 0 ? assigned->next_offset : message->offset;
-    if (assigned->stuck_offset != offset) {
-        assigned->stuck_offset = offset;
-        assigned->stuck_code = rd_kafka_err2name(message->err);
-        assigned->stuck_since_us = now_us;
-        assigned->stuck_told_us = 0;
-    }
-    if (assigned->stuck_told_us != 0 && now_us - assigned->stuck_told_us < STUCK_TOLD_EVERY_US)
-        return;
-    assigned->stuck_told_us = now_us;
-    report_stuck(self, assigned);
 }
 
 /* An error that the consumer reports in place of a message. OK: nothing to be told. */
@@ -373,12 +466,12 @@ static enum outcome consumer_error(struct source_kafka *self, const rd_kafka_mes
 {
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
         return OUTCOME_OK;
-    if (message->err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-        self->down = true;
-    if (is_unreadable(message)) {
-        stick(self, message);
+    if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+        note_out_of_range(self, message);
         return OUTCOME_OK;
     }
+    if (message->err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        self->down = true;
     if (message->err == RD_KAFKA_RESP_ERR__FATAL) {
         char reason[256];
         rd_kafka_resp_err_t code = rd_kafka_fatal_error(self->consumer, reason, sizeof(reason));
@@ -606,6 +699,15 @@ static enum outcome take_assigned(struct source *port, const struct position **r
     return OUTCOME_OK;
 }
 
+static void take_resets(struct source *port, const struct log_reset **ret_resets, size_t *ret_count)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+
+    *ret_resets = self->resets;
+    *ret_count = self->reset_count;
+    self->reset_count = 0;
+}
+
 /* Counts offsets, so transaction markers of upstream producers behind the last command count too.
  */
 static int64_t lag(struct source *port)
@@ -621,9 +723,7 @@ static int64_t lag(struct source *port)
                                            &low, &high) != RD_KAFKA_RESP_ERR_NO_ERROR ||
             high < 0)
             return -1;
-        int64_t next = assigned->next_offset;
-        if (next == RD_KAFKA_OFFSET_BEGINNING)
-            next = low > 0 ? low : 0;
+        int64_t next = assigned->next_offset > low ? assigned->next_offset : low;
         if (high > next)
             sum += high - next;
     }
@@ -633,25 +733,6 @@ static int64_t lag(struct source *port)
 static bool connected(struct source *port)
 {
     return !((struct source_kafka *)port)->down;
-}
-
-static bool stuck(struct source *port, struct stuck *ret_stuck)
-{
-    struct source_kafka *self = (struct source_kafka *)port;
-    const struct assigned *longest = NULL;
-
-    for (size_t i = 0; i < self->assignment.count; i++) {
-        const struct assigned *assigned = &self->assignment.items[i];
-        if (assigned->stuck_offset >= 0 &&
-            (longest == NULL || assigned->stuck_since_us < longest->stuck_since_us))
-            longest = assigned;
-    }
-    if (longest != NULL)
-        *ret_stuck =
-            (struct stuck){{text_of(longest->topic), longest->partition, longest->stuck_offset},
-                           longest->stuck_code,
-                           longest->stuck_since_us};
-    return longest != NULL;
 }
 
 /* Bounded: without an answer from the coordinator the group finds out by the session timeout. */
@@ -695,10 +776,10 @@ static const struct source_ops ops = {
     .keep_alive = keep_alive,
     .generation = generation,
     .take_assigned = take_assigned,
+    .take_resets = take_resets,
     .committed = committed,
     .lag = lag,
     .connected = connected,
-    .stuck = stuck,
     .close = close_source,
     .rewind = rewind_all,
 };
@@ -776,6 +857,7 @@ void source_kafka_free(struct source_kafka *source)
         rd_kafka_destroy_flags(source->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     assignment_release(&source->assignment);
     free(source->fresh);
+    free(source->resets);
     free(source->headers);
     free(source->group_id);
     free(source);

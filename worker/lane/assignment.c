@@ -91,8 +91,40 @@ static enum outcome take_assigned(struct lane *lane, enum dependency *ret_away, 
     return outcome;
 }
 
+static void report_reset(const struct lane *lane, const struct log_reset *reset)
+{
+    bool overtaken = reset->position < reset->first;
+    int64_t removed = overtaken ? reset->first - reset->position : 0;
+
+    metric_add(overtaken ? &lane->metrics->logs_overtaken : &lane->metrics->logs_gone_back, 1);
+    metric_add(&lane->metrics->records_removed, (uint64_t)removed);
+    log_line(LOG_ERROR,
+             overtaken ? "records were removed from a command topic before they were read"
+                       : "the log of a partition went back; all that it holds is read again",
+             LOG_INT("lane", lane->options.index), LOG_TEXT("topic", reset->topic),
+             LOG_INT("partition", reset->partition), LOG_INT("position", reset->position),
+             LOG_INT("first", reset->first), LOG_INT("end", reset->end),
+             LOG_INT("removed", removed));
+}
+
+/* The positions that the lane remembers of such a partition are those of another log. What the
+ * store has of it stays: below its published offset a known command is published, and a new one
+ * lowers it. */
+static void follow_resets(struct lane *lane)
+{
+    const struct log_reset *resets;
+    size_t count;
+
+    source_take_resets(lane->source, &resets, &count);
+    for (size_t i = 0; i < count; i++) {
+        report_reset(lane, &resets[i]);
+        progress_drop(&lane->progress, topic_id_of(lane, resets[i].topic), resets[i].partition);
+    }
+}
+
 bool assignment_follow(struct lane *lane, struct err *err)
 {
+    follow_resets(lane);
     uint64_t generation = source_generation(lane->source);
     enum dependency away;
 

@@ -43,6 +43,14 @@ static struct partition_progress *find(const struct progress *progress, int32_t 
     return NULL;
 }
 
+void progress_drop(struct progress *progress, int32_t topic_id, int32_t partition)
+{
+    struct partition_progress *item = find(progress, topic_id, partition);
+
+    if (item != NULL)
+        *item = progress->items[--progress->count];
+}
+
 static struct partition_progress *of_entry(const struct progress *progress,
                                            const struct entry *entry)
 {

@@ -33,6 +33,9 @@ void progress_release(struct progress *progress);
 /* Forgets everything: the partitions were revoked. */
 void progress_forget(struct progress *progress);
 
+/* Forgets one partition: its log went back. */
+void progress_drop(struct progress *progress, int32_t topic_id, int32_t partition);
+
 /* Partitions came to this lane: loads their stored offsets. Everything below the offset that the
  * group has committed (`offset` of the floors; 0: nothing) is published too. Outside a transaction.
  * Outcomes as store_ops; FATAL also: no memory. */

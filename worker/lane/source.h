@@ -22,12 +22,20 @@ struct position {
     int64_t offset; /* -1 as an answer: nothing committed */
 };
 
-/* A partition that can not be read past an offset: its records are damaged, or need more memory
- * than the client may take. Asked for again and again, and skipped by nobody but an operator. */
-struct stuck {
-    struct position at;
-    const char *code; /* name of the Kafka error */
-    int64_t since_us; /* monotonic */
+/* A partition whose log does not hold the position of the group any more.
+ *
+ * position > end    the log went back: the topic was made anew, an unclean leader election, brokers
+ *                   restored from a backup, or an operator who set the group's offset too high
+ * position < first  retention or an operator removed first - position records that nobody had read
+ *
+ * The source begins the partition again at `first`, so that everything that the log holds now is
+ * offered, and has committed that offset for the group. */
+struct log_reset {
+    struct text topic;
+    int32_t partition;
+    int64_t position; /* the next offset that the group wanted to read */
+    int64_t first;    /* of the log, as it is now */
+    int64_t end;      /* behind its last record */
 };
 
 struct source {
@@ -65,6 +73,13 @@ struct source_ops {
     enum outcome (*take_assigned)(struct source *self, const struct position **ret_positions,
                                   size_t *ret_count, struct err *err);
 
+    /* The logs that were found so since the last call; usually none. Such a partition comes with
+     * the next take_assigned() too, and the generation has changed.
+     *
+     * ret_resets  the source's, until the next call of any function */
+    void (*take_resets)(struct source *self, const struct log_reset **ret_resets,
+                        size_t *ret_count);
+
     /* The group's committed, stable offsets of these partitions: fills position.offset.
      * RETRY  the coordinator is away */
     enum outcome (*committed)(struct source *self, struct position *positions, size_t count,
@@ -75,10 +90,6 @@ struct source_ops {
 
     /* Whether the brokers answer, as far as known without asking. */
     bool (*connected)(struct source *self);
-
-    /* The partition that is stuck longest; the others go on. false: none is. The texts are the
-     * source's, until its next call. */
-    bool (*stuck)(struct source *self, struct stuck *ret_stuck);
 
     /* Leaves the group. */
     void (*close)(struct source *self);
@@ -117,15 +128,16 @@ static inline enum outcome source_take_assigned(struct source *source,
     return source->ops->take_assigned(source, ret_positions, ret_count, err);
 }
 
+static inline void source_take_resets(struct source *source, const struct log_reset **ret_resets,
+                                      size_t *ret_count)
+{
+    source->ops->take_resets(source, ret_resets, ret_count);
+}
+
 static inline enum outcome source_committed(struct source *source, struct position *positions,
                                             size_t count, struct err *err)
 {
     return source->ops->committed(source, positions, count, err);
-}
-
-static inline bool source_stuck(struct source *source, struct stuck *ret_stuck)
-{
-    return source->ops->stuck(source, ret_stuck);
 }
 
 static inline void source_rewind(struct source *source)
