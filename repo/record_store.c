@@ -297,7 +297,7 @@ static enum outcome read_removed(const struct remove_state *state, const struct 
         record_sql_read(state->spec, &reader, record);
         enum outcome outcome = pg_row_done(&reader, state->spec->table, err);
         if (outcome != OUTCOME_OK)
-            return outcome;
+            return refused_row_set_unreadable(err);
         const struct text *id = field_of_const(&state->spec->fields[0], record);
         outcome = store_position(state->positions, state->count, *id, &positions[i], err);
         if (outcome != OUTCOME_OK)

@@ -13,9 +13,15 @@
 extern const char refused_row_skipped[];
 extern const char refused_row_renamed[];
 
+/* A row that other programs stored and that can not be read concerns the commands about it only. */
+extern const char refused_row_unreadable[];
+
+/* Makes a failure to read a row, FATAL without a code, the refusal of that row; others stay. */
+enum outcome refused_row_set_unreadable(struct err *err);
+
 /* `what` is the name of the statement. Both return REJECT. */
 enum outcome refused_row_set_skipped(struct err *err, const char *what);
 enum outcome refused_row_set_renamed(struct err *err, const char *what);
 
-/* The reason for people, without any value: NULL when `err` is neither of the two. */
+/* The reason for people, without any value: NULL when `err` is none of these. */
 const char *refused_row_reason(const struct err *err);

@@ -12,7 +12,7 @@ struct assigned {
     int64_t next_offset; /* behind the last message taken; RD_KAFKA_OFFSET_INVALID: not known;
                             RD_KAFKA_OFFSET_BEGINNING: the group has committed nothing */
     bool taken;          /* told by take_assigned() */
-    bool out_of_range; /* the broker says that the log does not hold next_offset */
+    bool out_of_range;   /* the broker says that the log does not hold next_offset */
 
     /* What stands there can not be read. */
     int64_t stuck_offset;   /* -1: it can */
