@@ -11,6 +11,8 @@ struct field_bounds field_bounds(enum field_kind kind)
         return (struct field_bounds){1, 1024};
     case FIELD_TEXT:
         return (struct field_bounds){0, 4096};
+    case FIELD_LONG_ID:
+        return (struct field_bounds){1, 4096};
     case FIELD_ID:
     case FIELD_CHOICE:
     case FIELD_TIME:

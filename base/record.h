@@ -32,6 +32,7 @@ struct party {
 
 enum field_kind {
     FIELD_ID,      /* struct text: 1..256 bytes, no control characters */
+    FIELD_LONG_ID, /* struct text: 1..4096 bytes, no control characters */
     FIELD_EMAIL,   /* struct text: 1..320 bytes */
     FIELD_NAME,    /* struct text: 1..1024 bytes */
     FIELD_TEXT,    /* struct text: 0..4096 bytes; also URLs */
@@ -43,7 +44,7 @@ enum field_kind {
     FIELD_MAP,     /* struct document: any map that JSON can hold */
     FIELD_OBJECT,  /* struct document: a map with declared `parts`, others kept as they come */
     FIELD_REF,     /* struct ref: kind one of `choices` */
-    FIELD_PARTY,   /* struct party; parts: type and id FIELD_ID, labels FIELD_LABELS;
+    FIELD_PARTY,   /* struct party; parts: type FIELD_ID, id FIELD_LONG_ID, labels FIELD_MAP;
                       `party_id_required` tells whether id must be there */
 };
 
@@ -77,7 +78,6 @@ struct field_spec {
     const char *const *choices; /* NULL-terminated */
     const struct field_spec *parts;
     size_t part_count;
-    bool infinity_is_absent; /* FIELD_TIME: other programs store infinity for "never" */
 };
 
 struct record_spec {

@@ -262,6 +262,11 @@ struct uuid key_id_of(struct text source, struct text id)
     return uuid_v5(&KEY_NAMESPACE, parts, 2);
 }
 
+struct uuid entity_id_of(struct text id)
+{
+    return uuid_v5_plain(&AUDIT_NAMESPACE, id);
+}
+
 struct uuid legacy_audit_id_of(struct text id)
 {
     return uuid_v5_plain(&LEGACY_NAMESPACE, id);

@@ -45,5 +45,8 @@ struct uuid conflict_id_of(struct text source, struct text id, const struct uuid
 /* Id of a key issued without one: a function of the command alone. */
 struct uuid key_id_of(struct text source, struct text id);
 
+/* What stands for an entity whose id is too long for a record key: the UUIDv5 of the id's bytes. */
+struct uuid entity_id_of(struct text id);
+
 /* Id of an adopted audit event whose id was not a UUID: UUIDv5 of that text. */
 struct uuid legacy_audit_id_of(struct text id);

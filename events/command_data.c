@@ -71,7 +71,7 @@ static enum outcome decode_text(const struct decoding *decoding, struct place pl
     if (text.length < bounds.min_bytes || text.length > bounds.max_bytes)
         return refuse(decoding, place, "must be %zu to %zu bytes", bounds.min_bytes,
                       bounds.max_bytes);
-    if (kind == FIELD_ID && utf8_has_control(text))
+    if ((kind == FIELD_ID || kind == FIELD_LONG_ID) && utf8_has_control(text))
         return refuse(decoding, place, "must not contain control characters");
     *ret_text = text;
     return OUTCOME_OK;
@@ -115,11 +115,17 @@ static enum outcome decode_time(const struct decoding *decoding, struct place pl
     struct msgpack_item item;
 
     enum msgpack_kind kind = msgpack_next(reader, &item);
-    if (kind == MSGPACK_TEXT && timestamp_parse(msgpack_item_text(&item), ret_us))
+    enum timestamp_verdict verdict = TIMESTAMP_NOT_RFC_3339;
+    if (kind == MSGPACK_TEXT)
+        verdict = timestamp_read(msgpack_item_text(&item), ret_us);
+    else if (kind == MSGPACK_EXT && item.ext_type == MSGPACK_EXT_TIMESTAMP)
+        verdict = msgpack_item_time(&item, ret_us) ? TIMESTAMP_OK : TIMESTAMP_OUT_OF_RANGE;
+    if (verdict == TIMESTAMP_OK)
         return OUTCOME_OK;
-    if (kind == MSGPACK_EXT && msgpack_item_time(&item, ret_us))
-        return OUTCOME_OK;
-    return refuse(decoding, place, "must be an RFC 3339 time or a MessagePack timestamp");
+    return refuse(decoding, place,
+                  verdict == TIMESTAMP_OUT_OF_RANGE
+                      ? "must be in the years 1 to 9999 (UTC)"
+                      : "must be an RFC 3339 time or a MessagePack timestamp");
 }
 
 static enum outcome decode_id_list(const struct decoding *decoding, struct place place,
@@ -207,7 +213,8 @@ static enum outcome decode_ref(const struct decoding *decoding, const struct fie
     return decode_fields(decoding, &shape, reader, ret_ref);
 }
 
-/* {type, id?, labels?} of a struct party, and the map as it came. */
+/* {type, id?, labels?} of a struct party, and the map as it came: services on data-postgres write
+ * long ids and nested labels. */
 static enum outcome decode_party(const struct decoding *decoding, const struct field_spec *field,
                                  struct msgpack_reader *reader, struct party *ret_party)
 {
@@ -215,10 +222,10 @@ static enum outcome decode_party(const struct decoding *decoding, const struct f
         {"type", NULL, FIELD_ID, offsetof(struct party, type), {FIELD_REQUIRED}},
         {"id",
          NULL,
-         FIELD_ID,
+         FIELD_LONG_ID,
          offsetof(struct party, id),
          {field->party_id_required ? FIELD_REQUIRED : FIELD_OPTIONAL}},
-        {"labels", NULL, FIELD_LABELS, FIELD_NO_OFFSET, {FIELD_OPTIONAL}},
+        {"labels", NULL, FIELD_MAP, FIELD_NO_OFFSET, {FIELD_OPTIONAL}},
     };
     const struct shape shape = {field_wire_name(field), parts, 3, 0};
     struct msgpack_reader ahead = *reader;
@@ -254,6 +261,7 @@ static enum outcome decode_field(const struct decoding *decoding, const struct s
 
     switch (field->kind) {
     case FIELD_ID:
+    case FIELD_LONG_ID:
     case FIELD_EMAIL:
     case FIELD_NAME:
     case FIELD_TEXT:

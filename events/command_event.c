@@ -145,6 +145,7 @@ static void write_value(struct buffer *packed, const struct field_spec *field, c
 {
     switch (field->kind) {
     case FIELD_ID:
+    case FIELD_LONG_ID:
     case FIELD_EMAIL:
     case FIELD_NAME:
     case FIELD_TEXT:
@@ -234,23 +235,35 @@ static enum outcome begin_event(const struct telling *telling, struct audit_even
     return set_party(telling, envelope->auth_type, envelope->auth_id, &event->actor);
 }
 
+static enum outcome uuid_entity(const struct telling *telling, const struct uuid *uuid,
+                                struct audit_event *event)
+{
+    char *text = arena_alloc(telling->arena, UUID_TEXT_LENGTH + 1);
+
+    if (text == NULL)
+        return no_room(telling);
+    uuid_format(uuid, text);
+    event->entity = (struct text){text, UUID_TEXT_LENGTH};
+    return OUTCOME_OK;
+}
+
 /* Id of the resource, else of the subject, else the envelope's subject, else the event's own. */
 static enum outcome set_entity(const struct telling *telling, struct text resource_id,
                                struct text subject_id, struct audit_event *event)
 {
-    if (text_present(resource_id)) {
-        event->entity = resource_id;
-    } else if (text_present(subject_id)) {
-        event->entity = subject_id;
-    } else if (text_present(telling->command->envelope.subject)) {
-        event->entity = telling->command->envelope.subject;
-    } else {
-        char *text = arena_alloc(telling->arena, UUID_TEXT_LENGTH + 1);
-        if (text == NULL)
-            return no_room(telling);
-        uuid_format(&event->id, text);
-        event->entity = (struct text){text, UUID_TEXT_LENGTH};
+    struct text entity = telling->command->envelope.subject;
+
+    if (text_present(resource_id))
+        entity = resource_id;
+    else if (text_present(subject_id))
+        entity = subject_id;
+    if (!text_present(entity))
+        return uuid_entity(telling, &event->id, event);
+    if (entity.length > COMMAND_ENTITY_MAX_BYTES) {
+        const struct uuid id = entity_id_of(entity);
+        return uuid_entity(telling, &id, event);
     }
+    event->entity = entity;
     return OUTCOME_OK;
 }
 

@@ -109,6 +109,19 @@ static struct text entity_of(const struct command *command)
     return *(const struct text *)field_of_const(id, command->record);
 }
 
+/* false: the arena is full. */
+static bool short_key(struct text entity, struct arena *arena, struct text *ret_key)
+{
+    const struct uuid id = entity_id_of(entity);
+    char *text = arena_alloc(arena, UUID_TEXT_LENGTH + 1);
+
+    if (text == NULL)
+        return false;
+    uuid_format(&id, text);
+    *ret_key = (struct text){text, UUID_TEXT_LENGTH};
+    return true;
+}
+
 enum outcome command_message_encode(const struct command_parts *parts, struct text topic,
                                     int64_t now_us, struct arena *arena,
                                     struct outgoing *ret_record, struct command *ret_command,
@@ -139,10 +152,13 @@ enum outcome command_message_encode(const struct command_parts *parts, struct te
     enum outcome outcome = command_decode(&message, arena, &command, err);
     if (outcome != OUTCOME_OK)
         return outcome;
+    struct text key = entity_of(&command);
+    if (key.length > COMMAND_ENTITY_MAX_BYTES && !short_key(key, arena, &key))
+        return err_no_memory(err, "batch arena");
     *ret_record = (struct outgoing){
         .topic = topic,
         .timestamp_ms = -1,
-        .key = slice_of_text(entity_of(&command)),
+        .key = slice_of_text(key),
         .value = parts->data,
         .headers = headers,
         .header_count = count,

@@ -33,6 +33,10 @@ enum outcome command_decode_data(const struct command_type *type, const struct e
  * REJECTION_AUDIT_INVALID_ACTION (a blank one; category first). */
 const char *audit_entry_rejection(const struct audit_entry *entry);
 
+/* An entity id that is longer is replaced, as record key, ce_subject and column, by
+ * entity_id_of(). */
+enum { COMMAND_ENTITY_MAX_BYTES = 256 };
+
 /* How the state answered. */
 struct command_result {
     const char *rejection; /* of the type's rejections; NULL: applied */

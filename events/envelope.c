@@ -6,6 +6,7 @@
 #include "base/timestamp.h"
 #include "base/utf8.h"
 #include "events/command_types.h"
+#include "events/trace_context.h"
 #include "events/wire/base64.h"
 #include "events/wire/distinct.h"
 #include "events/wire/json_to_msgpack.h"
@@ -19,10 +20,9 @@ struct attributes {
     struct text content_type; /* of the data; structured mode: datacontenttype */
 };
 
-enum { ID_MAX_BYTES = 256, TRACE_STATE_MAX_BYTES = 4096 };
+enum { ID_MAX_BYTES = 256 };
 
-/* Every attribute, in both modes. In structured mode the trace headers, which are Kafka's own, win
- * over attributes of that name. */
+/* Every attribute in both modes, but for those of a trace. */
 static const struct attribute {
     struct text header;
     const char *member;
@@ -45,14 +45,27 @@ static const struct attribute {
      ID_MAX_BYTES, false},
     {TEXT_INIT("ce_authid"), "authid", offsetof(struct attributes, envelope.auth_id), ID_MAX_BYTES,
      false},
-    {TEXT_INIT("traceparent"), "traceparent", offsetof(struct attributes, envelope.traceparent),
-     ID_MAX_BYTES, false},
-    {TEXT_INIT("tracestate"), "tracestate", offsetof(struct attributes, envelope.tracestate),
-     TRACE_STATE_MAX_BYTES, false},
     {TEXT_INIT("content-type"), "datacontenttype", offsetof(struct attributes, content_type),
      ID_MAX_BYTES, false},
 };
 enum { ATTRIBUTE_COUNT = sizeof(attributes_known) / sizeof(attributes_known[0]) };
+
+/* The trace that a command belongs to is carried to its audit event. A broken one is dropped: it
+ * must never cost the command. The plain header is Kafka's and W3C's; CloudEvents SDKs make an
+ * attribute of it. */
+static const struct trace_header {
+    struct text plain;
+    struct text event;
+    const char *member; /* in structured mode */
+    size_t offset;      /* in struct envelope */
+    bool (*is_valid)(struct text value);
+} trace_headers[] = {
+    {TEXT_INIT("traceparent"), TEXT_INIT("ce_traceparent"), "traceparent",
+     offsetof(struct envelope, traceparent), traceparent_is_valid},
+    {TEXT_INIT("tracestate"), TEXT_INIT("ce_tracestate"), "tracestate",
+     offsetof(struct envelope, tracestate), tracestate_is_valid},
+};
+enum { TRACE_HEADER_COUNT = sizeof(trace_headers) / sizeof(trace_headers[0]) };
 
 static struct text *attribute_of(const struct attribute *attribute, struct attributes *attributes)
 {
@@ -95,9 +108,19 @@ static void keep_first(enum outcome *first, enum outcome outcome, struct err *fi
     }
 }
 
+static bool is_trace_header(struct text name)
+{
+    for (size_t i = 0; i < TRACE_HEADER_COUNT; i++) {
+        if (text_equal(name, trace_headers[i].plain) || text_equal(name, trace_headers[i].event))
+            return true;
+    }
+    return false;
+}
+
 static bool is_event_header(struct text name)
 {
-    return text_starts_with(name, "ce_") || text_is(name, "content-type");
+    return (text_starts_with(name, "ce_") && !is_trace_header(name)) ||
+           text_is(name, "content-type");
 }
 
 static const struct attribute *find_header(struct text name)
@@ -139,9 +162,48 @@ static enum outcome check_repeated(const struct message *message, struct arena *
     return OUTCOME_OK;
 }
 
+/* How often the header is there with a value; ret_value: the last one. */
+static size_t header_values(const struct message *message, struct text name, struct text *ret_value)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < message->header_count; i++) {
+        const struct header *header = &message->headers[i];
+        if (header->value.data == NULL || !text_equal(header->name, name))
+            continue;
+        *ret_value = text_of_slice(header->value);
+        count++;
+    }
+    return count;
+}
+
+/* event: of structured mode; NULL: none. A header that is given twice counts as broken. */
+static enum outcome read_trace(const struct message *message, json_t *event, struct arena *arena,
+                               struct envelope *envelope, struct err *err)
+{
+    for (size_t i = 0; i < TRACE_HEADER_COUNT; i++) {
+        const struct trace_header *header = &trace_headers[i];
+        json_t *member = event != NULL ? json_object_get(event, header->member) : NULL;
+        struct text value = TEXT_ABSENT;
+        size_t count = header_values(message, header->plain, &value);
+
+        if (count == 0 && json_is_string(member)) {
+            const struct text seen = {json_string_value(member), json_string_length(member)};
+            if (!arena_copy_text(arena, seen, &value))
+                return err_no_memory(err, "batch arena");
+            count = 1;
+        } else if (count == 0) {
+            count = header_values(message, header->event, &value);
+        }
+        if (count == 1 && header->is_valid(value))
+            *(struct text *)(void *)((char *)envelope + header->offset) = value;
+    }
+    return OUTCOME_OK;
+}
+
 /* A header without a value counts as not given. */
-static enum outcome read_headers(const struct message *message, bool trace_only,
-                                 struct attributes *attributes, struct err *err)
+static enum outcome read_headers(const struct message *message, struct attributes *attributes,
+                                 struct err *err)
 {
     enum outcome first = OUTCOME_OK;
     struct err first_err;
@@ -149,8 +211,7 @@ static enum outcome read_headers(const struct message *message, bool trace_only,
     for (size_t i = 0; i < message->header_count; i++) {
         const struct header *header = &message->headers[i];
         const struct attribute *attribute = find_header(header->name);
-        bool is_trace = attribute != NULL && text_starts_with(header->name, "trace");
-        if (attribute == NULL || header->value.data == NULL || (trace_only && !is_trace))
+        if (attribute == NULL || header->value.data == NULL)
             continue;
         enum outcome outcome = set_attribute(attribute, attribute->header.data,
                                              text_of_slice(header->value), attributes, err);
@@ -204,9 +265,13 @@ static enum outcome finish_attributes(const struct message *message, bool struct
         return refuse(err, structured ? "specversion" : "ce_specversion", "must be 1.0");
 
     if (text_present(attributes->time)) {
-        if (!timestamp_parse(attributes->time, &attributes->envelope.time_us))
-            return refuse(err, structured ? "time" : "ce_time", "must be an RFC 3339 time");
-        return OUTCOME_OK;
+        enum timestamp_verdict verdict =
+            timestamp_read(attributes->time, &attributes->envelope.time_us);
+        if (verdict == TIMESTAMP_OK)
+            return OUTCOME_OK;
+        return refuse(err, structured ? "time" : "ce_time",
+                      verdict == TIMESTAMP_OUT_OF_RANGE ? "must be in the years 1 to 9999 (UTC)"
+                                                        : "must be an RFC 3339 time");
     }
     if (message->timestamp_ms == -1)
         return refuse(err, structured ? "time" : "ce_time",
@@ -231,6 +296,7 @@ static enum content content_of(struct text content_type)
         {"application/msgpack", CONTENT_MSGPACK},
         {"application/x-msgpack", CONTENT_MSGPACK},
         {"application/json", CONTENT_JSON},
+        {"text/json", CONTENT_JSON},
         {"application/cloudevents+json", CONTENT_STRUCTURED},
     };
     size_t length = 0;
@@ -244,7 +310,40 @@ static enum content content_of(struct text content_type)
             strncasecmp(content_type.data, known[i].name, length) == 0)
             return known[i].content;
     }
+    bool is_json = length > 5 && strncasecmp(content_type.data + length - 5, "+json", 5) == 0;
+    bool is_events = text_starts_with(content_type, "application/cloudevents"); /* a batch */
+    return is_json && !is_events ? CONTENT_JSON : CONTENT_UNKNOWN;
+}
+
+/* What a body without a content type is: four CloudEvents SDKs send none by default. */
+static enum content content_of_value(struct slice value)
+{
+    size_t at = 0;
+
+    while (at < value.length && value.data[at] != 0 && strchr(" \t\r\n", value.data[at]) != NULL)
+        at++;
+    if (at < value.length && value.data[at] == '{')
+        return CONTENT_JSON;
+    if (value.length > 0 && ((value.data[0] >= 0x80 && value.data[0] <= 0x8f) ||
+                             value.data[0] == 0xde || value.data[0] == 0xdf))
+        return CONTENT_MSGPACK;
     return CONTENT_UNKNOWN;
+}
+
+/* A structured CloudEvent whose record does not say so: the attributes are in the body. */
+static bool is_unnamed_structured(const struct message *message,
+                                  const struct attributes *attributes)
+{
+    struct err ignored;
+    CLEANUP(json_releasep) json_t *event = NULL;
+
+    if (text_present(attributes->spec_version) || text_present(attributes->envelope.id) ||
+        text_present(attributes->envelope.type) ||
+        content_of_value(message->value) != CONTENT_JSON ||
+        message->value.length > MSGPACK_MAX_BYTES ||
+        json_parse(text_of_slice(message->value), &event, &ignored) != OUTCOME_OK)
+        return false;
+    return json_is_string(json_object_get(event, "specversion"));
 }
 
 /* Names the field only when the command declares it. */
@@ -291,30 +390,45 @@ static enum outcome unpack_data(struct slice data, enum content content,
 static enum outcome decode_binary(const struct message *message, struct attributes *attributes,
                                   struct arena *arena, struct slice *ret_data, struct err *err)
 {
-    enum outcome outcome = read_headers(message, false, attributes, err);
+    enum outcome outcome = read_headers(message, attributes, err);
+    if (outcome == OUTCOME_OK)
+        outcome = read_trace(message, NULL, arena, &attributes->envelope, err);
     if (outcome != OUTCOME_OK)
         return outcome;
+    if (is_unnamed_structured(message, attributes))
+        return refuse(err, "content-type",
+                      "must be application/cloudevents+json: the body is a structured CloudEvent");
     outcome = finish_attributes(message, false, attributes, err);
     if (outcome != OUTCOME_OK)
         return outcome;
-    if (!text_present(attributes->content_type))
-        return refuse(err, "content-type", "missing");
-    enum content content = content_of(attributes->content_type);
-    if (content != CONTENT_MSGPACK && content != CONTENT_JSON)
+    bool named = text_present(attributes->content_type);
+    enum content content =
+        named ? content_of(attributes->content_type) : content_of_value(message->value);
+    if (named && content != CONTENT_MSGPACK && content != CONTENT_JSON)
         return refuse(err, "content-type",
                       "must be application/vnd.msgpack, application/json or"
                       " application/cloudevents+json");
     if (message->value.data == NULL || message->value.length == 0)
         return refuse_body(err, "missing");
+    if (content == CONTENT_UNKNOWN)
+        return refuse(err, "content-type",
+                      "missing, and the body begins like neither a JSON object nor a MessagePack"
+                      " map; CloudEvents SDKs set it from the event's datacontenttype");
     return unpack_data(message->value, content, &attributes->envelope, arena, ret_data, err);
+}
+
+/* null and absent mean the same. */
+static json_t *given(json_t *value)
+{
+    return json_is_null(value) ? NULL : value;
 }
 
 /* CloudEvents: data without datacontenttype is JSON. */
 static enum outcome structured_data(json_t *event, const struct attributes *attributes,
                                     struct arena *arena, struct slice *ret_data, struct err *err)
 {
-    json_t *data = json_object_get(event, "data");
-    json_t *encoded = json_object_get(event, "data_base64");
+    json_t *data = given(json_object_get(event, "data"));
+    json_t *encoded = given(json_object_get(event, "data_base64"));
     enum content content = text_present(attributes->content_type)
                                ? content_of(attributes->content_type)
                                : CONTENT_JSON;
@@ -363,7 +477,7 @@ static enum outcome decode_structured(const struct message *message, struct attr
     if (!json_is_object(event))
         return refuse_body(err, "must be an object");
 
-    outcome = read_headers(message, true, attributes, err);
+    outcome = read_trace(message, event, arena, &attributes->envelope, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     outcome = read_members(event, arena, attributes, err);

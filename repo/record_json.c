@@ -30,6 +30,7 @@ static void write_field(struct json_writer *json, const struct field_spec *field
 
     switch (field->kind) {
     case FIELD_ID:
+    case FIELD_LONG_ID:
     case FIELD_EMAIL:
     case FIELD_NAME:
     case FIELD_TEXT:

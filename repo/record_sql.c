@@ -51,6 +51,7 @@ static struct column column_of(const struct field_spec *field, size_t part)
         suffix = part == 0 ? "_kind" : "_id";
         break;
     case FIELD_ID:
+    case FIELD_LONG_ID:
     case FIELD_EMAIL:
     case FIELD_NAME:
     case FIELD_TEXT:
@@ -221,6 +222,7 @@ static struct pg_value value_of(const struct field_spec *field, size_t part, con
 
     switch (field->kind) {
     case FIELD_ID:
+    case FIELD_LONG_ID:
     case FIELD_EMAIL:
     case FIELD_NAME:
     case FIELD_TEXT:
@@ -310,6 +312,7 @@ static void read_value(const struct field_spec *field, struct pg_row *reader, vo
 {
     switch (field->kind) {
     case FIELD_ID:
+    case FIELD_LONG_ID:
     case FIELD_EMAIL:
     case FIELD_NAME:
     case FIELD_TEXT:
@@ -318,8 +321,6 @@ static void read_value(const struct field_spec *field, struct pg_row *reader, vo
         break;
     case FIELD_TIME:
         *(int64_t *)value = pg_row_time(reader);
-        if (field->infinity_is_absent && *(int64_t *)value == TIMESTAMP_INFINITY)
-            *(int64_t *)value = TIMESTAMP_ABSENT;
         break;
     case FIELD_COUNT:
         *(int64_t *)value = pg_row_int(reader);

@@ -1,7 +1,11 @@
 #include "events/wire/json_to_msgpack.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "events/wire/msgpack_bounds.h"
 #include "events/wire/msgpack_writer.h"
@@ -40,12 +44,111 @@ static const char *rule_of(enum json_error_code code)
     return "not JSON";
 }
 
-enum outcome json_parse(struct text json, struct json_t **ret_value, struct err *err)
+/* --- numbers that no C type holds ---------------------------------------------------------------
+ * Jansson refuses the whole text for one of them. A second attempt puts a mark in their place: a
+ * text with U+0000, which no sender's text may hold. */
+
+static const char mark_escaped[] = "\"\\u0000#\"";
+static const struct text mark = {"\0#", 2};
+
+static bool begins_number(char c)
+{
+    return c == '-' || (c >= '0' && c <= '9');
+}
+
+/* The bytes of the number that begins at `at`. */
+static size_t number_length(const char *at, const char *end)
+{
+    const char *behind = at;
+    while (behind < end && (begins_number(*behind) || strchr("+.eE", *behind) != NULL))
+        behind++;
+    return (size_t)(behind - at);
+}
+
+static bool is_out_of_range(const char *at, size_t length)
+{
+    char number[512]; /* a longer one loses digits, not its range */
+    size_t kept = length < sizeof(number) ? length : sizeof(number) - 1;
+    bool is_real = memchr(at, '.', length) != NULL || memchr(at, 'e', length) != NULL ||
+                   memchr(at, 'E', length) != NULL;
+
+    memcpy(number, at, kept);
+    number[kept] = '\0';
+    errno = 0;
+    if (!is_real) {
+        (void)strtoll(number, NULL, 10);
+        return errno == ERANGE;
+    }
+    return isinf(strtod(number, NULL)) != 0;
+}
+
+/* Behind the string that begins at `at`. */
+static const char *skip_string(const char *at, const char *end)
+{
+    for (at++; at < end && *at != '"'; at++) {
+        if (*at == '\\' && at + 1 < end)
+            at++;
+    }
+    return at < end ? at + 1 : end;
+}
+
+/* The text with marks; NULL: no memory. */
+static char *mark_numbers(struct text json, size_t *ret_length)
+{
+    const char *at = json.data, *end = json.data + json.length;
+    char *marked = malloc(json.length * (sizeof(mark_escaped) - 1) + 1);
+    size_t length = 0;
+
+    while (marked != NULL && at < end) {
+        const char *from = at;
+        if (*at == '"') {
+            at = skip_string(at, end);
+        } else if (begins_number(*at)) {
+            at += number_length(at, end);
+            if (is_out_of_range(from, (size_t)(at - from))) {
+                memcpy(marked + length, mark_escaped, sizeof(mark_escaped) - 1);
+                length += sizeof(mark_escaped) - 1;
+                continue;
+            }
+        } else {
+            at++;
+        }
+        memcpy(marked + length, from, (size_t)(at - from));
+        length += (size_t)(at - from);
+    }
+    *ret_length = length;
+    return marked;
+}
+
+static json_t *load(struct text json, size_t flags, json_error_t *ret_error)
+{
+    return json_loadb(json.data != NULL ? json.data : "", json.length,
+                      JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | flags, ret_error);
+}
+
+static json_t *load_marked(struct text json, json_error_t *ret_error)
+{
+    size_t length;
+    char *marked = mark_numbers(json, &length);
+
+    if (marked == NULL)
+        return NULL;
+    json_t *value = load((struct text){marked, length}, JSON_ALLOW_NUL, ret_error);
+    free(marked);
+    return value;
+}
+
+/* marks: numbers that no C type holds become marks, else they are refused. */
+static enum outcome parse(struct text json, bool marks, json_t **ret_value, struct err *err)
 {
     json_error_t error;
 
-    json_t *value = json_loadb(json.data != NULL ? json.data : "", json.length,
-                               JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    /* jansson reads a NUL behind a number as the end of that number */
+    if (json.length > 0 && memchr(json.data, '\0', json.length) != NULL)
+        return err_set(err, OUTCOME_REJECT, "body", "JSON text must not contain a NUL byte");
+    json_t *value = load(json, 0, &error);
+    if (value == NULL && marks && json_error_code(&error) == json_error_numeric_overflow)
+        value = load_marked(json, &error);
     if (value != NULL) {
         *ret_value = value;
         return OUTCOME_OK;
@@ -54,6 +157,11 @@ enum outcome json_parse(struct text json, struct json_t **ret_value, struct err 
         return err_no_memory(err, "JSON");
     return err_set(err, OUTCOME_REJECT, "body", "%s (line %d, column %d)",
                    rule_of(json_error_code(&error)), error.line, error.column);
+}
+
+enum outcome json_parse(struct text json, struct json_t **ret_value, struct err *err)
+{
+    return parse(json, true, ret_value, err);
 }
 
 void json_release(struct json_t *value)
@@ -80,6 +188,14 @@ static void pack_array(struct buffer *buffer, const json_t *array)
         json_pack_value(buffer, json_array_get(array, i));
 }
 
+static void pack_text(struct buffer *buffer, struct text text)
+{
+    if (text_equal(text, mark))
+        msgpack_write_ext(buffer, JSON_EXT_OUT_OF_RANGE);
+    else
+        msgpack_write_text(buffer, text);
+}
+
 /* Recurses as deep as jansson did to read the value: at most 2048. */
 void json_pack_value(struct buffer *buffer, struct json_t *value)
 {
@@ -91,8 +207,7 @@ void json_pack_value(struct buffer *buffer, struct json_t *value)
         pack_array(buffer, value);
         return;
     case JSON_STRING:
-        msgpack_write_text(buffer,
-                           (struct text){json_string_value(value), json_string_length(value)});
+        pack_text(buffer, (struct text){json_string_value(value), json_string_length(value)});
         return;
     case JSON_INTEGER:
         msgpack_write_int(buffer, json_integer_value(value));
@@ -117,7 +232,7 @@ enum outcome json_to_msgpack(struct text json, struct arena *arena, struct slice
     struct msgpack_fault fault;
     struct buffer buffer;
 
-    enum outcome outcome = json_parse(json, &value, err);
+    enum outcome outcome = parse(json, false, &value, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     assert(value != NULL);

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "events/wire/base64.h"
+#include "events/wire/json_to_msgpack.h"
 #include "events/wire/msgpack_bounds.h"
 #include "events/wire/msgpack_reader.h"
 
@@ -76,7 +77,9 @@ static const char *append_foreign(struct buffer *buffer, const struct msgpack_it
         show_binary(buffer, item->bytes);
     } else if (item->kind == MSGPACK_EXT) {
         if (!shown)
-            return "must not hold extension types";
+            return item->ext_type == JSON_EXT_OUT_OF_RANGE
+                       ? "must not hold numbers out of range (integers: 64 bits, signed)"
+                       : "must not hold extension types";
         show_extension(buffer, item);
     } else if (item->kind == MSGPACK_BIG_INT) {
         if (!shown)

@@ -55,6 +55,15 @@ void msgpack_write_text(struct buffer *buffer, struct text text)
     buffer_append_text(buffer, text);
 }
 
+void msgpack_write_ext(struct buffer *buffer, int8_t type)
+{
+    static const uint8_t data[1];
+    msgpack_packer packer = packer_of(buffer);
+
+    msgpack_pack_ext(&packer, sizeof(data), type);
+    msgpack_pack_ext_body(&packer, data, sizeof(data));
+}
+
 void msgpack_write_array(struct buffer *buffer, uint32_t count)
 {
     msgpack_packer packer = packer_of(buffer);
@@ -69,10 +78,10 @@ void msgpack_write_map(struct buffer *buffer, uint32_t count)
 
 void msgpack_write_time(struct buffer *buffer, int64_t us)
 {
-    char text[TIMESTAMP_ANY_LENGTH + 1];
+    char text[TIMESTAMP_TEXT_LENGTH + 1];
 
-    size_t length = timestamp_format_any(us, text);
-    msgpack_write_text(buffer, (struct text){text, length});
+    timestamp_format(us, text);
+    msgpack_write_text(buffer, (struct text){text, TIMESTAMP_TEXT_LENGTH});
 }
 
 static void write_item(struct buffer *buffer, const struct msgpack_item *item)

@@ -12,6 +12,9 @@ void msgpack_write_int(struct buffer *buffer, int64_t value);
 void msgpack_write_double(struct buffer *buffer, double value);
 void msgpack_write_text(struct buffer *buffer, struct text text);
 
+/* An extension of this type, with one byte of data. */
+void msgpack_write_ext(struct buffer *buffer, int8_t type);
+
 /* The items, or the pairs, follow. */
 void msgpack_write_array(struct buffer *buffer, uint32_t count);
 void msgpack_write_map(struct buffer *buffer, uint32_t count);

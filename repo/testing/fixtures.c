@@ -125,6 +125,7 @@ static size_t put_cells(struct recording_executor *db, const struct field_spec *
 {
     switch (field->kind) {
     case FIELD_ID:
+    case FIELD_LONG_ID:
     case FIELD_EMAIL:
     case FIELD_NAME:
     case FIELD_TEXT:
@@ -213,6 +214,7 @@ static bool same_value(enum field_kind kind, const void *a, const void *b)
 {
     switch (kind) {
     case FIELD_ID:
+    case FIELD_LONG_ID:
     case FIELD_EMAIL:
     case FIELD_NAME:
     case FIELD_TEXT:

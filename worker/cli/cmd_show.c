@@ -2,6 +2,7 @@
 #include "base/json_writer.h"
 #include "base/timestamp.h"
 #include "base/utf8.h"
+#include "events/commands.h"
 #include "repo/data_source.h"
 #include "repo/record_json.h"
 #include "worker/cli/cursor.h"
@@ -11,6 +12,7 @@
 enum { STATEMENT_TIMEOUT_MS = 60000, AUDIT_LIMIT_DEFAULT = 100, AUDIT_LIMIT_MAX = 10000 };
 
 struct showing {
+    char entity[UUID_TEXT_LENGTH + 1]; /* audit: in place of a long id */
     const struct arguments *arguments;
     struct text id; /* the second operand, or absent */
     struct session session;
@@ -270,6 +272,16 @@ static enum outcome show_identity(struct showing *showing, bool *ret_found, stru
 /* --- the audit log -----------------------------------------------------------------------------
  */
 
+/* As the audit events of an entity with a long id have it. */
+static struct text entity_of(struct text id, char buffer[UUID_TEXT_LENGTH + 1])
+{
+    if (id.length <= COMMAND_ENTITY_MAX_BYTES)
+        return id;
+    const struct uuid short_id = entity_id_of(id);
+    uuid_format(&short_id, buffer);
+    return (struct text){buffer, UUID_TEXT_LENGTH};
+}
+
 static bool parse_audit(struct showing *showing)
 {
     struct text after = flag_text(showing, "after");
@@ -277,7 +289,7 @@ static bool parse_audit(struct showing *showing)
     int64_t limit = AUDIT_LIMIT_DEFAULT;
 
     *filter = (struct audit_filter){
-        .entity = flag_text(showing, "entity"),
+        .entity = entity_of(flag_text(showing, "entity"), showing->entity),
         .actor_id = flag_text(showing, "actor"),
         .category = flag_text(showing, "category"),
         .action = flag_text(showing, "action"),

@@ -30,8 +30,7 @@ bool assignment_add(struct assignment *assignment,
         assignment->items[assignment->count++] =
             (struct assigned){.topic = topic,
                               .partition = partitions->elems[i].partition,
-                              .next_offset = partitions->elems[i].offset,
-                              .stuck_offset = -1};
+                              .next_offset = partitions->elems[i].offset};
     }
     return true;
 }

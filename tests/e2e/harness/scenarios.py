@@ -92,7 +92,7 @@ ACTIONS["membership: createdAt is kept when absent, updatedAt is the envelope's 
 ACTIONS["membership: times given"] = [
     make.membership(
         "m-3",
-        {"createdAt": "2020-02-29T23:59:60+01:30", "updatedAt": "2021-01-01t00:00:00.1234567z"},
+        {"createdAt": "2020-02-29T22:29:59+01:30", "updatedAt": "2021-01-01t00:00:00.1234567z"},
     ),
     make.membership("m-3", {"createdAt": "2019-01-01T00:00:00Z"}),
 ]
@@ -305,7 +305,7 @@ ENVELOPES["carried headers"] = [
             "ce_correlationid": "order-77",
         },
     ),
-    make.use("env-carried-rejected", carried={"traceparent": "not even one"}),
+    make.use("env-carried-rejected", carried={"tracestate": "vendor=value"}),
 ]
 ENVELOPES["time-ordered ids"] = [
     make.user("env-uuid7", id=UUID7),

@@ -13,6 +13,7 @@ static size_t size_of(enum field_kind kind)
 {
     switch (kind) {
     case FIELD_ID:
+    case FIELD_LONG_ID:
     case FIELD_EMAIL:
     case FIELD_NAME:
     case FIELD_TEXT:

@@ -23,18 +23,26 @@ static void test_command_message__golden(void **state)
     assert_int_equal(
         publish(state,
                 "{'type':'dev.catalyst.key.record_usage.v1','id':'c-1','source':'/s','subject':'x',"
-                "'time':'2026-01-01T00:00:00Z','traceparent':'00-1','tracestate':'a',"
+                "'time':'2026-01-01T00:00:00Z','traceparent':'00-4bf92f3577b34da6a3ce929d0e0e4736-"
+                "00f067aa0ba902b7-01',"
+                "'tracestate':'a=b',"
                 "'correlationid':'k','authtype':'user','authid':'u1','data':{'n':1.0,'id':'k1'}}",
                 &record, &command, &err),
         OUTCOME_OK);
 
     const char *const headers[][2] = {
-        {"ce_specversion", "1.0"}, {"ce_type", "dev.catalyst.key.record_usage.v1"},
-        {"ce_id", "c-1"},          {"ce_source", "/s"},
-        {"ce_subject", "x"},       {"ce_time", "2026-01-01T00:00:00Z"},
-        {"traceparent", "00-1"},   {"tracestate", "a"},
-        {"ce_correlationid", "k"}, {"ce_authtype", "user"},
-        {"ce_authid", "u1"},       {"content-type", "application/vnd.msgpack"},
+        {"ce_specversion", "1.0"},
+        {"ce_type", "dev.catalyst.key.record_usage.v1"},
+        {"ce_id", "c-1"},
+        {"ce_source", "/s"},
+        {"ce_subject", "x"},
+        {"ce_time", "2026-01-01T00:00:00Z"},
+        {"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+        {"tracestate", "a=b"},
+        {"ce_correlationid", "k"},
+        {"ce_authtype", "user"},
+        {"ce_authid", "u1"},
+        {"content-type", "application/vnd.msgpack"},
     };
     assert_int_equal(record.header_count, sizeof(headers) / sizeof(headers[0]));
     for (size_t i = 0; i < record.header_count; i++) {

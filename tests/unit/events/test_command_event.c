@@ -295,10 +295,27 @@ static const char *const all_headers[] = {"ce_time",
                                           "ce_authid",
                                           "admin",
                                           "traceparent",
-                                          "00-1-2-01",
+                                          "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
                                           "tracestate",
                                           "a=b",
                                           NULL};
+
+static void test_command_event__a_long_entity_id_is_replaced(void **state)
+{
+    char id[258];
+    memset(id, 'x', 257);
+    id[257] = '\0';
+    struct command command = command_with(
+        state, "dev.catalyst.audit.append.v1",
+        arena_printf(*state, "{'category':'c','action':'a','resource':{'type':'t','id':'%s'}}", id),
+        NULL);
+
+    struct audit_event event = answer(state, &command, &(const struct command_result){0});
+
+    /* python3 -c "import uuid; print(uuid.uuid5(uuid.UUID('8d2f6c1a-417b-4e0d-9b53-6ea217c930f4'),
+     * 'x' * 257))" */
+    assert_text(event.entity, "7437b700-1674-5752-9ffa-5791a65c64ee");
+}
 
 static void test_command_event__what_the_envelope_gives(void **state)
 {
@@ -316,7 +333,7 @@ static void test_command_event__what_the_envelope_gives(void **state)
     assert_document(state, &event.actor, "{'type':'user','id':'admin'}");
     assert_text(event.correlation_id, "corr-1");
     assert_text(event.carried_correlation_id, "corr-1");
-    assert_text(event.traceparent, "00-1-2-01");
+    assert_text(event.traceparent, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     assert_text(event.tracestate, "a=b");
     assert_text(event.command_source, "/tests");
     assert_text(event.command_id, "c-1");
@@ -544,7 +561,7 @@ static void test_audit_message_encode__golden(void **state)
         {"ce_time", "2026-05-06T07:08:09.500000Z"},
         {"ce_causationid", "c-1"},
         {"content-type", "application/vnd.msgpack"},
-        {"traceparent", "00-1-2-01"},
+        {"traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
         {"tracestate", "a=b"},
         {"ce_correlationid", "corr-1"},
     };
@@ -692,6 +709,7 @@ int main(void)
         cmocka_unit_test(test_command_event__removals_hold_the_removed_row),
         cmocka_unit_test(test_command_event__key_usage_and_revocation),
         cmocka_unit_test(test_command_event__rejections),
+        cmocka_unit_test(test_command_event__a_long_entity_id_is_replaced),
         cmocka_unit_test(test_command_event__what_the_envelope_gives),
         cmocka_unit_test(test_command_event__half_an_actor_is_none),
         cmocka_unit_test(test_command_event__audit_says_it_itself),

@@ -555,8 +555,8 @@ static void test_command_decode__field_rules(void **state)
         {AUDIT, "{'category':'c','action':'a','resource':{}}", "resource.type: missing"},
         {AUDIT, "{'category':'c','action':'a','resource':{'type':'t','id':7}}",
          "resource.id: must be text"},
-        {AUDIT, "{'category':'c','action':'a','actor':{'type':'t','id':'i','labels':{'x':[]}}}",
-         "actor.labels: values must be text, numbers or booleans"},
+        {AUDIT, "{'category':'c','action':'a','actor':{'type':'t','id':'i','labels':[]}}",
+         "actor.labels: must be a map"},
         {AUDIT, "{'category':'c','action':'a','actor':[]}", "actor: must be a map"},
         {AUDIT, "{'category':'c','action':'a','correlationId':''}",
          "correlationId: must be 1 to 256 bytes"},
@@ -709,6 +709,89 @@ static void test_command_decode__audit_with_wide_floats_must_fit_its_event(void 
                                   " audit event");
 }
 
+/* --- what a field that is ignored may hold --- */
+
+static struct message json_command(void **state, const char *type, const char *body, size_t length)
+{
+    struct message message =
+        command_of(*state, type, (struct slice){(const uint8_t *)body, length});
+
+    set_header(*state, &message, "content-type", "application/json");
+    return message;
+}
+
+static void test_command_decode__numbers_that_no_type_holds_are_ignored_with_their_field(
+    void **state)
+{
+    static const char *const bodies[] = {
+        "{\"id\":\"u\",\"authentikId\":\"a\",\"email\":\"e\",\"x\":18446744073709551615}",
+        "{\"id\":\"u\",\"authentikId\":\"a\",\"email\":\"e\",\"x\":[-9223372036854775809]}",
+        "{\"id\":\"u\",\"authentikId\":\"a\",\"email\":\"e\",\"x\":{\"y\":1e400}}",
+    };
+
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        struct message message = json_command(state, USER, bodies[i], strlen(bodies[i]));
+        struct command command;
+        struct err err = {.text = ""};
+
+        if (command_decode(&message, *state, &command, &err) != OUTCOME_OK)
+            fail_msg("%s: %s", bodies[i], err.text);
+    }
+}
+
+static void test_command_decode__numbers_that_no_type_holds_are_refused_where_they_are_kept(
+    void **state)
+{
+    static const struct {
+        const char *body;
+        const char *text;
+    } cases[] = {
+        {"{\"id\":\"u\",\"authentikId\":\"a\",\"email\":\"e\",\"metadata\":{\"x\":"
+         "18446744073709551615}}",
+         "metadata: must not hold numbers out of range (integers: 64 bits, signed)"},
+        {"{\"id\":\"u\",\"authentikId\":\"a\",\"email\":\"e\",\"labels\":{\"x\":1e400}}",
+         "labels: values must be text, numbers or booleans"},
+        {"{\"id\":18446744073709551615,\"authentikId\":\"a\",\"email\":\"e\"}", "id: must be text"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct message message = json_command(state, USER, cases[i].body, strlen(cases[i].body));
+        struct command command;
+        struct err err = {.text = ""};
+
+        assert_int_equal(command_decode(&message, *state, &command, &err), OUTCOME_REJECT);
+        assert_string_equal(err.text, cases[i].text);
+    }
+}
+
+static void test_command_decode__a_nul_behind_a_number_is_no_json(void **state)
+{
+    static const char body[] =
+        "{\"id\":\"u\",\"authentikId\":\"a\",\"email\":\"e\",\"metadata\":{\"v\":123\0}}";
+    struct message message = json_command(state, USER, body, sizeof(body) - 1);
+    struct command command;
+    struct err err = {.text = ""};
+
+    assert_int_equal(command_decode(&message, *state, &command, &err), OUTCOME_REJECT);
+
+    assert_string_equal(err.text, "body: JSON text must not contain a NUL byte");
+}
+
+static void test_command_decode__parties_have_long_ids_and_any_labels(void **state)
+{
+    char id[4097];
+    memset(id, 'x', 4096);
+    id[4096] = '\0';
+    const char *body = arena_printf(*state,
+                                    "{'category':'c','action':'a','resource':{'type':'t','id':'%s',"
+                                    "'labels':{'a':{'b':[1,null]}}}}",
+                                    id);
+
+    struct command command = decode(state, AUDIT, body);
+
+    assert_int_equal(((const struct audit_entry *)command.record)->resource.id.length, 4096);
+}
+
 static void test_command_decode__full_arena_is_fatal_at_every_allocation(void **state)
 {
     struct message message = command_of(*state, KEY, packed(*state, contract[8].most));
@@ -810,6 +893,12 @@ int main(void)
         cmocka_unit_test(test_command_decode__a_nil_secret_and_one_below_the_top_are_none),
         cmocka_unit_test(test_command_decode__structured_mode),
         cmocka_unit_test(test_command_decode__audit_with_wide_floats_must_fit_its_event),
+        cmocka_unit_test(
+            test_command_decode__numbers_that_no_type_holds_are_ignored_with_their_field),
+        cmocka_unit_test(
+            test_command_decode__numbers_that_no_type_holds_are_refused_where_they_are_kept),
+        cmocka_unit_test(test_command_decode__a_nul_behind_a_number_is_no_json),
+        cmocka_unit_test(test_command_decode__parties_have_long_ids_and_any_labels),
         cmocka_unit_test(test_command_decode__full_arena_is_fatal_at_every_allocation),
         cmocka_unit_test(test_audit_entry_rejection__blank_category_first),
         cmocka_unit_test(test_rejections__every_code_has_words_and_a_field),

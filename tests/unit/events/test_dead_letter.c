@@ -1,6 +1,7 @@
 #include <stdio.h>
 
 #include "events/dead_letter.h"
+#include "events/wire/base64.h"
 #include "support.h"
 
 #define KEY_ISSUE_TYPE "dev.catalyst.key.issue.v1"
@@ -130,6 +131,202 @@ static void test_dead_letter_encode__second_failure_replaces(void **state)
     assert_absent(header_text(&second, "__connect.errors.task.id"));
     assert_absent(header_text(&second, "kafka_dlt-exception-stacktrace"));
     assert_text(second.topic, "other.dlq");
+}
+
+/* --- redaction --- */
+
+static void assert_redacted(void **state, const struct message *message, struct slice expected)
+{
+    struct outgoing record = encode(state, message);
+
+    assert_slice(record.value, expected);
+    assert_text(header_text(&record, "catalyst-dlq-redacted"), "true");
+}
+
+static void assert_untouched(void **state, const struct message *message)
+{
+    struct outgoing record = encode(state, message);
+
+    assert_ptr_equal(record.value.data, message->value.data);
+    assert_int_equal(record.value.length, message->value.length);
+    assert_int_equal(header_times(&record, "catalyst-dlq-redacted"), 0);
+}
+
+static void test_redaction__msgpack(void **state)
+{
+    struct message message = command_of(
+        *state, KEY_ISSUE_TYPE,
+        packed(*state, "{'hash':'h','secret':'s','token':{'a':[1,2]},'plaintext':7,'x':'y'}"));
+
+    assert_redacted(state, &message,
+                    packed(*state, "{'hash':'h','secret':'[redacted]','token':'[redacted]',"
+                                   "'plaintext':'[redacted]','x':'y'}"));
+}
+
+static void test_redaction__msgpack_other_bytes_stay(void **state)
+{
+    /* lengths longer than need be, binary, a key that is no text, a key twice */
+    struct message message =
+        command_of(*state, KEY_ISSUE_TYPE,
+                   hex(*state, "df00000005 d90161 c40100 01 02 a6736563726574 a173"
+                               "a6736563726574 c40173 a162 ca3fc00000"));
+
+    assert_redacted(state, &message,
+                    hex(*state, "df00000005 d90161 c40100 01 02"
+                                "a6736563726574 aa5b72656461637465645d"
+                                "a6736563726574 aa5b72656461637465645d a162 ca3fc00000"));
+}
+
+static void test_redaction__json_other_bytes_stay(void **state)
+{
+    struct message message = command_of(
+        *state, KEY_ISSUE_TYPE,
+        slice_of_text(quoted(*state, " {  'a' : { 'secret' : 'kept' } ,\n 'secret':'a\\'b}',"
+                                     "'\\u0074oken' : [ {'x':']'} , 2 ]\t,'plaintext':1e3,"
+                                     "'secret':true , 'big':123456789012345678901234567890 } \n")));
+    set_header(*state, &message, "content-type", "application/json");
+
+    assert_redacted(
+        state, &message,
+        slice_of_text(quoted(*state, " {  'a' : { 'secret' : 'kept' } ,\n 'secret':'[redacted]',"
+                                     "'\\u0074oken' : '[redacted]'\t,'plaintext':'[redacted]',"
+                                     "'secret':'[redacted]' , "
+                                     "'big':123456789012345678901234567890 } \n")));
+}
+
+static void test_redaction__whatever_the_content_type_says(void **state)
+{
+    struct message message =
+        command_of(*state, KEY_ISSUE_TYPE, slice_of_text(TEXT("{\"secret\":\"s\"}")));
+
+    assert_redacted(state, &message, slice_of_text(TEXT("{\"secret\":\"[redacted]\"}")));
+
+    set_header(*state, &message, "content-type", NULL);
+    assert_redacted(state, &message, slice_of_text(TEXT("{\"secret\":\"[redacted]\"}")));
+
+    message.value = packed(*state, "{'secret':'s'}");
+    assert_redacted(state, &message, packed(*state, "{'secret':'[redacted]'}"));
+}
+
+static void test_redaction__type_given_twice(void **state)
+{
+    struct message message = command_of(*state, KEY_ISSUE_TYPE, packed(*state, "{'secret':'s'}"));
+    add_header(*state, &message, "ce_type", slice_of_text(TEXT("other")));
+
+    assert_redacted(state, &message, packed(*state, "{'secret':'[redacted]'}"));
+}
+
+static void test_redaction__nil_and_what_lies_deeper_stay(void **state)
+{
+    struct message message =
+        command_of(*state, KEY_ISSUE_TYPE,
+                   packed(*state, "{'secret':null,'metadata':{'secret':'x'},'hash':5}"));
+    assert_untouched(state, &message);
+
+    message.value = slice_of_text(quoted(*state, "{'token': null ,'a':[{'secret':1}]}"));
+    assert_untouched(state, &message);
+
+    message.value = slice_of_text(TEXT("{}"));
+    assert_untouched(state, &message);
+
+    message.value = slice_of_text(TEXT("  { } "));
+    assert_untouched(state, &message);
+}
+
+static void test_redaction__other_types_stay(void **state)
+{
+    struct message message =
+        command_of(*state, "dev.catalyst.key.revoke.v1", packed(*state, "{'secret':'s'}"));
+    assert_untouched(state, &message);
+
+    message.value = slice_of_text(TEXT("{\"secret\":\"s\"}"));
+    assert_untouched(state, &message);
+}
+
+static void test_redaction__what_cannot_be_parsed_goes_out_byte_for_byte(void **state)
+{
+    const struct slice bodies[] = {
+        hex(*state, "81 a6736563726574"),           /* cut */
+        hex(*state, "82 a6736563726574 a173 a161"), /* cut behind the secret */
+        hex(*state, "81 a6736563726574 a173 00"),   /* bytes behind the end */
+        hex(*state, "91 a173"),
+        hex(*state, "c1"),
+        slice_of_text(TEXT("{\"secret\":\"s\"")),
+        slice_of_text(TEXT("{\"secret\":\"s\"} x")),
+        slice_of_text(TEXT("{\"secret\":s}")),
+        slice_of_text(TEXT("[\"secret\"]")),
+        slice_of_text(TEXT("secret")),
+        slice_of_text(TEXT("{\"secret\":\"\xff\"}")),
+        slice_of_text(TEXT(" ")),
+        {(const uint8_t *)"", 0},
+    };
+
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        struct message message = command_of(*state, KEY_ISSUE_TYPE, bodies[i]);
+        assert_untouched(state, &message);
+    }
+}
+
+static struct message structured(void **state, const char *json)
+{
+    struct message message = {.topic = TEXT("t"), .value = slice_of_text(quoted(*state, json))};
+
+    set_header(*state, &message, "content-type", "application/cloudevents+json");
+    return message;
+}
+
+static void test_redaction__structured_mode(void **state)
+{
+    struct message message = structured(
+        state, "{'data' : {'secret':'s','x':1}, 'type':'" KEY_ISSUE_TYPE "','secret':'kept'}");
+
+    assert_redacted(state, &message,
+                    slice_of_text(quoted(*state, "{'data' : {'secret':'[redacted]','x':1}, "
+                                                 "'type':'" KEY_ISSUE_TYPE "','secret':'kept'}")));
+
+    /* without a content type either */
+    set_header(*state, &message, "content-type", NULL);
+    assert_redacted(state, &message,
+                    slice_of_text(quoted(*state, "{'data' : {'secret':'[redacted]','x':1}, "
+                                                 "'type':'" KEY_ISSUE_TYPE "','secret':'kept'}")));
+
+    message = structured(state, "{'type':'other','data':{'secret':'s'}}");
+    assert_untouched(state, &message);
+
+    message = structured(state, "{'type':'" KEY_ISSUE_TYPE "','data':[1]}");
+    assert_untouched(state, &message);
+
+    message = structured(state, "{'type':'" KEY_ISSUE_TYPE "','data':{'secret':'s'}");
+    assert_untouched(state, &message);
+}
+
+static struct slice with_base64(void **state, struct slice data)
+{
+    struct buffer json;
+
+    buffer_init(&json, *state);
+    buffer_append_text(&json, quoted(*state, "{'type':'" KEY_ISSUE_TYPE "','data_base64':'"));
+    base64_append(&json, data);
+    buffer_append_literal(&json, "\"}");
+    return buffer_slice(&json);
+}
+
+static void test_redaction__structured_base64(void **state)
+{
+    struct message message = structured(state, "{}");
+
+    message.value = with_base64(state, packed(*state, "{'secret':'s'}"));
+    assert_redacted(state, &message, with_base64(state, packed(*state, "{'secret':'[redacted]'}")));
+
+    message.value = with_base64(state, slice_of_text(TEXT("{\"token\":\"s\"}")));
+    assert_redacted(state, &message,
+                    with_base64(state, slice_of_text(TEXT("{\"token\":\"[redacted]\"}"))));
+
+    message.value = with_base64(state, packed(*state, "{'hash':'h'}"));
+    assert_untouched(state, &message);
+
+    message = structured(state, "{'type':'" KEY_ISSUE_TYPE "','data_base64':'***'}");
+    assert_untouched(state, &message);
 }
 
 /* --- size --- */
@@ -327,6 +524,16 @@ int main(void)
         cmocka_unit_test(test_dead_letter_encode__apply_stage),
         cmocka_unit_test(test_dead_letter_encode__tombstone_and_no_key),
         cmocka_unit_test(test_dead_letter_encode__second_failure_replaces),
+        cmocka_unit_test(test_redaction__msgpack),
+        cmocka_unit_test(test_redaction__msgpack_other_bytes_stay),
+        cmocka_unit_test(test_redaction__json_other_bytes_stay),
+        cmocka_unit_test(test_redaction__whatever_the_content_type_says),
+        cmocka_unit_test(test_redaction__type_given_twice),
+        cmocka_unit_test(test_redaction__nil_and_what_lies_deeper_stay),
+        cmocka_unit_test(test_redaction__other_types_stay),
+        cmocka_unit_test(test_redaction__what_cannot_be_parsed_goes_out_byte_for_byte),
+        cmocka_unit_test(test_redaction__structured_mode),
+        cmocka_unit_test(test_redaction__structured_base64),
         cmocka_unit_test(test_dead_letter_encode__cuts_a_value_that_does_not_fit),
         cmocka_unit_test(test_dead_letter_encode__a_secret_is_redacted_before_the_cut),
         cmocka_unit_test(test_dead_letter_encode__headers_and_key_that_leave_no_room),

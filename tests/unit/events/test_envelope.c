@@ -8,6 +8,9 @@
 
 #define USER_UPSERT_TYPE "dev.catalyst.identity.user.upsert.v1"
 
+#define TRACEPARENT "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+#define OTHER_TRACEPARENT "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b8-00"
+
 static struct message sample(void **state)
 {
     return command_of(*state, USER_UPSERT_TYPE, packed(*state, "{'id':'u1'}"));
@@ -55,7 +58,7 @@ static void test_envelope_decode__binary_with_everything(void **state)
     set_header(*state, &message, "ce_correlationid", "corr");
     set_header(*state, &message, "ce_authtype", "user");
     set_header(*state, &message, "ce_authid", "u9");
-    set_header(*state, &message, "traceparent", "00-aa-bb-01");
+    set_header(*state, &message, "traceparent", TRACEPARENT);
     set_header(*state, &message, "tracestate", "v=1");
     set_header(*state, &message, "ce_unknown", "x");
     set_header(*state, &message, "other", "\xff");
@@ -68,7 +71,7 @@ static void test_envelope_decode__binary_with_everything(void **state)
     assert_text(envelope.correlation_id, "corr");
     assert_text(envelope.auth_type, "user");
     assert_text(envelope.auth_id, "u9");
-    assert_text(envelope.traceparent, "00-aa-bb-01");
+    assert_text(envelope.traceparent, TRACEPARENT);
     assert_text(envelope.tracestate, "v=1");
     assert_time(envelope.time_us, "2026-02-03T03:05:06.123456Z");
     assert_ptr_equal(data.data, message.value.data);
@@ -103,8 +106,7 @@ static void test_envelope_decode__neither_time_nor_timestamp_is_refused(void **s
 
 static void test_envelope_decode__required_headers(void **state)
 {
-    static const char *const names[] = {"ce_specversion", "ce_id", "ce_source", "ce_type",
-                                        "content-type"};
+    static const char *const names[] = {"ce_specversion", "ce_id", "ce_source", "ce_type"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct message message = sample(state);
@@ -161,8 +163,8 @@ static void test_envelope_decode__header_rules(void **state)
         {"ce_correlationid", "\x01", "ce_correlationid: must not contain control characters"},
         {"ce_authtype", "", "ce_authtype: must be 1 to 256 bytes"},
         {"ce_authid", long_text, "ce_authid: must be 1 to 256 bytes"},
-        {"traceparent", "\xfe", "traceparent: must be valid UTF-8"},
-        {"tracestate", "", "tracestate: must be 1 to 4096 bytes"},
+        {"ce_time", "0000-12-31T23:59:59Z", "ce_time: must be in the years 1 to 9999 (UTC)"},
+        {"ce_time", "2016-06-15T12:00:60Z", "ce_time: must be an RFC 3339 time"},
         {"content-type", "text/plain",
          "content-type: must be application/vnd.msgpack, application/json or"
          " application/cloudevents+json"},
@@ -364,6 +366,158 @@ static struct message structured(void **state, const char *json)
     return message;
 }
 
+/* --- what stock SDKs send --- */
+
+static void test_envelope_decode__without_content_type_the_body_tells(void **state)
+{
+    const struct {
+        struct slice value;
+        const char *json; /* NULL: refused */
+    } cases[] = {
+        {slice_of_text(TEXT("{\"id\":\"a\"}")), "{'id':'a'}"},
+        {slice_of_text(TEXT(" \r\n\t{\"id\":\"a\"}")), "{'id':'a'}"},
+        {packed(*state, "{'id':'a'}"), "{'id':'a'}"},
+        {hex(*state, "de0001a16101"), "{'a':1}"},
+        {hex(*state, "df00000001a16101"), "{'a':1}"},
+        {slice_of_text(TEXT("[1]")), NULL},
+        {slice_of_text(TEXT("\"text\"")), NULL},
+        {hex(*state, "9101"), NULL},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct message message = sample(state);
+        struct slice data;
+        set_header(*state, &message, "content-type", NULL);
+        message.value = cases[i].value;
+
+        if (cases[i].json == NULL) {
+            assert_refused(state, &message, "envelope",
+                           "content-type: missing, and the body begins like neither a JSON object"
+                           " nor a MessagePack map; CloudEvents SDKs set it from the event's"
+                           " datacontenttype");
+            continue;
+        }
+        decode(state, &message, &data);
+        assert_slice(data, cases[i].value.data[0] >= 0x80 ? cases[i].value
+                                                          : packed(*state, cases[i].json));
+    }
+}
+
+static void test_envelope_decode__every_name_of_json(void **state)
+{
+    static const char *const names[] = {"text/json", "application/vnd.acme.command+json",
+                                        "Application/JSON; charset=utf-8"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct message message = sample(state);
+        struct slice data;
+        set_header(*state, &message, "content-type", names[i]);
+        message.value = slice_of_text(TEXT("{\"a\":1}"));
+
+        decode(state, &message, &data);
+
+        assert_slice(data, packed(*state, "{'a':1}"));
+    }
+}
+
+static void test_envelope_decode__a_structured_event_that_does_not_say_so(void **state)
+{
+    struct message message = {
+        .topic = TEXT("t"),
+        .timestamp_ms = 1,
+        .value = slice_of_text(TEXT("{\"specversion\":\"1.0\",\"id\":\"1\",\"data\":{}}")),
+    };
+
+    assert_refused(
+        state, &message, "envelope",
+        "content-type: must be application/cloudevents+json: the body is a structured CloudEvent");
+}
+
+static void test_envelope_decode__trace_attributes_count_where_the_headers_are_absent(void **state)
+{
+    struct message message = sample(state);
+    struct slice data;
+    set_header(*state, &message, "ce_traceparent", TRACEPARENT);
+    set_header(*state, &message, "ce_tracestate", "a=b");
+
+    struct envelope envelope = decode(state, &message, &data);
+
+    assert_text(envelope.traceparent, TRACEPARENT);
+    assert_text(envelope.tracestate, "a=b");
+    set_header(*state, &message, "traceparent", OTHER_TRACEPARENT);
+    envelope = decode(state, &message, &data);
+    assert_text(envelope.traceparent, OTHER_TRACEPARENT);
+}
+
+static void test_envelope_decode__a_broken_trace_never_costs_the_command(void **state)
+{
+    static const char *const broken[] = {
+        "",
+        "\xfe",
+        "a\nb",
+        "00-1-2-01",
+        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+    };
+
+    for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+        struct message message = sample(state);
+        struct slice data;
+        set_header(*state, &message, "traceparent", broken[i]);
+        set_header(*state, &message, "tracestate", "no equals sign");
+
+        struct envelope envelope = decode(state, &message, &data);
+
+        assert_absent(envelope.traceparent);
+        assert_absent(envelope.tracestate);
+    }
+}
+
+static void test_envelope_decode__a_trace_header_given_twice_is_dropped(void **state)
+{
+    struct message message = sample(state);
+    struct slice data;
+    add_header(*state, &message, "traceparent", slice_of_text(TEXT(TRACEPARENT)));
+    add_header(*state, &message, "traceparent", slice_of_text(TEXT(OTHER_TRACEPARENT)));
+    add_header(*state, &message, "ce_tracestate", slice_of_text(TEXT("a=b")));
+    add_header(*state, &message, "ce_tracestate", slice_of_text(TEXT("c=d")));
+
+    struct envelope envelope = decode(state, &message, &data);
+
+    assert_absent(envelope.traceparent);
+    assert_absent(envelope.tracestate);
+}
+
+static void test_envelope_decode__later_versions_of_traceparent_may_have_more(void **state)
+{
+    struct message message = sample(state);
+    struct slice data;
+    set_header(*state, &message, "traceparent",
+               "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes");
+    set_header(*state, &message, "tracestate", " rojo=00f067 ,, congo=t61rcWkgMzE");
+
+    struct envelope envelope = decode(state, &message, &data);
+
+    assert_text(envelope.traceparent,
+                "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes");
+    assert_text(envelope.tracestate, " rojo=00f067 ,, congo=t61rcWkgMzE");
+}
+
+static void test_envelope_decode__structured_null_beside_data_is_absent(void **state)
+{
+    struct message message =
+        structured(state, "{'specversion':'1.0','id':'1','source':'/s','type':'t','data':{'a':1},"
+                          "'data_base64':null}");
+    struct slice data;
+
+    decode(state, &message, &data);
+
+    assert_slice(data, packed(*state, "{'a':1}"));
+}
+
 #define STRUCTURED_START "{'specversion':'1.0','id':'c-1','source':'/s','type':'t',"
 
 static void test_envelope_decode__structured_with_everything(void **state)
@@ -371,7 +525,8 @@ static void test_envelope_decode__structured_with_everything(void **state)
     struct message message = structured(
         state, STRUCTURED_START
         "'subject':'u1','time':'2026-02-03T04:05:06Z','correlationid':'k','authtype':'user',"
-        "'authid':'u9','traceparent':'00-a','tracestate':'b','extension':5,'dataschema':null,"
+        "'authid':'u9','traceparent':'" TRACEPARENT
+        "','tracestate':'a=b','extension':5,'dataschema':null,"
         "'datacontenttype':'application/json','data':{'id':'u1','n':1.0}}");
     struct slice data;
 
@@ -384,8 +539,8 @@ static void test_envelope_decode__structured_with_everything(void **state)
     assert_text(envelope.correlation_id, "k");
     assert_text(envelope.auth_type, "user");
     assert_text(envelope.auth_id, "u9");
-    assert_text(envelope.traceparent, "00-a");
-    assert_text(envelope.tracestate, "b");
+    assert_text(envelope.traceparent, TRACEPARENT);
+    assert_text(envelope.tracestate, "a=b");
     assert_time(envelope.time_us, "2026-02-03T04:05:06.000000Z");
     assert_slice(data, packed(*state, "{'id':'u1','n':1.0}"));
 }
@@ -393,14 +548,14 @@ static void test_envelope_decode__structured_with_everything(void **state)
 static void test_envelope_decode__structured_trace_headers_win(void **state)
 {
     struct message message =
-        structured(state, STRUCTURED_START "'traceparent':'from-event','data':{}}");
+        structured(state, STRUCTURED_START "'traceparent':'" OTHER_TRACEPARENT "','data':{}}");
     struct slice data;
 
-    set_header(*state, &message, "traceparent", "from-header");
+    set_header(*state, &message, "traceparent", TRACEPARENT);
     set_header(*state, &message, "ce_id", "not-this-one");
     struct envelope envelope = decode(state, &message, &data);
 
-    assert_text(envelope.traceparent, "from-header");
+    assert_text(envelope.traceparent, TRACEPARENT);
     assert_text(envelope.id, "c-1");
     assert_time(envelope.time_us, "2026-01-02T03:04:05.678000Z");
 }
@@ -530,6 +685,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_envelope_decode__binary_with_everything),
+        cmocka_unit_test(test_envelope_decode__without_content_type_the_body_tells),
+        cmocka_unit_test(test_envelope_decode__every_name_of_json),
+        cmocka_unit_test(test_envelope_decode__a_structured_event_that_does_not_say_so),
+        cmocka_unit_test(test_envelope_decode__trace_attributes_count_where_the_headers_are_absent),
+        cmocka_unit_test(test_envelope_decode__a_broken_trace_never_costs_the_command),
+        cmocka_unit_test(test_envelope_decode__a_trace_header_given_twice_is_dropped),
+        cmocka_unit_test(test_envelope_decode__later_versions_of_traceparent_may_have_more),
+        cmocka_unit_test(test_envelope_decode__structured_null_beside_data_is_absent),
         cmocka_unit_test(test_envelope_decode__without_time_the_records_timestamp),
         cmocka_unit_test(test_envelope_decode__neither_time_nor_timestamp_is_refused),
         cmocka_unit_test(test_envelope_decode__required_headers),
