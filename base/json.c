@@ -75,10 +75,10 @@ void json_append_double(struct buffer *buffer, double value)
 
 void json_append_time(struct buffer *buffer, int64_t us)
 {
-    char text[TIMESTAMP_TEXT_LENGTH + 1];
+    char text[TIMESTAMP_ANY_LENGTH + 1];
 
-    timestamp_format(us, text);
+    size_t length = timestamp_format_any(us, text);
     buffer_append_byte(buffer, '"');
-    buffer_append(buffer, text, TIMESTAMP_TEXT_LENGTH);
+    buffer_append(buffer, text, length);
     buffer_append_byte(buffer, '"');
 }

@@ -78,6 +78,7 @@ struct field_spec {
     const char *const *choices; /* NULL-terminated */
     const struct field_spec *parts;
     size_t part_count;
+    bool infinity_is_absent; /* FIELD_TIME: other programs store infinity for "never" */
 };
 
 struct record_spec {

@@ -1,6 +1,8 @@
 #include "base/timestamp.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 static const int64_t SECOND_US = 1000000;
 
@@ -148,40 +150,93 @@ static char *put_digits(char *at, int64_t value, int count)
     return at + count;
 }
 
+/* A point in time as its parts, UTC. */
+struct parts {
+    int64_t year; /* 0: 1 BC */
+    int64_t month;
+    int64_t day;
+    int64_t second_of_day;
+    int64_t fraction_us;
+};
+
+static struct parts parts_of(int64_t us)
+{
+    struct parts parts;
+    int64_t seconds = us / SECOND_US;
+
+    parts.fraction_us = us % SECOND_US;
+    if (parts.fraction_us < 0) {
+        parts.fraction_us += SECOND_US;
+        seconds--;
+    }
+    int64_t days = seconds / 86400;
+    parts.second_of_day = seconds % 86400;
+    if (parts.second_of_day < 0) {
+        parts.second_of_day += 86400;
+        days--;
+    }
+    civil_from_days(days, &parts.year, &parts.month, &parts.day);
+    return parts;
+}
+
 void timestamp_format(int64_t us, char ret_text[TIMESTAMP_TEXT_LENGTH + 1])
 {
     assert(us >= TIMESTAMP_MIN_US && us <= TIMESTAMP_MAX_US);
 
-    int64_t seconds = us / SECOND_US;
-    int64_t fraction_us = us % SECOND_US;
-    if (fraction_us < 0) {
-        fraction_us += SECOND_US;
-        seconds--;
-    }
-    int64_t days = seconds / 86400;
-    int64_t second_of_day = seconds % 86400;
-    if (second_of_day < 0) {
-        second_of_day += 86400;
-        days--;
-    }
-    int64_t year;
-    int64_t month;
-    int64_t day;
-    civil_from_days(days, &year, &month, &day);
-
-    char *at = put_digits(ret_text, year, 4);
+    const struct parts parts = parts_of(us);
+    char *at = put_digits(ret_text, parts.year, 4);
     *at++ = '-';
-    at = put_digits(at, month, 2);
+    at = put_digits(at, parts.month, 2);
     *at++ = '-';
-    at = put_digits(at, day, 2);
+    at = put_digits(at, parts.day, 2);
     *at++ = 'T';
-    at = put_digits(at, second_of_day / 3600, 2);
+    at = put_digits(at, parts.second_of_day / 3600, 2);
     *at++ = ':';
-    at = put_digits(at, second_of_day / 60 % 60, 2);
+    at = put_digits(at, parts.second_of_day / 60 % 60, 2);
     *at++ = ':';
-    at = put_digits(at, second_of_day % 60, 2);
+    at = put_digits(at, parts.second_of_day % 60, 2);
     *at++ = '.';
-    at = put_digits(at, fraction_us, 6);
+    at = put_digits(at, parts.fraction_us, 6);
     *at++ = 'Z';
     *at = '\0';
+}
+
+/* Without the zeros behind the last digit, and without the point where there is none. */
+static void format_fraction(int64_t fraction_us, char ret_text[8])
+{
+    snprintf(ret_text, 8, ".%06" PRId64, fraction_us);
+    for (size_t length = 7; length > 0 && (ret_text[length - 1] == '0' || length == 1); length--)
+        ret_text[length - 1] = '\0';
+}
+
+static int format_foreign(int64_t us, char ret_text[TIMESTAMP_ANY_LENGTH + 1])
+{
+    const struct parts parts = parts_of(us);
+    bool before_christ = parts.year <= 0;
+    char fraction[8];
+
+    format_fraction(parts.fraction_us, fraction);
+    return snprintf(ret_text, TIMESTAMP_ANY_LENGTH + 1,
+                    "%04" PRId64 "-%02" PRId64 "-%02" PRId64 " %02" PRId64 ":%02" PRId64
+                    ":%02" PRId64 "%s+00%s",
+                    before_christ ? 1 - parts.year : parts.year, parts.month, parts.day,
+                    parts.second_of_day / 3600, parts.second_of_day / 60 % 60,
+                    parts.second_of_day % 60, fraction, before_christ ? " BC" : "");
+}
+
+size_t timestamp_format_any(int64_t us, char ret_text[TIMESTAMP_ANY_LENGTH + 1])
+{
+    int length;
+
+    assert(us != TIMESTAMP_ABSENT);
+    if (us >= TIMESTAMP_MIN_US && us <= TIMESTAMP_MAX_US) {
+        timestamp_format(us, ret_text);
+        return TIMESTAMP_TEXT_LENGTH;
+    }
+    if (us == TIMESTAMP_INFINITY || us == TIMESTAMP_MINUS_INFINITY)
+        length = snprintf(ret_text, TIMESTAMP_ANY_LENGTH + 1, "%sinfinity", us < 0 ? "-" : "");
+    else
+        length = format_foreign(us, ret_text);
+    assert(length > 0 && length <= TIMESTAMP_ANY_LENGTH);
+    return (size_t)length;
 }

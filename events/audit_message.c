@@ -121,15 +121,15 @@ static enum outcome encode_type(const struct encoding *encoding, struct text *re
 static enum outcome encode_headers(const struct encoding *encoding, struct outgoing *record)
 {
     const struct audit_event *event = encoding->event;
-    char time[TIMESTAMP_TEXT_LENGTH + 1];
+    char time[TIMESTAMP_ANY_LENGTH + 1];
     struct text type = {0};
 
     enum outcome outcome = encode_type(encoding, &type);
     if (outcome != OUTCOME_OK)
         return outcome;
-    timestamp_format(event->occurred_at_us, time);
+    size_t time_length = timestamp_format_any(event->occurred_at_us, time);
     char *id = arena_copy(encoding->arena, encoding->id, UUID_TEXT_LENGTH);
-    char *time_copy = arena_copy(encoding->arena, time, TIMESTAMP_TEXT_LENGTH);
+    char *time_copy = arena_copy(encoding->arena, time, time_length);
     struct header *headers = arena_alloc(encoding->arena, HEADERS_MAX * sizeof(*headers));
     if (id == NULL || time_copy == NULL || headers == NULL)
         return err_no_memory(encoding->err, "batch arena");
@@ -143,7 +143,7 @@ static enum outcome encode_headers(const struct encoding *encoding, struct outgo
         {TEXT("ce_source"), TEXT("catalyst-worker")},
         {TEXT("ce_type"), type},
         {TEXT("ce_subject"), event->entity},
-        {TEXT("ce_time"), {time_copy, TIMESTAMP_TEXT_LENGTH}},
+        {TEXT("ce_time"), {time_copy, time_length}},
         {TEXT("ce_causationid"), event->command_id},
         {TEXT("content-type"), TEXT("application/vnd.msgpack")},
         {TEXT("traceparent"), event->traceparent},

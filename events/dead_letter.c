@@ -41,7 +41,8 @@ struct lettering {
     struct arena *arena;
     struct header *headers;
     size_t count;
-    bool full; /* the arena is */
+    size_t received_bytes; /* of the value */
+    bool full;             /* the arena is */
 };
 
 static void add_bytes(struct lettering *letter, const char *name, const void *bytes, size_t length)
@@ -159,7 +160,7 @@ static size_t write_headers(struct lettering *letter, const struct message *mess
     if (portion->redacted)
         add_text(letter, FLAG_REDACTED, TEXT("true"));
     if (portion->truncated)
-        add_decimal(letter, FLAG_TRUNCATED, (int64_t)message->value.length);
+        add_decimal(letter, FLAG_TRUNCATED, (int64_t)letter->received_bytes);
     if (is_changed(portion))
         add_changed(letter, portion);
     return portion->key.length + headers_bytes(letter) + RECORD_OVERHEAD_BYTES;
@@ -225,23 +226,25 @@ enum outcome dead_letter_encode(const struct message *message,
                                 const struct dead_letter_limits *limits, struct arena *arena,
                                 struct outgoing *ret_record, bool *ret_truncated, struct err *err)
 {
-    struct lettering letter = {.arena = arena};
+    struct lettering letter = {.arena = arena, .received_bytes = message->value.length};
+    struct message kept; /* of what was received, without secrets */
     struct portion portion;
-    struct slice value;
+    bool redacted;
 
-    if (!choose(message, &limits->changes, arena, &portion))
-        return err_no_memory(err, "batch arena");
-    enum outcome outcome = redact_secrets(message, arena, &value, &portion.redacted, err);
+    enum outcome outcome = redact_secrets(message, arena, &kept, &redacted, err);
     if (outcome != OUTCOME_OK)
         return outcome;
+    if (!choose(&kept, &limits->changes, arena, &portion))
+        return err_no_memory(err, "batch arena");
+    portion.redacted = redacted;
     char *topic =
         arena_printf(arena, "%.*s%.*s", TEXT_ARG(message->topic), TEXT_ARG(limits->suffix));
     letter.headers = ARENA_ARRAY(arena, struct header, message->header_count + OWN_HEADERS_MAX);
     if (topic == NULL || letter.headers == NULL)
         return err_no_memory(err, "batch arena");
 
-    portion.value_bytes = value.length;
-    write_within(&letter, message, reason, limits, &portion);
+    portion.value_bytes = kept.value.length;
+    write_within(&letter, &kept, reason, limits, &portion);
     *ret_truncated = portion.truncated;
     if (letter.full)
         return err_no_memory(err, "batch arena");
@@ -249,7 +252,7 @@ enum outcome dead_letter_encode(const struct message *message,
         .topic = text_of(topic),
         .timestamp_ms = portion.timestamp ? message->timestamp_ms : -1,
         .key = portion.key,
-        .value = {value.data, portion.value_bytes},
+        .value = {kept.value.data, portion.value_bytes},
         .headers = letter.headers,
         .header_count = letter.count,
     };

@@ -4,15 +4,22 @@
 #include "base/err.h"
 #include "events/message.h"
 
-/* Takes the secrets out of a key.issue before it is sent on as a dead letter.
+/* Takes secrets out of a record before it is sent on as a dead letter: secrecy wins over the bytes
+ * as received.
  *
- * The values of secret, token and plaintext at the top of its data become the text "[redacted]";
- * every other byte stays. Binary mode with MessagePack or JSON, whatever its content type says, and
- * structured mode with data or data_base64. A body that cannot be parsed stays as it is.
+ * Searched are the names secret, token and plaintext, letters of either case, wherever a name holds
+ * one of them. What follows such a name becomes the text "[redacted]".
+ *   well-formed body   the values of these fields: at any depth; of a key.issue not below the
+ * fields that the contract gives it (metadata, labels, ...); a body of another known type stays as
+ * it is damaged body       everything from the first of these names, in JSON or MessagePack, to the
+ * end data_base64        the same inside; replaced whole when it cannot be decoded headers, key a
+ * header of such a name; a header or key that holds such a name and, as a body would, a value
+ * behind it. Only where the body is searched A body is well-formed when it is one JSON object or
+ * one MessagePack map, whatever its content type says.
  *
- * ret_value     the message's own value, or the redacted one in the arena
+ * ret_message   what to send on: the message's own bytes, or redacted ones in the arena
  * ret_redacted  whether anything was replaced
  *
  * FULL   the arena is full */
 enum outcome redact_secrets(const struct message *message, struct arena *arena,
-                            struct slice *ret_value, bool *ret_redacted, struct err *err);
+                            struct message *ret_message, bool *ret_redacted, struct err *err);

@@ -19,7 +19,8 @@ static struct store_upsert upsert_form(bool keep, struct arena *arena)
         .spec = &entitlement_spec,
         .name = keep ? "entitlements.upsert_keep" : "entitlements.upsert",
         .sql = store_guarded_upsert_sql(&entitlement_spec, triple_taken, keep, arena),
-        .may_refuse = true,
+        .taken = triple_taken,
+        .taken_name = "entitlements.triple_taken",
     };
 }
 

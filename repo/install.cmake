@@ -30,6 +30,7 @@ foreach(header
         pg/executor_pq.h
         pg/pg_binary.h
         pg/pg_copy.h
+        pg/refused_row.h
         pg/write.h
         record_json.h
         schema/migrate.h

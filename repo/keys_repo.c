@@ -4,7 +4,9 @@
 
 #include "base/map.h"
 #include "base/timestamp.h"
+#include "repo/pg/refused_row.h"
 #include "repo/record_store.h"
+#include "repo/row_triggers.h"
 
 DEFINE_STORE_GET(key)
 
@@ -42,12 +44,26 @@ static enum outcome issue_read(struct write *write, const struct rows *rows, siz
     return OUTCOME_OK;
 }
 
-/* Which of its two unique values was in the way of a key that was not inserted? */
+/* Which of its two unique values was in the way of a key that was not inserted, whose key has the
+ * hash, and could something else have been in the way: another unique index of the table? Where
+ * triggers come before inserts as well, nobody can tell which of the two it was. */
 static const char collisions_sql[] =
     "SELECT u.id,"
     " EXISTS (SELECT FROM auth_keys AS k WHERE k.id = ANY (ARRAY[u.id])),"
-    " EXISTS (SELECT FROM auth_keys AS k WHERE k.hash = ANY (ARRAY[u.hash]))"
+    " (SELECT k.id FROM auth_keys AS k WHERE k.hash = ANY (ARRAY[u.hash])),"
+    " (SELECT count(*) > 2 FROM pg_index AS i WHERE i.indrelid = to_regclass('auth_keys')"
+    " AND (i.indisunique OR i.indisexclusion))"
+    " AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = to_regclass('auth_keys')"
+    " AND " ROW_TRIGGER_BEFORE_INSERT ")"
     " FROM unnest($1::text[], $2::text[]) AS u(id, hash)";
+
+/* The row that has the hash came from this very statement, which has no two keys with one hash: a
+ * trigger gave it the id of another key of the statement. */
+static bool is_renamed(const struct issue_state *state, struct text hash_owner)
+{
+    const struct id_position *at = id_positions_find(state->positions, state->count, hash_owner);
+    return at != NULL && state->results[at->position] == WRITE_CREATED;
+}
 
 static enum outcome collisions_read(const struct issue_state *state, const struct rows *rows,
                                     struct err *err)
@@ -59,15 +75,20 @@ static enum outcome collisions_read(const struct issue_state *state, const struc
         pg_row_init(&reader, rows, i, NULL);
         struct text id = pg_row_text(&reader);
         bool same_id = pg_row_bool(&reader);
-        bool same_hash = pg_row_bool(&reader);
+        struct text hash_owner = pg_row_text(&reader);
+        bool other_index = pg_row_bool(&reader);
         enum outcome outcome = pg_row_done(&reader, "keys.collisions", err);
         if (outcome == OUTCOME_OK)
             outcome = store_position(state->positions, state->count, id, &position, err);
         if (outcome != OUTCOME_OK)
             return outcome;
-        state->results[position] = same_id     ? WRITE_DUPLICATE_ID
-                                   : same_hash ? WRITE_DUPLICATE_HASH
-                                               : WRITE_DUPLICATE;
+        if (!same_id && text_present(hash_owner) && is_renamed(state, hash_owner))
+            return refused_row_set_renamed(err, "keys.issue");
+        if (!same_id && !text_present(hash_owner) && !other_index)
+            return refused_row_set_skipped(err, "keys.issue");
+        state->results[position] = same_id                    ? WRITE_DUPLICATE_ID
+                                   : text_present(hash_owner) ? WRITE_DUPLICATE_HASH
+                                                              : WRITE_DUPLICATE;
     }
     return OUTCOME_OK;
 }
@@ -235,8 +256,9 @@ static enum outcome issue_copy(const struct key *const *keys, size_t count, stru
 
     if (sql == NULL || sorted == NULL)
         return OUTCOME_FULL;
-    ret_copy->sql =
-        arena_printf(arena, "SAVEPOINT keys_issue; %s; RELEASE SAVEPOINT keys_issue", sql->copy);
+    /* The savepoint stays until COMMIT: that rows are missing is seen behind the COPY. */
+    ret_copy->sql = arena_printf(arena, "SAVEPOINT keys_issue; %s", sql->copy);
+    ret_copy->row_count = count;
     pg_copy_init(&rows, arena, count * KEY_ROW_BYTES);
     for (size_t i = 0; i < count; i++)
         record_sql_copy(&key_spec, sorted[i], &rows);
@@ -318,14 +340,15 @@ static enum outcome revoke_read(struct write *write, const struct rows *rows, si
     return OUTCOME_OK;
 }
 
-/* A key that was not revoked now and is there was revoked before. */
+/* A key that was not revoked now and is there was revoked before, or the update skipped it. */
 static enum outcome revoke_settle(struct write *write, struct executor *db, struct arena *arena,
                                   struct err *err)
 {
     const struct revoke_state *state = write->state;
     struct statement statement = {
         .name = "keys.exist",
-        .sql = "SELECT id FROM auth_keys WHERE id = ANY ($1::text[])",
+        .sql = "SELECT id, status = 'revoked' OR revoked_at IS NOT NULL FROM auth_keys"
+               " WHERE id = ANY ($1::text[])",
     };
     struct params params;
     struct pg_array ids;
@@ -353,6 +376,8 @@ static enum outcome revoke_settle(struct write *write, struct executor *db, stru
             store_position(state->positions, state->count, pg_row_text(&reader), &position, err);
         if (outcome != OUTCOME_OK)
             return outcome;
+        if (!pg_row_bool(&reader))
+            return refused_row_set_skipped(err, "keys.revoke");
         state->results[position] = WRITE_ALREADY_REVOKED;
     }
     for (size_t i = 0; i < state->count; i++) {

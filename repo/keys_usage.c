@@ -1,6 +1,7 @@
 #include <assert.h>
 
 #include "repo/keys_repo.h"
+#include "repo/pg/refused_row.h"
 #include "repo/record_store.h"
 
 /* keys_record_usage(): apart from the rest of the keys for its two steps, the usual one and the
@@ -51,7 +52,7 @@ static const char judge_sql[] =
     " FROM good AS g WHERE k.id = ANY (ARRAY[g.wanted])"
     " RETURNING k.id, k.owner_kind, k.owner_id, k.usage_count"
     ") "
-    "SELECT j.place, j.verdict, c.owner_kind, c.owner_id, c.usage_count"
+    "SELECT j.place, j.verdict, c.id IS NOT NULL, c.owner_kind, c.owner_id, c.usage_count"
     " FROM judged AS j LEFT JOIN counted AS c ON c.id = j.wanted";
 
 static enum outcome read_counted(struct pg_row *reader, const struct usage_state *state,
@@ -156,12 +157,15 @@ static enum outcome verdict_read(const struct usage_state *state, const struct r
     pg_row_init(&reader, rows, row, NULL);
     int64_t place = pg_row_int(&reader); /* from 1 */
     struct text verdict = pg_row_text(&reader);
+    bool counted = pg_row_bool(&reader);
     if (place < 1 || (size_t)place > open_count)
         return err_set(err, OUTCOME_FATAL, "", "keys.judge_usage: no such usage");
 
     const struct open_usage *of = &open[place - 1];
     struct key_usage_result *result = &state->results[of->key];
     enum write_result *answer = &result->results[of->usage];
+    if (text_is(verdict, "counted") && !counted)
+        return refused_row_set_skipped(err, "keys.judge_usage");
     if (text_is(verdict, "counted")) {
         *answer = WRITE_UPDATED;
         return read_counted(&reader, state, result, "keys.judge_usage", err);

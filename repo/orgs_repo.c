@@ -18,7 +18,8 @@ enum outcome orgs_upsert_prepare(const struct org *const *orgs, size_t count, st
         .spec = &org_spec,
         .name = "orgs.upsert",
         .sql = store_guarded_upsert_sql(&org_spec, slug_taken, false, arena),
-        .may_refuse = true,
+        .taken = slug_taken,
+        .taken_name = "orgs.slug_taken",
     };
     return store_upsert_prepare(&upsert, org_pointers(orgs, count, arena), count, arena,
                                 ret_results, ret_write, err);

@@ -321,6 +321,8 @@ static void read_value(const struct field_spec *field, struct pg_row *reader, vo
         break;
     case FIELD_TIME:
         *(int64_t *)value = pg_row_time(reader);
+        if (field->infinity_is_absent && *(int64_t *)value == TIMESTAMP_INFINITY)
+            *(int64_t *)value = TIMESTAMP_ABSENT;
         break;
     case FIELD_COUNT:
         *(int64_t *)value = pg_row_int(reader);

@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#include "repo/pg/refused_row.h"
+
 /* --- ids --------------------------------------------------------------------------------- */
 
 struct id_position *store_positions(const struct text *ids, size_t count, struct arena *arena)
@@ -39,7 +41,7 @@ enum outcome store_position(const struct id_position *positions, size_t count, s
 {
     const struct id_position *found = id_positions_find(positions, count, id);
     if (found == NULL)
-        return err_set(err, OUTCOME_FATAL, "", "the answer names a row that was not asked for");
+        return refused_row_set_renamed(err, "answer");
     *ret_position = found->position;
     return OUTCOME_OK;
 }
@@ -47,11 +49,12 @@ enum outcome store_position(const struct id_position *positions, size_t count, s
 /* --- upsert ------------------------------------------------------------------------------ */
 
 struct upsert_state {
+    struct store_upsert upsert;
+    const void *const *sorted; /* the records, in the order of `positions` */
     size_t count;
     const struct id_position *positions;
     enum write_result *answers; /* collected here, so that a failure leaves the caller's alone */
     enum write_result *results; /* the caller's */
-    bool may_refuse;
 };
 
 static enum outcome upsert_read(struct write *write, const struct rows *rows, size_t *ret_open,
@@ -60,7 +63,7 @@ static enum outcome upsert_read(struct write *write, const struct rows *rows, si
     struct upsert_state *state = write->state;
 
     for (size_t i = 0; i < state->count; i++)
-        state->answers[i] = state->may_refuse ? WRITE_DUPLICATE : WRITE_OPEN;
+        state->answers[i] = WRITE_OPEN;
     for (size_t i = 0; i < rows->row_count; i++) {
         struct pg_row reader;
         size_t position = 0;
@@ -75,14 +78,64 @@ static enum outcome upsert_read(struct write *write, const struct rows *rows, si
             return outcome;
         state->answers[position] = inserted ? WRITE_CREATED : WRITE_UPDATED;
     }
-    for (size_t i = 0; i < state->count; i++) {
-        if (state->answers[i] == WRITE_OPEN)
-            return err_set(err, OUTCOME_FATAL, "", "the answer lacks a row that was written");
-    }
+    size_t open = 0;
+    for (size_t i = 0; i < state->count; i++)
+        open += state->answers[i] == WRITE_OPEN ? 1 : 0;
+    if (open > 0 && state->upsert.taken == NULL)
+        return refused_row_set_skipped(err, "answer");
 
     memcpy(state->results, state->answers, state->count * sizeof(state->answers[0]));
-    *ret_open = 0;
+    *ret_open = open;
     return OUTCOME_OK;
+}
+
+/* Of the rows that were not written: those whose unique value belongs to another row. */
+static enum outcome taken_run(const struct upsert_state *state, struct executor *db,
+                              struct arena *arena, struct rows *ret_rows, struct err *err)
+{
+    const struct store_upsert *upsert = &state->upsert;
+    const struct record_sql *sql = record_sql_of(upsert->spec);
+    const void **open = ARENA_ARRAY(arena, const void *, state->count);
+    struct statement statement = {.name = upsert->taken_name};
+    struct params params;
+    size_t count = 0;
+
+    if (sql == NULL || open == NULL)
+        return err_no_memory(err, upsert->taken_name);
+    for (size_t i = 0; i < state->count; i++) {
+        if (state->results[state->positions[i].position] == WRITE_OPEN)
+            open[count++] = state->sorted[i];
+    }
+    statement.sql = arena_printf(arena, "SELECT u.id FROM %s WHERE %s", sql->unnest, upsert->taken);
+    params_init(&params, arena, sql->param_count);
+    record_sql_params(upsert->spec, (const void *const *)open, count, &params);
+    if (statement.sql == NULL || !params_done(&params, &statement))
+        return err_no_memory(err, upsert->taken_name);
+    return executor_run(db, &statement, arena, ret_rows, err);
+}
+
+static enum outcome upsert_settle(struct write *write, struct executor *db, struct arena *arena,
+                                  struct err *err)
+{
+    const struct upsert_state *state = write->state;
+    struct rows rows;
+
+    enum outcome outcome = taken_run(state, db, arena, &rows, err);
+    for (size_t i = 0; outcome == OUTCOME_OK && i < rows.row_count; i++) {
+        struct pg_row reader;
+        size_t position = 0;
+
+        pg_row_init(&reader, &rows, i, NULL);
+        outcome =
+            store_position(state->positions, state->count, pg_row_text(&reader), &position, err);
+        if (outcome == OUTCOME_OK)
+            state->results[position] = WRITE_DUPLICATE;
+    }
+    for (size_t i = 0; outcome == OUTCOME_OK && i < state->count; i++) {
+        if (state->results[i] == WRITE_OPEN)
+            outcome = refused_row_set_skipped(err, state->upsert.name);
+    }
+    return outcome;
 }
 
 enum outcome store_upsert_prepare(const struct store_upsert *upsert, const void *const *records,
@@ -103,6 +156,7 @@ enum outcome store_upsert_prepare(const struct store_upsert *upsert, const void 
     struct write write = {
         .statement = {.name = upsert->name, .sql = upsert->sql},
         .read = upsert_read,
+        .settle = upsert->taken != NULL ? upsert_settle : NULL,
         .state = state,
     };
     params_init(&params, arena, sql->param_count);
@@ -110,7 +164,7 @@ enum outcome store_upsert_prepare(const struct store_upsert *upsert, const void 
     if (!params_done(&params, &write.statement))
         return err_no_memory(err, upsert->name);
 
-    *state = (struct upsert_state){count, positions, answers, ret_results, upsert->may_refuse};
+    *state = (struct upsert_state){*upsert, sorted, count, positions, answers, ret_results};
     *ret_write = write;
     return OUTCOME_OK;
 }
@@ -243,7 +297,7 @@ static enum outcome read_removed(const struct remove_state *state, const struct 
         record_sql_read(state->spec, &reader, record);
         enum outcome outcome = pg_row_done(&reader, state->spec->table, err);
         if (outcome != OUTCOME_OK)
-            return outcome;
+            return refused_row_set_unreadable(err);
         const struct text *id = field_of_const(&state->spec->fields[0], record);
         outcome = store_position(state->positions, state->count, *id, &positions[i], err);
         if (outcome != OUTCOME_OK)
@@ -252,10 +306,10 @@ static enum outcome read_removed(const struct remove_state *state, const struct 
     return OUTCOME_OK;
 }
 
-static enum outcome remove_read(struct write *write, const struct rows *rows, size_t *ret_open,
-                                struct err *err)
+/* Takes the removed rows into the caller's results; `first` makes all others open. */
+static enum outcome take_removed(const struct remove_state *state, const struct rows *rows,
+                                 bool first, struct err *err)
 {
-    struct remove_state *state = write->state;
     size_t size = state->spec->size;
     char *records = arena_calloc(state->arena, rows->row_count, size);
     size_t *positions = ARENA_ARRAY(state->arena, size_t, rows->row_count);
@@ -265,14 +319,72 @@ static enum outcome remove_read(struct write *write, const struct rows *rows, si
     enum outcome outcome = read_removed(state, rows, records, positions, err);
     if (outcome != OUTCOME_OK)
         return outcome;
-
-    for (size_t i = 0; i < state->count; i++)
-        state->results[i] = WRITE_NOT_FOUND;
+    for (size_t i = 0; first && i < state->count; i++)
+        state->results[i] = WRITE_OPEN;
     for (size_t i = 0; i < rows->row_count; i++) {
         state->results[positions[i]] = WRITE_REMOVED;
         memcpy((char *)state->removed + positions[i] * size, records + i * size, size);
     }
-    *ret_open = 0;
+    return outcome;
+}
+
+static enum outcome remove_read(struct write *write, const struct rows *rows, size_t *ret_open,
+                                struct err *err)
+{
+    const struct remove_state *state = write->state;
+
+    *ret_open = state->count - rows->row_count;
+    return take_removed(state, rows, true, err);
+}
+
+/* The rows that were not removed, locked, so that nobody else puts one there or takes it away, and
+ * removed once more. */
+static enum outcome remove_again(const struct remove_state *state, const struct write *write,
+                                 struct executor *db, struct arena *arena, struct rows ret_rows[2],
+                                 struct err *err)
+{
+    struct statement statements[2] = {
+        {.name = arena_printf(arena, "%s_left", write->statement.name),
+         .sql = arena_printf(arena,
+                             "SELECT id FROM %s WHERE id = ANY ($1::text[])"
+                             " ORDER BY id FOR UPDATE",
+                             state->spec->table)},
+        {.name = write->statement.name, .sql = write->statement.sql},
+    };
+    struct params params;
+    struct pg_array ids;
+
+    pg_array_init(&ids, PG_TEXT_ARRAY, arena);
+    for (size_t i = 0; i < state->count; i++) {
+        if (state->results[state->positions[i].position] == WRITE_OPEN)
+            pg_array_text(&ids, state->positions[i].id);
+    }
+    params_init(&params, arena, 1);
+    params_array(&params, &ids);
+    if (statements[0].name == NULL || statements[0].sql == NULL ||
+        !params_done(&params, &statements[0]) || !params_done(&params, &statements[1]))
+        return err_no_memory(err, write->statement.name);
+    return executor_run_all(db, statements, 2, arena, ret_rows, err);
+}
+
+/* A row that is locked and is still not removed was skipped. */
+static enum outcome remove_settle(struct write *write, struct executor *db, struct arena *arena,
+                                  struct err *err)
+{
+    const struct remove_state *state = write->state;
+    struct rows rows[2];
+
+    enum outcome outcome = remove_again(state, write, db, arena, rows, err);
+    if (outcome == OUTCOME_OK)
+        outcome = take_removed(state, &rows[1], false, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    if (rows[1].row_count < rows[0].row_count)
+        return refused_row_set_skipped(err, write->statement.name);
+    for (size_t i = 0; i < state->count; i++) {
+        if (state->results[i] == WRITE_OPEN)
+            state->results[i] = WRITE_NOT_FOUND;
+    }
     return OUTCOME_OK;
 }
 
@@ -298,6 +410,7 @@ enum outcome store_remove_prepare(const struct record_spec *spec, const char *na
                                           " WHERE id = ANY (ARRAY[u.wanted]) RETURNING %s",
                                           spec->table, sql->columns)},
         .read = remove_read,
+        .settle = remove_settle,
         .state = state,
     };
     struct params params;

@@ -12,12 +12,17 @@
 /* How a table answers an upsert. */
 struct store_upsert {
     const struct record_spec *spec;
-    const char *name; /* of the statement */
-    const char *sql;  /* takes the parameters of record_sql_params(), returns id, inserted */
-    bool may_refuse;  /* a row not returned belongs to a taken unique value: WRITE_DUPLICATE */
+    const char *name;       /* of the statement */
+    const char *sql;        /* takes the parameters of record_sql_params(), returns id, inserted */
+    const char *taken;      /* a condition on u.<column>: the row's unique value belongs to another
+                               row, so that it is not written: WRITE_DUPLICATE. NULL: none */
+    const char *taken_name; /* of the statement that asks for it again */
 };
 
-/* Inputs have distinct ids; they go sorted by id. `sql` or `records` NULL: no memory. */
+/* Inputs have distinct ids; they go sorted by id. `sql` or `records` NULL: no memory.
+ *
+ * A row that is not written although no unique value is taken, or is written under another id, is
+ * refused: REJECT of repo/pg/refused_row.h. */
 enum outcome store_upsert_prepare(const struct store_upsert *upsert, const void *const *records,
                                   size_t count, struct arena *arena, enum write_result *ret_results,
                                   struct write *ret_write, struct err *err);
@@ -44,7 +49,8 @@ enum outcome store_keeping_upsert(struct executor *db, const struct store_keepin
 const char *store_guarded_upsert_sql(const struct record_spec *spec, const char *taken, bool keep,
                                      struct arena *arena);
 
-/* ret_removed  `count` structs of the record, set where WRITE_REMOVED */
+/* A row that is still there afterwards is refused: REJECT of repo/pg/refused_row.h.
+ * ret_removed  `count` structs of the record, set where WRITE_REMOVED */
 enum outcome store_remove_prepare(const struct record_spec *spec, const char *name,
                                   const struct text *ids, size_t count, struct arena *arena,
                                   enum write_result *ret_results, void *ret_removed,
@@ -81,8 +87,8 @@ bool store_distinct(const struct id_position *positions, size_t count);
 /* The ids in the order of their positions, as the next parameter. */
 void store_ids_param(struct params *params, const struct id_position *positions, size_t count);
 
-/* The (first) input that a returned row belongs to. FATAL: none; the statement answered for a row
- * that was not asked for. */
+/* The (first) input that a returned row belongs to. REJECT (repo/pg/refused_row.h): none; a trigger
+ * changed the id of the row. */
 enum outcome store_position(const struct id_position *positions, size_t count, struct text id,
                             size_t *ret_position, struct err *err);
 

@@ -78,10 +78,10 @@ void msgpack_write_map(struct buffer *buffer, uint32_t count)
 
 void msgpack_write_time(struct buffer *buffer, int64_t us)
 {
-    char text[TIMESTAMP_TEXT_LENGTH + 1];
+    char text[TIMESTAMP_ANY_LENGTH + 1];
 
-    timestamp_format(us, text);
-    msgpack_write_text(buffer, (struct text){text, TIMESTAMP_TEXT_LENGTH});
+    size_t length = timestamp_format_any(us, text);
+    msgpack_write_text(buffer, (struct text){text, length});
 }
 
 static void write_item(struct buffer *buffer, const struct msgpack_item *item)

@@ -8,6 +8,7 @@
 #include "repo/audit/audit_layout.h"
 #include "repo/pg/pg_binary.h"
 #include "repo/pg/pg_copy.h"
+#include "repo/pg/refused_row.h"
 
 enum column_kind {
     COLUMN_UUID,
@@ -75,6 +76,14 @@ enum { COLUMN_COUNT = sizeof(columns) / sizeof(columns[0]) };
 
 /* int4 to smallint is an assignment cast: the insert does it. */
 #define INSERT "INSERT INTO auth_audit_events (" COLUMNS ") SELECT " UNNEST
+
+/* COMMIT is sent in the same round trip, so the server itself compares the ids that it wrote with
+ * those that it was asked to write: the logarithm of zero fails the statement where they differ. */
+#define RECORD                                                                                     \
+    "WITH written AS (" INSERT " RETURNING id)"                                                    \
+    " SELECT ln((coalesce(array_agg(id), '{}') = $1)::int4::float8) FROM written"
+
+static const char logarithm_of_zero[] = "2201E";
 
 static enum outcome no_memory(struct err *err)
 {
@@ -193,12 +202,18 @@ enum outcome audit_record_prepare(const struct audit_event *const *events, size_
                                   struct arena *arena, struct statement *ret_statement,
                                   struct err *err)
 {
-    struct statement statement = {.name = "audit.record", .sql = INSERT};
+    struct statement statement = {.name = "audit.record", .sql = RECORD};
 
     if (!bind_events(events, count, arena, &statement))
         return no_memory(err);
     *ret_statement = statement;
     return OUTCOME_OK;
+}
+
+void audit_record_explain(struct err *err)
+{
+    if (err->outcome == OUTCOME_REJECT && strcmp(err->code, logarithm_of_zero) == 0)
+        (void)refused_row_set_skipped(err, "audit.record");
 }
 
 /* What a row takes, roughly; more is taken as needed. */
@@ -210,6 +225,7 @@ enum outcome audit_record_copy(struct executor *db, const struct audit_event *co
 {
     struct copy copy = {.name = "audit.record_copy",
                         .sql = "COPY auth_audit_events (" COLUMNS ") FROM STDIN (FORMAT binary)",
+                        .row_count = count,
                         .overlap = overlap};
     struct arena_mark mark = arena_mark(arena);
     const struct audit_event **sorted = sort_events(events, count, arena);
@@ -232,12 +248,33 @@ enum outcome audit_record_copy(struct executor *db, const struct audit_event *co
     return outcome;
 }
 
+/* An event that was not appended has to be there already. */
+static enum outcome audit_expect(struct executor *db, const struct uuid *id, struct arena *arena,
+                                 struct err *err)
+{
+    struct statement statement = {.name = "audit.expect",
+                                  .sql = "SELECT FROM auth_audit_events WHERE id = $1::uuid"};
+    struct params params;
+    struct rows rows;
+
+    params_init(&params, arena, 1);
+    params_uuid(&params, id);
+    if (!params_done(&params, &statement))
+        return no_memory(err);
+    enum outcome outcome = executor_run(db, &statement, arena, &rows, err);
+    if (outcome == OUTCOME_OK && rows.affected == 0)
+        outcome = refused_row_set_skipped(err, "audit.append");
+    return outcome;
+}
+
 enum outcome audit_append(struct executor *db, const struct audit_event *event, struct arena *arena,
                           bool *ret_appended, struct err *err)
 {
     struct statement statement = {.name = "audit.append",
-                                  .sql = INSERT " ON CONFLICT (id) DO NOTHING"};
+                                  .sql = INSERT " ON CONFLICT (id) DO NOTHING RETURNING id"};
     struct rows rows;
+    struct uuid id;
+    struct pg_row row;
 
     if (utf8_blank(event->category))
         return err_set(err, OUTCOME_REJECT, "audit.postgres.invalid_category",
@@ -251,7 +288,12 @@ enum outcome audit_append(struct executor *db, const struct audit_event *event, 
     enum outcome outcome = executor_run(db, &statement, arena, &rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
-    *ret_appended = rows.affected == 1;
+    *ret_appended = rows.row_count == 1;
+    if (!*ret_appended)
+        return audit_expect(db, &event->id, arena, err);
+    pg_row_init(&row, &rows, 0, NULL);
+    if (!pg_row_uuid(&row, &id) || !uuid_equal(&id, &event->id))
+        return refused_row_set_renamed(err, statement.name);
     return OUTCOME_OK;
 }
 

@@ -20,10 +20,13 @@ enum outcome audit_find_read(const struct rows *rows, size_t statement_count,
                              const struct audit_event **ret_events, struct err *err);
 
 /* Inserts events as they are. An id that is already there fails the statement with REJECT 23505:
- * somebody else recorded that command. */
+ * somebody else recorded that command. So does a row that a trigger skipped or gave another id. */
 enum outcome audit_record_prepare(const struct audit_event *const *events, size_t count,
                                   struct arena *arena, struct statement *ret_statement,
                                   struct err *err);
+/* Says what a failure of that statement means: the code and text of repo/pg/refused_row.h where
+ * rows were skipped; others stay as they are. */
+void audit_record_explain(struct err *err);
 /* The same at once, by COPY, inside BEGIN ... COMMIT: less of the server's time, two round trips.
  * overlap  runs once all of the rows are sent.
  * FATAL also when the table takes no COPY (row level security). */
@@ -33,7 +36,8 @@ enum outcome audit_record_copy(struct executor *db, const struct audit_event *co
 
 /* Appends an event of a program's own, once: a second one with the same id changes nothing.
  * ret_appended  false: it was there
- * REJECT  category or action is blank: code audit.postgres.invalid_category or .invalid_action */
+ * REJECT  category or action is blank: code audit.postgres.invalid_category or .invalid_action; or
+ *         a trigger skipped the row or changed its id (repo/pg/refused_row.h) */
 enum outcome audit_append(struct executor *db, const struct audit_event *event, struct arena *arena,
                           bool *ret_appended, struct err *err);
 

@@ -54,6 +54,7 @@ struct copy {
     const char *sql;   /* statements without parameters, separated by ';', one of them COPY ... FROM
                           STDIN (FORMAT binary) */
     struct slice rows; /* repo/pg/pg_copy.h makes them */
+    size_t row_count;
     struct overlap *overlap; /* runs once all rows are on their way */
 };
 
@@ -101,7 +102,8 @@ struct executor_ops {
                         struct err *err);
 
     /* Runs the statements of a copy inside BEGIN ... COMMIT and hands it its rows: two round trips.
-     * Fails as run() does; one refused row fails all of them. */
+     * Fails as run() does; one refused row fails all of them. REJECT also, with the code of
+     * repo/pg/refused_row.h, when the server says that it wrote fewer rows. */
     enum outcome (*copy)(struct executor *self, const struct copy *copy, struct err *err);
 
     /* Makes the connection fit for a new transaction: rolls back what is open, connects again where

@@ -12,6 +12,7 @@
 #include "repo/pg/pq_prepared.h"
 #include "repo/pg/pq_statement.h"
 #include "repo/pg/pq_wait.h"
+#include "repo/pg/refused_row.h"
 #include "repo/pg/session_settings.h"
 #include "repo/pg/sqlstate.h"
 
@@ -319,7 +320,10 @@ static enum outcome copy(struct executor *port, const struct copy *copy, struct 
     CLEANUP(PQclearp) PGresult *refusal = copied.refused;
     if (copied.lost != NULL)
         return lost(self, &statement, copied.lost, err);
-    return refusal != NULL ? fail(self, refusal, &statement, err) : OUTCOME_OK;
+    if (refusal != NULL)
+        return fail(self, refusal, &statement, err);
+    return copied.row_count < copy->row_count ? refused_row_set_skipped(err, copy->name)
+                                              : OUTCOME_OK;
 }
 
 /* --- connecting -------------------------------------------------------------------------- */

@@ -1,6 +1,9 @@
 #include "repo/pg/executor_pq_copy.h"
 
+#include <string.h>
+
 #include "base/cleanup.h"
+#include "repo/pg/pq_statement.h"
 #include "repo/pg/pq_wait.h"
 
 /* What libpq's output buffer grows to: it never shrinks again. */
@@ -90,6 +93,8 @@ static void take_rest(struct copying *copying)
     while (more) {
         CLEANUP(PQclearp) PGresult *result = next_result(copying);
         more = result != NULL;
+        if (more && strncmp(PQcmdStatus(result), "COPY ", 5) == 0)
+            copying->end.row_count += pq_statement_affected(result);
     }
 }
 

@@ -5,12 +5,22 @@
 /* Microseconds from 1970-01-01 to 2000-01-01. */
 static const int64_t POSTGRES_EPOCH_US = 946684800000000;
 
-enum { ARRAY_HEADER = 20, EMPTY_ARRAY_HEADER = 12 };
+enum { ARRAY_HEADER = 20, EMPTY_ARRAY_HEADER = 12, DIMENSIONS_MAX = 6 };
 
 static void put_be(uint8_t *at, uint64_t value, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++)
         at[i] = (uint8_t)(value >> (8 * (bytes - 1 - i)));
+}
+
+/* PostgreSQL's infinities are the extremes of int64. */
+static uint64_t pg_time(int64_t us)
+{
+    if (us == TIMESTAMP_INFINITY)
+        return (uint64_t)INT64_MAX;
+    if (us == TIMESTAMP_MINUS_INFINITY)
+        return (uint64_t)INT64_MIN;
+    return (uint64_t)(us - POSTGRES_EPOCH_US);
 }
 
 static uint64_t get_be(const char *at, size_t bytes)
@@ -65,7 +75,7 @@ void params_time(struct params *params, int64_t us)
     if (us == TIMESTAMP_ABSENT)
         add(params, PG_TIMESTAMPTZ, NULL, 0);
     else
-        add_be(params, PG_TIMESTAMPTZ, (uint64_t)(us - POSTGRES_EPOCH_US), 8);
+        add_be(params, PG_TIMESTAMPTZ, pg_time(us), 8);
 }
 
 void params_uuid(struct params *params, const struct uuid *value)
@@ -212,7 +222,7 @@ void pg_array_time(struct pg_array *array, int64_t us)
     if (us == TIMESTAMP_ABSENT)
         pg_array_null(array);
     else
-        add_element_be(array, (uint64_t)(us - POSTGRES_EPOCH_US), 8);
+        add_element_be(array, pg_time(us), 8);
 }
 
 void pg_array_uuid(struct pg_array *array, const struct uuid *value)
@@ -348,10 +358,14 @@ bool pg_cell_time(struct cell cell, int64_t *ret_us)
     if (cell.data == NULL || cell.length != 8)
         return false;
     int64_t us = (int64_t)get_be(cell.data, 8);
-    /* infinity and -infinity are the extremes of int64 and fall outside as well */
-    if (us < TIMESTAMP_MIN_US - POSTGRES_EPOCH_US || us > TIMESTAMP_MAX_US - POSTGRES_EPOCH_US)
-        return false;
-    *ret_us = us + POSTGRES_EPOCH_US;
+    if (us == INT64_MAX)
+        *ret_us = TIMESTAMP_INFINITY;
+    else if (us == INT64_MIN)
+        *ret_us = TIMESTAMP_MINUS_INFINITY;
+    else if (us >= INT64_MAX - POSTGRES_EPOCH_US)
+        return false; /* the last decades of PostgreSQL's range, behind the year 294246 */
+    else
+        *ret_us = us + POSTGRES_EPOCH_US;
     return true;
 }
 
@@ -367,12 +381,18 @@ bool pg_elements_init(struct pg_elements *elements, struct cell cell)
     };
     if (dimensions == 0)
         return true;
-    if (dimensions != 1 || cell.length < ARRAY_HEADER)
+    if (dimensions > DIMENSIONS_MAX || cell.length < EMPTY_ARRAY_HEADER + 8 * dimensions)
         return false;
-    elements->count = get_be(cell.data + 12, 4);
-    elements->at = cell.data + ARRAY_HEADER;
+    elements->at = cell.data + EMPTY_ARRAY_HEADER + 8 * dimensions;
     /* Each element takes four bytes at least: a larger count is a lie. */
-    return elements->count <= (size_t)(elements->end - elements->at) / 4;
+    size_t most = (size_t)(elements->end - elements->at) / 4;
+    elements->count = 1;
+    for (size_t i = 0; i < dimensions; i++) {
+        elements->count *= get_be(cell.data + EMPTY_ARRAY_HEADER + 8 * i, 4);
+        if (elements->count > most)
+            return false;
+    }
+    return true;
 }
 
 bool pg_elements_next(struct pg_elements *elements, struct cell *ret_element)
@@ -462,7 +482,7 @@ int64_t pg_row_time(struct pg_row *reader)
     int64_t us = TIMESTAMP_ABSENT;
 
     if (cell.data != NULL && !pg_cell_time(cell, &us))
-        pg_row_fail(reader, "not a time between the years 1 and 9999 (infinity is none either)");
+        pg_row_fail(reader, "not a time before the year 294246");
     return us;
 }
 
@@ -489,7 +509,7 @@ struct text_list pg_row_list(struct pg_row *reader)
     if (cell.data == NULL)
         return absent;
     if (!pg_elements_init(&elements, cell)) {
-        pg_row_fail(reader, "not an array of one dimension");
+        pg_row_fail(reader, "not an array");
         return absent;
     }
     struct text *items = ARENA_ARRAY(reader->arena, struct text, elements.count);
@@ -497,15 +517,17 @@ struct text_list pg_row_list(struct pg_row *reader)
         pg_row_fail(reader, "out of memory");
         return absent;
     }
+    size_t count = 0;
     for (size_t i = 0; i < elements.count; i++) {
         struct cell element;
-        if (!pg_elements_next(&elements, &element) || element.data == NULL) {
-            pg_row_fail(reader, "a NULL in an array");
+        if (!pg_elements_next(&elements, &element)) {
+            pg_row_fail(reader, "an array that is cut short");
             return absent;
         }
-        items[i] = (struct text){element.data, element.length};
+        if (element.data != NULL)
+            items[count++] = (struct text){element.data, element.length};
     }
-    return (struct text_list){items, elements.count};
+    return (struct text_list){items, count};
 }
 
 void pg_row_skip(struct pg_row *reader)

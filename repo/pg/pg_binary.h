@@ -106,9 +106,10 @@ struct text pg_row_text(struct pg_row *reader);
 struct text pg_row_json(struct pg_row *reader); /* json and jsonb */
 int64_t pg_row_int(struct pg_row *reader);      /* int2, int4, int8 */
 bool pg_row_bool(struct pg_row *reader);
-int64_t pg_row_time(struct pg_row *reader); /* infinity and years past 9999 fail */
+int64_t pg_row_time(struct pg_row *reader); /* also infinity; years past 294246 fail */
 bool pg_row_uuid(struct pg_row *reader, struct uuid *ret_uuid); /* false: NULL */
-struct text_list pg_row_list(struct pg_row *reader);            /* text[]; a NULL element fails */
+struct text_list pg_row_list(struct pg_row *reader); /* text[]; NULL elements are left out, more
+                                                        dimensions are one, in storage order */
 void pg_row_skip(struct pg_row *reader);
 
 /* For readers on top of this one: the column read last is not acceptable. The first one counts. */
@@ -125,7 +126,7 @@ struct pg_elements {
     const char *end;
 };
 
-/* false: not a one-dimensional array of fixed form. */
+/* All dimensions as one, in storage order. false: not an array. */
 bool pg_elements_init(struct pg_elements *elements, struct cell cell);
 /* false: no more elements, or the bytes are cut short. */
 bool pg_elements_next(struct pg_elements *elements, struct cell *ret_element);

@@ -85,7 +85,7 @@ def test_readiness_tells_why_a_lane_waits(narrow: Site) -> None:
     worker = narrow.start()
     narrow.publish(users)
 
-    reason = "lane 0 waits for postgresql (53100)"
+    reason = "lane 0 waits for postgresql (53100) with "
     wait_until("a reason", lambda: reason in worker.get("/health/ready")[1], 60)
     assert worker.get("/health/ready")[0] == 503
     assert worker.get("/health/live")[0] == 200

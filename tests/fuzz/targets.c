@@ -152,6 +152,7 @@ static void check_letter_of(const struct message *message, const struct outgoing
     struct letter letter;
 
     received.topic = record->topic;
+    received.key = record->key;
     received.value = record->value;
     received.headers = record->headers;
     received.header_count = record->header_count;
@@ -175,17 +176,19 @@ static void check_dead_letter(const struct message *message, const char *why, st
 
     MUST(dead_letter_encode(message, &reason, &large, arena, &letter, &truncated, &err) ==
          OUTCOME_OK);
-    MUST(!truncated && same(letter.key, message->key));
+    MUST(!truncated);
     const struct header *redacted = NULL;
     for (size_t i = 0; i < letter.header_count; i++) {
         if (text_is(letter.headers[i].name, "catalyst-dlq-redacted"))
             redacted = &letter.headers[i];
     }
-    MUST(redacted != NULL || same(letter.value, message->value));
+    MUST(redacted != NULL ||
+         (same(letter.value, message->value) && same(letter.key, message->key)));
     check_letter_of(message, &letter, arena);
 
     /* what was redacted once has nothing left to redact but the replacement */
     struct message again = *message;
+    again.key = letter.key;
     again.value = letter.value;
     again.headers = letter.headers;
     again.header_count = letter.header_count;

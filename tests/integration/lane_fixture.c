@@ -33,7 +33,8 @@ static void serve(struct sink *sink)
     (void)sink;
     if (++current->waits > WAITS_MAX)
         fail_msg("the lane waits for something that does not come");
-    waiting_code_get(&current->metrics.why, current->waited_for);
+    const struct holdup why = holdup_get(&current->metrics.why);
+    memcpy(current->waited_for, why.code, sizeof(why.code));
     if (current->mend != NULL && current->waits == current->mend_after)
         current->mend(current);
     if (current->stop_after > 0 && current->waits >= current->stop_after)

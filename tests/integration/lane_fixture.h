@@ -29,7 +29,8 @@ struct lane_fixture {
     int mend_after;
     void (*mend)(struct lane_fixture *lane); /* called after that many waits; NULL: nothing helps */
     int stop_after;                          /* waits after which the lane stops; 0: never */
-    char waited_for[WAITING_CODE_BYTES];     /* the code that the metrics told last */
+    char
+        waited_for[sizeof(((struct holdup *)NULL)->code)]; /* the code that the metrics told last */
 
     struct source source;
     struct sink sink;

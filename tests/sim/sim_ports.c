@@ -251,6 +251,13 @@ static bool connected(struct source *port)
     return true;
 }
 
+static bool stuck(struct source *port, struct stuck *ret_stuck)
+{
+    (void)port;
+    (void)ret_stuck;
+    return false;
+}
+
 static void close_source(struct source *port)
 {
     struct sim_lane *lane = lane_of_source(port);
@@ -279,6 +286,7 @@ void sim_source_init(struct sim_lane *lane)
                                           .committed = committed,
                                           .lag = lag,
                                           .connected = connected,
+                                          .stuck = stuck,
                                           .close = close_source,
                                           .rewind = rewind_all};
 

@@ -99,7 +99,7 @@ enum { COPY_MIN = 32, COPY_HOLDOFF_GROUPS = 100 };
 
 static bool may_copy(struct applier *applier, const struct group_run *run)
 {
-    if (run->type->kind != KEY_ISSUE_COMMAND || run->count < COPY_MIN)
+    if (run->type->kind != KEY_ISSUE_COMMAND || run->count < COPY_MIN || applier->triggers.keys)
         return false;
     if (applier->copy_holdoff == 0)
         return true;

@@ -1,12 +1,13 @@
 #pragma once
 
 #include "events/commands.h"
-#include "repo/pg/executor.h"
+#include "repo/row_triggers.h"
 
 /* What applying keeps between batches, one per connection. */
 struct applier {
     struct executor *db;   /* borrowed */
     unsigned copy_holdoff; /* so many groups of key.issue do not try COPY: one was refused lately */
+    struct row_triggers triggers; /* as the last large transaction saw them */
 };
 
 /* Holds every row of events/commands.def against its record and its functions. FATAL  a row is

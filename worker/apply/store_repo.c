@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "repo/audit/audit_repo.h"
+#include "repo/pg/refused_row.h"
 #include "repo/pg/sqlstate.h"
 #include "repo/protocol_repo.h"
 
@@ -11,21 +12,30 @@ static struct store_repo *self_of(struct store *port)
     return (struct store_repo *)port;
 }
 
+/* Below this many events COPY costs more than it saves. */
+enum { COPY_MIN = 32 };
+
 static enum outcome find(struct store *port, const struct uuid *ids, size_t count,
                          struct arena *arena, const struct audit_event **ret_events,
                          struct err *err)
 {
     struct store_repo *self = self_of(port);
-    struct statement statements[1 + AUDIT_FIND_STATEMENTS] = {executor_begin};
-    struct rows rows[1 + AUDIT_FIND_STATEMENTS];
+    struct statement statements[2 + AUDIT_FIND_STATEMENTS] = {executor_begin};
+    struct rows rows[2 + AUDIT_FIND_STATEMENTS];
     size_t first = self->in_transaction ? 0 : 1;
+    bool look = count >= COPY_MIN;
     size_t lookups;
+
+    if (look)
+        statements[first++] = row_triggers_look;
 
     enum outcome outcome = audit_find_prepare(ids, count, arena, &statements[first], &lookups, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     self->in_transaction = true;
     outcome = executor_run_all(self->applier.db, statements, first + lookups, arena, rows, err);
+    if (outcome == OUTCOME_OK && look)
+        outcome = row_triggers_read(&rows[first - 1], &self->applier.triggers, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     return audit_find_read(&rows[first], lookups, ids, count, arena, ret_events, err);
@@ -37,9 +47,6 @@ static enum outcome apply(struct store *port, const struct command *const *comma
     return apply_commands(&self_of(port)->applier, commands, count, arena, ret_results, err);
 }
 
-/* Below this many events COPY costs more than it saves. */
-enum { COPY_MIN = 32 };
-
 /* What the events leave for the last round trip: a statement, or nothing. */
 static enum outcome record_events(struct store_repo *self, const struct audit_event *const *events,
                                   size_t count, struct overlap *overlap, struct arena *arena,
@@ -49,7 +56,8 @@ static enum outcome record_events(struct store_repo *self, const struct audit_ev
     *ret_count = 0;
     if (count == 0)
         return OUTCOME_OK;
-    if (self->in_transaction && count >= COPY_MIN && !self->no_copy) {
+    if (self->in_transaction && count >= COPY_MIN && !self->no_copy &&
+        !self->applier.triggers.audit) {
         overlap_set_runs_again(overlap, true); /* COMMIT is still to come */
         enum outcome outcome =
             audit_record_copy(self->applier.db, events, count, overlap, arena, err);
@@ -106,6 +114,8 @@ static enum outcome record(struct store *port, const struct audit_event *const *
         self->in_transaction = false;
     else if (outcome == OUTCOME_FATAL)
         self->no_copy = false;
+    else if (outcome == OUTCOME_REJECT)
+        audit_record_explain(err);
     return outcome;
 }
 
@@ -121,11 +131,17 @@ static enum outcome recover(struct store *port, struct err *err)
 static void explain(const struct store *port, const struct err *err, struct refusal *ret_refusal)
 {
     (void)port;
+    const char *reason = refused_row_reason(err);
     *ret_refusal = (struct refusal){
         .may_be_race = strcmp(err->code, sqlstate_unique_violation) == 0,
+        .once_more = reason != NULL,
     };
-    snprintf(ret_refusal->reason, sizeof(ret_refusal->reason),
-             "refused by PostgreSQL with SQLSTATE %.5s", err->code);
+    if (reason != NULL)
+        snprintf(ret_refusal->reason, sizeof(ret_refusal->reason), "refused by PostgreSQL: %s",
+                 reason);
+    else
+        snprintf(ret_refusal->reason, sizeof(ret_refusal->reason),
+                 "refused by PostgreSQL with SQLSTATE %.5s", err->code);
 }
 
 static enum outcome intern(struct store *port, const struct text *names, size_t count,

@@ -46,7 +46,7 @@ bool cursor_parse(struct text text, int64_t *ret_occurred_at_us, struct uuid *re
             id.bytes[i - TIME_BYTES] = byte;
     }
     int64_t occurred_at_us = (int64_t)time_us;
-    if (occurred_at_us < TIMESTAMP_MIN_US || occurred_at_us > TIMESTAMP_MAX_US)
+    if (occurred_at_us == TIMESTAMP_ABSENT)
         return false;
     *ret_occurred_at_us = occurred_at_us;
     *ret_id = id;

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/json_writer.h"
 
 /* The page, while it is written: {"status": "ok"}, or "unavailable" and the reasons. */
@@ -23,7 +24,7 @@ static void reason(struct reasons *reasons, const char *format, ...)
 static void reason(struct reasons *reasons, const char *format, ...)
 {
     struct json_writer *json = &reasons->json;
-    char text[128];
+    char text[512];
     va_list arguments;
 
     va_start(arguments, format);
@@ -86,15 +87,49 @@ bool health_live(const struct health *health, int64_t now_us, struct buffer *out
     return done(&reasons);
 }
 
-static void waiting_reason(struct reasons *reasons, size_t lane, int waiting_for,
-                           const struct waiting_code *why)
+static int64_t seconds_since(int64_t since_us)
 {
-    char code[WAITING_CODE_BYTES];
+    return (clock_monotonic_us() - since_us) / 1000000;
+}
 
-    waiting_code_get(why, code);
-    reason(reasons, "lane %zu waits for %s%s%s%s", lane,
-           dependency_name((enum dependency)waiting_for), code[0] != '\0' ? " (" : "", code,
-           code[0] != '\0' ? ")" : "");
+static void waiting_reason(struct reasons *reasons, size_t lane, int waiting_for,
+                           const struct holdup *why)
+{
+    char code[sizeof(why->code) + 3] = "";
+    char at[sizeof(why->topic) + 80] = "";
+
+    if (why->code[0] != '\0')
+        snprintf(code, sizeof(code), " (%s)", why->code);
+    if (why->topic[0] != '\0')
+        snprintf(at, sizeof(at), " with %s, partition %" PRId32 ", offset %" PRId64, why->topic,
+                 why->partition, why->offset);
+    reason(reasons, "lane %zu waits for %s%s%s for %" PRId64 " s", lane,
+           dependency_name((enum dependency)waiting_for), code, at, seconds_since(why->since_us));
+}
+
+static void stuck_reason(struct reasons *reasons, size_t lane, const struct holdup *stuck)
+{
+    reason(reasons,
+           "lane %zu can not read %s, partition %" PRId32 ", offset %" PRId64 " (%s) for %" PRId64
+           " s",
+           lane, stuck->topic, stuck->partition, stuck->offset, stuck->code,
+           seconds_since(stuck->since_us));
+}
+
+static void lane_reasons(struct reasons *reasons, size_t lane, const struct lane_metrics *metrics)
+{
+    int waiting_for = atomic_load(&metrics->waiting_for);
+
+    if (waiting_for != (int)DEPENDENCY_NONE) {
+        const struct holdup why = holdup_get(&metrics->why);
+        waiting_reason(reasons, lane, waiting_for, &why);
+    }
+    if (atomic_load(&metrics->is_stuck)) {
+        const struct holdup stuck = holdup_get(&metrics->stuck);
+        stuck_reason(reasons, lane, &stuck);
+    }
+    if (atomic_load(&metrics->stopped))
+        reason(reasons, "lane %zu has ended", lane);
 }
 
 bool health_ready(const struct health *health, struct buffer *out)
@@ -104,12 +139,7 @@ bool health_ready(const struct health *health, struct buffer *out)
     start_reasons(health, &reasons);
     if (atomic_load(&health->stopping))
         reason(&reasons, "stopping");
-    for (size_t i = 0; i < health->lane_count && atomic_load(&health->checked); i++) {
-        int waiting_for = atomic_load(&health->lanes[i]->waiting_for);
-        if (waiting_for != (int)DEPENDENCY_NONE)
-            waiting_reason(&reasons, i, waiting_for, &health->lanes[i]->why);
-        if (atomic_load(&health->lanes[i]->stopped))
-            reason(&reasons, "lane %zu has ended", i);
-    }
+    for (size_t i = 0; i < health->lane_count && atomic_load(&health->checked); i++)
+        lane_reasons(&reasons, i, health->lanes[i]);
     return done(&reasons);
 }

@@ -240,6 +240,22 @@ static void waits(struct buffer *out, const struct lanes *lanes)
     }
 }
 
+static void stuck_partitions(struct buffer *out, const struct lanes *lanes)
+{
+    family(
+        out, "catalyst_partition_stuck_offset", "gauge",
+        "The offset from which a partition of the lane can not be read; no sample while all can.");
+    for (size_t i = 0; i < lanes->count; i++) {
+        if (!atomic_load(&lanes->items[i]->is_stuck))
+            continue;
+        const struct holdup stuck = holdup_get(&lanes->items[i]->stuck);
+        put(out,
+            "catalyst_partition_stuck_offset{lane=\"%zu\",topic=\"%s\",partition=\"%" PRId32
+            "\",code=\"%s\"} %" PRId64 "\n",
+            i, stuck.topic, stuck.partition, stuck.code, stuck.offset);
+    }
+}
+
 void metrics_render(const struct lane_metrics *const *lanes, size_t lane_count, struct buffer *out)
 {
     const struct lanes all = {lanes, lane_count};
@@ -250,4 +266,5 @@ void metrics_render(const struct lane_metrics *const *lanes, size_t lane_count, 
     histograms(out, &all);
     lags(out, &all);
     waits(out, &all);
+    stuck_partitions(out, &all);
 }

@@ -30,7 +30,8 @@ bool assignment_add(struct assignment *assignment,
         assignment->items[assignment->count++] =
             (struct assigned){.topic = topic,
                               .partition = partitions->elems[i].partition,
-                              .next_offset = partitions->elems[i].offset};
+                              .next_offset = partitions->elems[i].offset,
+                              .stuck_offset = -1};
     }
     return true;
 }

@@ -9,10 +9,16 @@
 struct assigned {
     char *topic;
     int32_t partition;
-    int64_t
-        next_offset;   /* behind the last message taken; RD_KAFKA_OFFSET_BEGINNING: not known yet */
-    bool taken;        /* told by take_assigned() */
-    bool out_of_range; /* the broker says that the log does not hold next_offset */
+    int64_t next_offset; /* behind the last message taken; RD_KAFKA_OFFSET_INVALID: not known;
+                            RD_KAFKA_OFFSET_BEGINNING: the group has committed nothing */
+    bool taken;          /* told by take_assigned() */
+    bool out_of_range;   /* the broker says that the log does not hold next_offset */
+
+    /* What stands there can not be read. */
+    int64_t stuck_offset;   /* -1: it can */
+    const char *stuck_code; /* librdkafka's, for good */
+    int64_t stuck_since_us; /* monotonic */
+    int64_t stuck_told_us;  /* monotonic: when it was last logged; 0: not yet */
 };
 
 struct assignment {

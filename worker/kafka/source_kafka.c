@@ -24,6 +24,7 @@ enum {
     WATERMARKS_TIMEOUT_MS = 5000,
     COMMIT_TIMEOUT_MS = 5000,
     CLOSE_TIMEOUT_MS = 10000,
+    STUCK_TOLD_EVERY_US = 60000000,
 };
 
 struct source_kafka {
@@ -198,6 +199,15 @@ static void on_error(rd_kafka_t *consumer, int code, const char *reason, void *o
     kafka_log_error(consumer, code, reason);
 }
 
+static void unstick(struct assigned *assigned, int64_t next_offset)
+{
+    if (assigned->stuck_offset < 0 || next_offset <= assigned->stuck_offset)
+        return;
+    log_line(LOG_INFO, "the partition can be read again", LOG_STR("topic", assigned->topic),
+             LOG_INT("partition", assigned->partition), LOG_INT("offset", next_offset));
+    assigned->stuck_offset = -1;
+}
+
 /* --- pausing -----------------------------------------------------------------------------------
  */
 
@@ -231,6 +241,7 @@ static enum outcome seek_committed(struct source_kafka *self, struct err *err)
         if (list->elems[i].offset < 0)
             list->elems[i].offset = 0;
         self->assignment.items[i].next_offset = list->elems[i].offset;
+        unstick(&self->assignment.items[i], list->elems[i].offset);
     }
     rd_kafka_error_t *error = rd_kafka_seek_partitions(self->consumer, list, SEEK_TIMEOUT_MS);
     code = error != NULL ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -457,7 +468,54 @@ static enum outcome take(struct source_kafka *self, const rd_kafka_message_t *me
         return err_no_memory(err, "received messages");
     }
     assigned->next_offset = message->offset + 1;
+    unstick(assigned, assigned->next_offset);
     return OUTCOME_OK;
+}
+
+/* Whether the error says that the records of one partition can not be read, by any attempt. */
+static bool is_unreadable(const rd_kafka_message_t *message)
+{
+    switch ((int)message->err) {
+    case RD_KAFKA_RESP_ERR__BAD_COMPRESSION: /* damaged, or larger than receive.message.max.bytes */
+    case RD_KAFKA_RESP_ERR__BAD_MSG:
+    case RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED: /* a codec that this library was built without */
+    case RD_KAFKA_RESP_ERR__UNDERFLOW:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG:
+        return message->rkt != NULL && message->partition >= 0;
+    default:
+        return false;
+    }
+}
+
+static void report_stuck(const struct source_kafka *self, const struct assigned *assigned)
+{
+    log_line(LOG_ERROR, "a partition can not be read",
+             LOG_STR("client", rd_kafka_name(self->consumer)), LOG_STR("topic", assigned->topic),
+             LOG_INT("partition", assigned->partition), LOG_INT("offset", assigned->stuck_offset),
+             LOG_STR("code", assigned->stuck_code),
+             LOG_INT("waited_s", (clock_monotonic_us() - assigned->stuck_since_us) / 1000000));
+}
+
+/* The fetcher asks again by itself, every half second; the other partitions go on meanwhile. */
+static void stick(struct source_kafka *self, const rd_kafka_message_t *message)
+{
+    int64_t now_us = clock_monotonic_us();
+    struct assigned *assigned =
+        assignment_find(&self->assignment, rd_kafka_topic_name(message->rkt), message->partition);
+
+    if (assigned == NULL)
+        return;
+    int64_t offset = assigned->next_offset >= 0 ? assigned->next_offset : message->offset;
+    if (assigned->stuck_offset != offset) {
+        assigned->stuck_offset = offset;
+        assigned->stuck_code = rd_kafka_err2name(message->err);
+        assigned->stuck_since_us = now_us;
+        assigned->stuck_told_us = 0;
+    }
+    if (assigned->stuck_told_us != 0 && now_us - assigned->stuck_told_us < STUCK_TOLD_EVERY_US)
+        return;
+    assigned->stuck_told_us = now_us;
+    report_stuck(self, assigned);
 }
 
 /* An error that the consumer reports in place of a message. OK: nothing to be told. */
@@ -472,6 +530,10 @@ static enum outcome consumer_error(struct source_kafka *self, const rd_kafka_mes
     }
     if (message->err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
         self->down = true;
+    if (is_unreadable(message)) {
+        stick(self, message);
+        return OUTCOME_OK;
+    }
     if (message->err == RD_KAFKA_RESP_ERR__FATAL) {
         char reason[256];
         rd_kafka_resp_err_t code = rd_kafka_fatal_error(self->consumer, reason, sizeof(reason));
@@ -735,6 +797,25 @@ static bool connected(struct source *port)
     return !((struct source_kafka *)port)->down;
 }
 
+static bool stuck(struct source *port, struct stuck *ret_stuck)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    const struct assigned *longest = NULL;
+
+    for (size_t i = 0; i < self->assignment.count; i++) {
+        const struct assigned *assigned = &self->assignment.items[i];
+        if (assigned->stuck_offset >= 0 &&
+            (longest == NULL || assigned->stuck_since_us < longest->stuck_since_us))
+            longest = assigned;
+    }
+    if (longest != NULL)
+        *ret_stuck =
+            (struct stuck){{text_of(longest->topic), longest->partition, longest->stuck_offset},
+                           longest->stuck_code,
+                           longest->stuck_since_us};
+    return longest != NULL;
+}
+
 /* Bounded: without an answer from the coordinator the group finds out by the session timeout. */
 static void close_source(struct source *port)
 {
@@ -780,6 +861,7 @@ static const struct source_ops ops = {
     .committed = committed,
     .lag = lag,
     .connected = connected,
+    .stuck = stuck,
     .close = close_source,
     .rewind = rewind_all,
 };

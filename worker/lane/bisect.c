@@ -66,9 +66,14 @@ static bool abort_overlap(struct lane *lane, struct batch *batch, struct err *er
 static bool is_race(struct lane *lane, struct batch *batch, bool alone, int *races_alone,
                     const struct err *err)
 {
-    if (!store_explain(lane->store, err).may_be_race)
+    const struct refusal refusal = store_explain(lane->store, err);
+    int most = alone ? RACES_ALONE_MAX : RACES_MAX;
+
+    if (!refusal.may_be_race && !refusal.once_more)
         return false;
-    if (alone ? ++*races_alone > RACES_ALONE_MAX : ++batch->races > RACES_MAX)
+    if (refusal.once_more)
+        most = 1;
+    if ((alone ? ++*races_alone : ++batch->races) > most)
         return false;
     metric_add(&lane->metrics->transaction_retries, 1);
     return true;
@@ -84,6 +89,7 @@ static enum verdict persist(struct lane *lane, struct batch *batch, size_t from,
     bool alone = to - from == 1;
     int races_alone = 0;
 
+    lane->hand = batch->entries[from].message;
     for (int failures = 1;; failures++) {
         enum outcome outcome = settle_range(lane, batch, from, to, err);
         if (outcome == OUTCOME_OK) {

@@ -38,6 +38,7 @@ struct lane {
     struct dead_letter_limits limits; /* max_record_bytes shrinks when the brokers refuse a size */
     struct letter_form *forms;        /* of the dead letters of each command topic */
     struct wait wait;
-    uint64_t random; /* spreads the attempts of many lanes */
+    const struct message *hand; /* the first message of what is settled or published now; NULL */
+    uint64_t random;            /* spreads the attempts of many lanes */
     atomic_int stopping;
 };

@@ -1,5 +1,6 @@
 #include "worker/lane/lane.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -177,6 +178,22 @@ static bool is_fatal(enum outcome outcome)
     return outcome == OUTCOME_FATAL || outcome == OUTCOME_FULL;
 }
 
+static void tell_stuck(struct lane *lane)
+{
+    struct lane_metrics *metrics = lane->metrics;
+    struct stuck stuck;
+
+    bool is_stuck = source_stuck(lane->source, &stuck);
+    if (is_stuck) {
+        struct holdup holdup = {
+            .partition = stuck.at.partition, .offset = stuck.at.offset, .since_us = stuck.since_us};
+        snprintf(holdup.code, sizeof(holdup.code), "%s", stuck.code);
+        snprintf(holdup.topic, sizeof(holdup.topic), "%.*s", TEXT_ARG(stuck.at.topic));
+        holdup_set(&metrics->stuck, &holdup);
+    }
+    atomic_store(&metrics->is_stuck, is_stuck);
+}
+
 static enum outcome poll(struct lane *lane, const struct message **ret_messages, size_t *ret_count,
                          struct err *err)
 {
@@ -189,6 +206,7 @@ static enum outcome poll(struct lane *lane, const struct message **ret_messages,
         return outcome;
     atomic_store(&lane->metrics->progress_us, clock_monotonic_us());
     atomic_store(&lane->metrics->lag, source_lag(lane->source));
+    tell_stuck(lane);
     if (outcome == OUTCOME_OK) {
         wait_done(lane);
         atomic_store(&lane->metrics->started, 1);
@@ -201,6 +219,7 @@ static enum outcome take(struct lane *lane, const struct message *messages, size
 {
     CRASH_POINT(after_poll);
     enum outcome outcome = process(lane, messages, count, generation, err);
+    lane->hand = NULL;
     if (outcome == OUTCOME_REJECT) {
         metric_add(&lane->metrics->batches_dropped, 1);
         log_line(LOG_INFO, "batch dropped", LOG_INT("lane", lane->options.index),

@@ -22,31 +22,32 @@ void histogram_observe(struct histogram *histogram, uint64_t value, const uint64
     metric_add(&histogram->sum, value);
 }
 
-static_assert(WAITING_CODE_WORDS * sizeof(uint64_t) == WAITING_CODE_BYTES, "all of the code");
+static_assert(HOLDUP_WORDS * sizeof(uint64_t) == sizeof(struct holdup), "all of the holdup");
 
-void waiting_code_set(struct waiting_code *why, const char *code)
+void holdup_set(struct shared_holdup *shared, const struct holdup *holdup)
 {
-    uint64_t words[WAITING_CODE_WORDS] = {0};
-    size_t length = strlen(code);
+    uint64_t words[HOLDUP_WORDS];
 
-    memcpy(words, code, length < sizeof(words) ? length : sizeof(words) - 1);
-    atomic_fetch_add(&why->changes, 1);
-    for (size_t i = 0; i < WAITING_CODE_WORDS; i++)
-        atomic_store(&why->words[i], words[i]);
-    atomic_fetch_add(&why->changes, 1);
+    memcpy(words, holdup, sizeof(words));
+    atomic_fetch_add(&shared->changes, 1);
+    for (size_t i = 0; i < HOLDUP_WORDS; i++)
+        atomic_store(&shared->words[i], words[i]);
+    atomic_fetch_add(&shared->changes, 1);
 }
 
-void waiting_code_get(const struct waiting_code *why, char ret_code[WAITING_CODE_BYTES])
+struct holdup holdup_get(const struct shared_holdup *shared)
 {
-    uint64_t words[WAITING_CODE_WORDS];
+    uint64_t words[HOLDUP_WORDS];
+    struct holdup holdup;
     uint32_t before;
 
     do {
-        before = atomic_load(&why->changes);
-        for (size_t i = 0; i < WAITING_CODE_WORDS; i++)
-            words[i] = atomic_load(&why->words[i]);
-    } while (before % 2 == 1 || atomic_load(&why->changes) != before);
-    memcpy(ret_code, words, sizeof(words));
+        before = atomic_load(&shared->changes);
+        for (size_t i = 0; i < HOLDUP_WORDS; i++)
+            words[i] = atomic_load(&shared->words[i]);
+    } while (before % 2 == 1 || atomic_load(&shared->changes) != before);
+    memcpy(&holdup, words, sizeof(holdup));
+    return holdup;
 }
 
 const char *dependency_name(enum dependency dependency)

@@ -34,11 +34,20 @@ struct histogram {
     _Atomic uint64_t sum; /* microseconds, or messages */
 };
 
-/* A SQLSTATE or the name of a Kafka error, read whole while it is written. */
-enum { WAITING_CODE_BYTES = sizeof(((struct err *)NULL)->code), WAITING_CODE_WORDS = 5 };
-struct waiting_code {
+/* What holds a lane up: why, since when, and the message that it is about. */
+struct holdup {
+    char code[sizeof(((struct err *)NULL)->code)]; /* SQLSTATE or name of a Kafka error; "" */
+    char topic[256]; /* "": about no message. Kafka allows 249 characters */
+    int32_t partition;
+    int64_t offset;
+    int64_t since_us; /* monotonic */
+};
+
+/* A holdup that is read whole while it is written. */
+enum { HOLDUP_WORDS = sizeof(struct holdup) / sizeof(uint64_t) };
+struct shared_holdup {
     _Atomic uint32_t changes; /* odd: being written */
-    _Atomic uint64_t words[WAITING_CODE_WORDS];
+    _Atomic uint64_t words[HOLDUP_WORDS];
 };
 
 struct lane_metrics {
@@ -69,7 +78,9 @@ struct lane_metrics {
     _Atomic int64_t progress_us; /* monotonic: last time the lane went round its loop or waited on
                                     purpose */
     _Atomic int waiting_for;     /* enum dependency */
-    struct waiting_code why;     /* of that */
+    struct shared_holdup why;    /* of that */
+    _Atomic int is_stuck;        /* a partition can not be read past some offset */
+    struct shared_holdup stuck;  /* of that: the partition that is stuck longest */
     _Atomic int started;         /* it has polled once */
     _Atomic int stopped;         /* it has left its loop */
     _Atomic int publishing;      /* nothing but the producer's calls can hold it up */
@@ -80,10 +91,10 @@ static inline void metric_add(_Atomic uint64_t *counter, uint64_t amount)
     atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
 }
 
-/* By the lane's thread, with a text that ends within WAITING_CODE_BYTES. */
-void waiting_code_set(struct waiting_code *why, const char *code);
+/* By the lane's thread. */
+void holdup_set(struct shared_holdup *shared, const struct holdup *holdup);
 /* By any thread. */
-void waiting_code_get(const struct waiting_code *why, char ret_code[WAITING_CODE_BYTES]);
+struct holdup holdup_get(const struct shared_holdup *shared);
 
 void histogram_observe(struct histogram *histogram, uint64_t value, const uint64_t *bounds);
 extern const uint64_t duration_bounds_us[HISTOGRAM_BUCKETS - 1];

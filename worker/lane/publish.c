@@ -319,6 +319,7 @@ static void end_watch(struct lane *lane)
 enum outcome publish_batch(struct lane *lane, struct batch *batch, struct err *err)
 {
     begin_watch(lane);
+    lane->hand = batch->entries[0].message;
     enum outcome outcome = publish_until_done(lane, batch, err);
     end_watch(lane);
     return outcome;

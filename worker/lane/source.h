@@ -22,6 +22,14 @@ struct position {
     int64_t offset; /* -1 as an answer: nothing committed */
 };
 
+/* A partition that can not be read past an offset: its records are damaged, or need more memory
+ * than the client may take. Asked for again and again, and skipped by nobody but an operator. */
+struct stuck {
+    struct position at;
+    const char *code; /* name of the Kafka error */
+    int64_t since_us; /* monotonic */
+};
+
 /* A partition whose log does not hold the position of the group any more.
  *
  * position > end    the log went back: the topic was made anew, an unclean leader election, brokers
@@ -91,6 +99,10 @@ struct source_ops {
     /* Whether the brokers answer, as far as known without asking. */
     bool (*connected)(struct source *self);
 
+    /* The partition that is stuck longest; the others go on. false: none is. The texts are the
+     * source's, until its next call. */
+    bool (*stuck)(struct source *self, struct stuck *ret_stuck);
+
     /* Leaves the group. */
     void (*close)(struct source *self);
 
@@ -138,6 +150,11 @@ static inline enum outcome source_committed(struct source *source, struct positi
                                             size_t count, struct err *err)
 {
     return source->ops->committed(source, positions, count, err);
+}
+
+static inline bool source_stuck(struct source *source, struct stuck *ret_stuck)
+{
+    return source->ops->stuck(source, ret_stuck);
 }
 
 static inline void source_rewind(struct source *source)

@@ -32,6 +32,7 @@ struct published_offset {
 enum { REFUSAL_REASON_BYTES = 128 };
 struct refusal {
     bool may_be_race;                  /* another lane may have written the row first: run again */
+    bool once_more;                    /* the same, but a second failure of that kind is no race */
     char reason[REFUSAL_REASON_BYTES]; /* for the dead letter: no value of the row */
 };
 

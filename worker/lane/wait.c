@@ -1,5 +1,7 @@
 #include "worker/lane/wait.h"
 
+#include <stdio.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "worker/lane/context.h"
@@ -28,16 +30,39 @@ static int next_delay_ms(struct lane *lane)
     return (int)(delay_ms / 2 + (int64_t)(next_random(lane) % (uint64_t)(delay_ms / 2 + 1)));
 }
 
-static void log_attempt(const struct lane *lane, const struct err *err)
+static struct holdup holdup_of(const struct lane *lane, const struct err *err)
+{
+    const struct message *hand = lane->hand;
+    struct holdup holdup = {.since_us = lane->wait.since_us};
+
+    snprintf(holdup.code, sizeof(holdup.code), "%s", err->code);
+    if (hand == NULL)
+        return holdup;
+    snprintf(holdup.topic, sizeof(holdup.topic), "%.*s", TEXT_ARG(hand->topic));
+    holdup.partition = hand->partition;
+    holdup.offset = hand->offset;
+    return holdup;
+}
+
+static void log_attempt(const struct lane *lane, const struct holdup *holdup, const struct err *err)
 {
     const struct wait *wait = &lane->wait;
+    const struct log_field fields[] = {
+        LOG_INT("lane", lane->options.index),
+        LOG_STR("dependency", dependency_name(wait->dependency)),
+        LOG_INT("attempt", wait->attempts),
+        LOG_INT("waited_ms", (clock_monotonic_us() - wait->since_us) / 1000),
+        LOG_STR("code", err->code),
+        LOG_STR("error", err->text),
+        LOG_STR("topic", holdup->topic), /* of the message in hand */
+        LOG_INT("partition", holdup->partition),
+        LOG_INT("offset", holdup->offset),
+    };
+    size_t count = sizeof(fields) / sizeof(fields[0]) - (holdup->topic[0] == '\0' ? 3 : 0);
     /* attempts 1, 2, 4, 8 ...: a dependency that stays away fills no disk */
     enum log_level level = (wait->attempts & (wait->attempts - 1)) == 0 ? LOG_WARN : LOG_DEBUG;
 
-    log_line(level, "waiting for a dependency", LOG_INT("lane", lane->options.index),
-             LOG_STR("dependency", dependency_name(wait->dependency)),
-             LOG_INT("attempt", wait->attempts), LOG_STR("code", err->code),
-             LOG_STR("error", err->text));
+    log_write(level, "waiting for a dependency", fields, count);
 }
 
 bool wait_again(struct lane *lane, enum dependency dependency, uint64_t generation,
@@ -48,9 +73,10 @@ bool wait_again(struct lane *lane, enum dependency dependency, uint64_t generati
     if (wait->attempts == 0 || wait->dependency != dependency)
         *wait = (struct wait){.dependency = dependency, .since_us = clock_monotonic_us()};
     wait->attempts++;
-    log_attempt(lane, err);
+    const struct holdup holdup = holdup_of(lane, err);
+    log_attempt(lane, &holdup, err);
     if (wait->attempts > 1) {
-        waiting_code_set(&lane->metrics->why, err->code);
+        holdup_set(&lane->metrics->why, &holdup);
         atomic_store(&lane->metrics->waiting_for, (int)dependency);
     }
 

@@ -148,6 +148,32 @@ static void test_timestamp_format__range_ends(void **state)
     assert_string_equal(text, "1969-12-31T23:59:59.999999Z");
 }
 
+/* The texts are those of PostgreSQL 15 with DateStyle ISO and time zone UTC. */
+static void test_timestamp_format_any__writes_as_postgresql_does(void **state)
+{
+    static const struct {
+        int64_t us;
+        const char *text;
+    } cases[] = {
+        {TIMESTAMP_INFINITY, "infinity"},
+        {TIMESTAMP_MINUS_INFINITY, "-infinity"},
+        {TIMESTAMP_MAX_US, "9999-12-31T23:59:59.999999Z"},
+        {TIMESTAMP_MAX_US + 1, "10000-01-01 00:00:00+00"},
+        {TIMESTAMP_MAX_US + 1500001, "10000-01-01 00:00:01.5+00"},
+        {TIMESTAMP_MIN_US - 1, "0001-12-31 23:59:59.999999+00 BC"},
+        {INT64_C(-210863520000000000), "4713-01-01 00:00:00+00 BC"},
+    };
+    char text[TIMESTAMP_ANY_LENGTH + 1];
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t length = timestamp_format_any(cases[i].us, text);
+
+        assert_string_equal(text, cases[i].text);
+        assert_int_equal(length, strlen(text));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +181,7 @@ int main(void)
         cmocka_unit_test(test_timestamp_parse__what_it_refuses),
         cmocka_unit_test(test_timestamp_format__every_day_of_an_era),
         cmocka_unit_test(test_timestamp_format__range_ends),
+        cmocka_unit_test(test_timestamp_format_any__writes_as_postgresql_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "repo/pg/refused_row.h"
 #include "repo/pg/write.h"
 #include "repo/testing/fixtures.h"
 

@@ -101,7 +101,8 @@ static void test_audit_record__sends_every_column_sorted_by_id(void **state)
     run(recording, &statement, &rows);
 
     assert_recorded_name(&recording->db, 0, "audit.record");
-    ASSERT_RECORDED_SQL(&recording->db, 0, "INSERT INTO auth_audit_events (id, occurred_at",
+    ASSERT_RECORDED_SQL(&recording->db, 0,
+                        "WITH written AS (INSERT INTO auth_audit_events (id, occurred_at",
                         "unnest($1::uuid[]", "$23::text[])");
     assert_null(strstr(recording->db.statements[0].sql, "ON CONFLICT"));
     ASSERT_RECORDED_PARAMS(&recording->db, 0, "{" ID_1 "," ID_2 "}",
@@ -198,8 +199,10 @@ static void test_audit_append__tells_whether_it_was_new(void **state)
     struct recording *recording = *state;
     bool appended = false;
 
-    script(recording, scripted_affected(1));
-    script(recording, scripted_affected(0));
+    const struct cell id[] = {scripted_uuid(&a_plain_event.id)};
+    script(recording, scripted_rows(id, 1, 1));
+    script(recording, scripted_rows(NULL, 0, 1));
+    script(recording, scripted_affected(1)); /* audit.expect */
     assert_int_equal(audit_append(&recording->db.port, &a_plain_event, recording->arena, &appended,
                                   &recording->err),
                      OUTCOME_OK);
@@ -210,7 +213,28 @@ static void test_audit_append__tells_whether_it_was_new(void **state)
     assert_false(appended);
 
     assert_recorded_name(&recording->db, 0, "audit.append");
-    ASSERT_RECORDED_SQL(&recording->db, 0, "ON CONFLICT (id) DO NOTHING");
+    ASSERT_RECORDED_SQL(&recording->db, 0, "ON CONFLICT (id) DO NOTHING RETURNING id");
+    assert_recorded_name(&recording->db, 2, "audit.expect");
+}
+
+static void test_audit_append__a_row_that_is_not_written_is_refused(void **state)
+{
+    struct recording *recording = *state;
+    bool appended = false;
+    const struct cell other_id[] = {scripted_uuid(&a_command_event.id)};
+    script(recording, scripted_rows(NULL, 0, 1));
+    script(recording, scripted_affected(0)); /* audit.expect */
+    script(recording, scripted_rows(other_id, 1, 1));
+
+    enum outcome skipped = audit_append(&recording->db.port, &a_plain_event, recording->arena,
+                                        &appended, &recording->err);
+    assert_string_equal(recording->err.code, refused_row_skipped);
+    enum outcome renamed = audit_append(&recording->db.port, &a_plain_event, recording->arena,
+                                        &appended, &recording->err);
+
+    assert_int_equal(skipped, OUTCOME_REJECT);
+    assert_int_equal(renamed, OUTCOME_REJECT);
+    assert_string_equal(recording->err.code, refused_row_renamed);
 }
 
 static void test_audit_append__blank_category_and_action_are_rejected_unasked(void **state)
@@ -361,7 +385,7 @@ static void test_audit_find__an_unreadable_row_is_fatal(void **state)
     const struct rows rows = {1, 1, COLUMNS, cells};
     const struct audit_event *event;
 
-    cells[1] = (struct cell){"\177\377\377\377\377\377\377\377", 8};
+    cells[1] = (struct cell){"\177\377\377", 3};
 
     assert_int_equal(audit_find_read(&rows, 1, &id, 1, recording->arena, &event, &recording->err),
                      OUTCOME_FATAL);
@@ -467,6 +491,7 @@ int main(void)
         TEST(test_audit_record_copy__sends_every_column_sorted_by_id),
         TEST(test_audit_record_copy__failures_pass_through),
         TEST(test_audit_append__tells_whether_it_was_new),
+        TEST(test_audit_append__a_row_that_is_not_written_is_refused),
         TEST(test_audit_append__blank_category_and_action_are_rejected_unasked),
         TEST(test_audit_find__answers_in_the_order_of_the_ids),
         TEST(test_audit_find__asks_for_times_and_hashes_apart),

@@ -27,7 +27,9 @@ static void test_entitlements_upsert__leaves_out_rows_whose_triple_is_taken(void
         scripted_text(TEXT("a")),
         scripted_bool(true),
     };
+    const struct cell taken[] = {scripted_text(TEXT("b"))};
     script(t, scripted_rows(cells, 2, 2));
+    script(t, scripted_rows(taken, 1, 1));
 
     enum outcome outcome =
         entitlements_upsert(&t->db.port, entitlements, 3, t->arena, results, &t->err);
@@ -43,7 +45,8 @@ static void test_entitlements_upsert__leaves_out_rows_whose_triple_is_taken(void
     ASSERT_RECORDED_PARAMS(&t->db, 0, "{a,b,c}", "{user,user,user}", "{u,u,u}", "{a,b,c}",
                            "{" TIME "," TIME "," TIME "}",
                            "{{},{\"by\":\"sales\"},{\"by\":\"sales\"}}");
-    assert_recording_done(&t->db, 1, 1);
+    assert_recorded_name(&t->db, 1, "entitlements.triple_taken");
+    assert_recording_done(&t->db, 2, 2);
 }
 
 static void test_entitlements_upsert__keeping_does_not_touch_created_at(void **state)
@@ -79,7 +82,9 @@ static void test_entitlements_upsert__both_kinds_lock_first_and_share_a_trip(voi
     const struct cell replaced[] = {scripted_text(TEXT("a")), scripted_bool(true)};
     script(t, scripted_rows(NULL, 0, 1));
     script(t, scripted_rows(replaced, 1, 2));
+    const struct cell taken[] = {scripted_text(TEXT("b"))};
     script(t, scripted_rows(NULL, 0, 2));
+    script(t, scripted_rows(taken, 1, 1));
 
     enum outcome outcome =
         entitlements_upsert(&t->db.port, entitlements, 2, t->arena, results, &t->err);
@@ -91,7 +96,8 @@ static void test_entitlements_upsert__both_kinds_lock_first_and_share_a_trip(voi
     ASSERT_RECORDED_PARAMS(&t->db, 0, "{a,b}");
     assert_recorded_name(&t->db, 1, "entitlements.upsert");
     assert_recorded_name(&t->db, 2, "entitlements.upsert_keep");
-    assert_recording_done(&t->db, 3, 1);
+    assert_recorded_name(&t->db, 3, "entitlements.triple_taken");
+    assert_recording_done(&t->db, 4, 2);
 }
 
 static void test_entitlements_upsert__a_failure_leaves_results_alone(void **state)
@@ -138,6 +144,8 @@ static void test_entitlements_remove__hands_out_the_rows_as_they_were(void **sta
     struct entitlement removed[2] = {{.id = TEXT("untouched")}};
     enum write_result results[2];
     script(t, scripted_records(&t->db, &entitlement_spec, (const void *const[]){&gone}, 1));
+    script(t, scripted_rows(NULL, 0, 1));
+    script(t, scripted_rows(NULL, 0, 6));
 
     enum outcome outcome =
         entitlements_remove(&t->db.port, ids, 2, t->arena, results, removed, &t->err);

@@ -60,6 +60,8 @@ static void test_groups_delete__hands_out_the_rows_as_they_were(void **state)
     struct group removed[2] = {{.id = TEXT("untouched")}, {.id = TEXT("untouched")}};
     enum write_result results[2];
     script(t, scripted_records(&t->db, &group_spec, (const void *const[]){&gone}, 1));
+    script(t, scripted_rows(NULL, 0, 1));
+    script(t, scripted_rows(NULL, 0, 7));
 
     enum outcome outcome = groups_delete(&t->db.port, ids, 2, t->arena, results, removed, &t->err);
 
@@ -73,7 +75,30 @@ static void test_groups_delete__hands_out_the_rows_as_they_were(void **state)
                "DELETE FROM auth_groups USING unnest($1::text[]) AS u(wanted)"
                " WHERE id = ANY (ARRAY[u.wanted]) RETURNING " COLUMNS);
     ASSERT_RECORDED_PARAMS(&t->db, 0, "{b,c}");
-    assert_recording_done(&t->db, 1, 1);
+    assert_recorded_name(&t->db, 1, "groups.delete_left");
+    assert_sql(t, 1,
+               "SELECT id FROM auth_groups WHERE id = ANY ($1::text[]) ORDER BY id FOR UPDATE");
+    ASSERT_RECORDED_PARAMS(&t->db, 1, "{c}");
+    assert_recorded_name(&t->db, 2, "groups.delete");
+    ASSERT_RECORDED_PARAMS(&t->db, 2, "{c}");
+    assert_recording_done(&t->db, 3, 2);
+}
+
+static void test_groups_delete__a_row_that_is_still_there_is_refused(void **state)
+{
+    struct recording *t = *state;
+    const struct text ids[] = {TEXT("c")};
+    const struct cell left[] = {scripted_text(TEXT("c"))};
+    struct group removed[1];
+    enum write_result results[1];
+    script(t, scripted_rows(NULL, 0, 7));
+    script(t, scripted_rows(left, 1, 1));
+    script(t, scripted_rows(NULL, 0, 7));
+
+    enum outcome outcome = groups_delete(&t->db.port, ids, 1, t->arena, results, removed, &t->err);
+
+    assert_int_equal(outcome, OUTCOME_REJECT);
+    assert_string_equal(t->err.code, refused_row_skipped);
 }
 
 static void test_groups_delete__a_failure_leaves_results_alone(void **state)
@@ -91,7 +116,7 @@ static void test_groups_delete__a_failure_leaves_results_alone(void **state)
     assert_text(removed[0].id, "untouched");
 }
 
-static void test_groups_delete__an_answer_for_another_row_is_fatal(void **state)
+static void test_groups_delete__an_answer_for_another_row_is_refused(void **state)
 {
     struct recording *t = *state;
     struct group other = fixture_group("other", "o");
@@ -102,7 +127,8 @@ static void test_groups_delete__an_answer_for_another_row_is_fatal(void **state)
 
     enum outcome outcome = groups_delete(&t->db.port, ids, 1, t->arena, results, removed, &t->err);
 
-    assert_int_equal(outcome, OUTCOME_FATAL);
+    assert_int_equal(outcome, OUTCOME_REJECT);
+    assert_string_equal(t->err.code, refused_row_renamed);
     assert_int_equal(results[0], WRITE_EXPIRED);
 }
 
@@ -182,7 +208,8 @@ int main(void)
         RECORDING_TEST(test_groups_upsert__a_failure_leaves_results_alone),
         RECORDING_TEST(test_groups_delete__hands_out_the_rows_as_they_were),
         RECORDING_TEST(test_groups_delete__a_failure_leaves_results_alone),
-        RECORDING_TEST(test_groups_delete__an_answer_for_another_row_is_fatal),
+        RECORDING_TEST(test_groups_delete__an_answer_for_another_row_is_refused),
+        RECORDING_TEST(test_groups_delete__a_row_that_is_still_there_is_refused),
         RECORDING_TEST(test_groups_get__answers_in_the_order_asked),
         RECORDING_TEST(test_groups_get__a_failure_leaves_results_alone),
         RECORDING_TEST(test_groups_list_by_org__by_slug),

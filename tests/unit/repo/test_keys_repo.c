@@ -70,13 +70,15 @@ static void test_keys_issue__asks_what_collided(void **state)
     }
     const struct cell created[] = {scripted_text(TEXT("c"))};
     const struct cell collisions[] = {
-        scripted_text(TEXT("a")), scripted_bool(true),  scripted_bool(true),
-        scripted_text(TEXT("b")), scripted_bool(false), scripted_bool(true),
-        scripted_text(TEXT("e")), scripted_bool(false), scripted_bool(false),
-        scripted_text(TEXT("d")), scripted_bool(true),  scripted_bool(false),
+        scripted_text(TEXT("a")), scripted_bool(true),        scripted_text(TEXT("x")),
+        scripted_bool(true),      scripted_text(TEXT("b")),   scripted_bool(false),
+        scripted_text(TEXT("x")), scripted_bool(true),        scripted_text(TEXT("e")),
+        scripted_bool(false),     scripted_text(TEXT_ABSENT), scripted_bool(true),
+        scripted_text(TEXT("d")), scripted_bool(true),        scripted_text(TEXT_ABSENT),
+        scripted_bool(true),
     };
     script(t, scripted_rows(created, 1, 1));
-    script(t, scripted_rows(collisions, 4, 3));
+    script(t, scripted_rows(collisions, 4, 4));
 
     enum outcome outcome = keys_issue(&t->db.port, pointers, 5, t->arena, results, &t->err);
 
@@ -87,13 +89,45 @@ static void test_keys_issue__asks_what_collided(void **state)
     assert_int_equal(results[3], WRITE_DUPLICATE_HASH);
     assert_int_equal(results[4], WRITE_DUPLICATE_ID);
     assert_recorded_name(&t->db, 1, "keys.collisions");
-    assert_sql(t, 1,
-               "SELECT u.id,"
-               " EXISTS (SELECT FROM auth_keys AS k WHERE k.id = ANY (ARRAY[u.id])),"
-               " EXISTS (SELECT FROM auth_keys AS k WHERE k.hash = ANY (ARRAY[u.hash]))"
-               " FROM unnest($1::text[], $2::text[]) AS u(id, hash)");
+    ASSERT_RECORDED_SQL(&t->db, 1,
+                        "SELECT u.id,"
+                        " EXISTS (SELECT FROM auth_keys AS k WHERE k.id = ANY (ARRAY[u.id])),"
+                        " (SELECT k.id FROM auth_keys AS k WHERE k.hash = ANY (ARRAY[u.hash])),",
+                        " FROM unnest($1::text[], $2::text[]) AS u(id, hash)");
     ASSERT_RECORDED_PARAMS(&t->db, 1, "{e,d,b,a}", "{e,d,b,a}");
     assert_recording_done(&t->db, 2, 2);
+}
+
+static void refused_issue(struct recording *t, const struct cell *collision, const char *code)
+{
+    struct key b = fixture_key("b");
+    struct key a = fixture_key("a");
+    const struct key *keys[] = {&b, &a};
+    enum write_result results[2];
+    const struct cell created[] = {scripted_text(TEXT("b"))};
+    script(t, scripted_rows(created, 1, 1));
+    script(t, scripted_rows(collision, 1, 4));
+
+    enum outcome outcome = keys_issue(&t->db.port, keys, 2, t->arena, results, &t->err);
+
+    assert_int_equal(outcome, OUTCOME_REJECT);
+    assert_string_equal(t->err.code, code);
+}
+
+static void test_keys_issue__a_row_that_nothing_keeps_out_is_refused(void **state)
+{
+    const struct cell none[] = {scripted_text(TEXT("a")), scripted_bool(false),
+                                scripted_text(TEXT_ABSENT), scripted_bool(false)};
+
+    refused_issue(*state, none, refused_row_skipped);
+}
+
+static void test_keys_issue__a_row_under_the_id_of_another_input_is_refused(void **state)
+{
+    const struct cell under_b[] = {scripted_text(TEXT("a")), scripted_bool(false),
+                                   scripted_text(TEXT("b")), scripted_bool(false)};
+
+    refused_issue(*state, under_b, refused_row_renamed);
 }
 
 static void test_keys_issue__a_failure_leaves_results_alone(void **state)
@@ -160,8 +194,7 @@ static void test_keys_issue_copy__copies_new_keys_sorted_by_id(void **state)
     assert_int_equal(results[1], WRITE_CREATED);
     assert_recorded_name(&t->db, 0, "keys.issue_copy");
     assert_sql(t, 0,
-               "SAVEPOINT keys_issue; COPY auth_keys (" COLUMNS ") FROM STDIN (FORMAT binary);"
-               " RELEASE SAVEPOINT keys_issue");
+               "SAVEPOINT keys_issue; COPY auth_keys (" COLUMNS ") FROM STDIN (FORMAT binary)");
     pg_copy_init(&expected, t->arena, 0);
     record_sql_copy(&key_spec, &as_new, &expected);
     record_sql_copy(&key_spec, &b, &expected);
@@ -304,30 +337,34 @@ static void test_keys_record_usage__judges_what_is_open_one_by_one(void **state)
     const struct cell judged[] = {
         scripted_int8(&t->db, 4),
         scripted_text(TEXT("counted")),
+        scripted_bool(true),
         scripted_text(TEXT("org")),
         scripted_text(TEXT("o")),
         scripted_int8(&t->db, 9),
 
         scripted_int8(&t->db, 1),
         scripted_text(TEXT("not_found")),
+        scripted_bool(false),
         null,
         null,
         null,
 
         scripted_int8(&t->db, 3),
         scripted_text(TEXT("expired")),
+        scripted_bool(true),
         scripted_text(TEXT("org")),
         scripted_text(TEXT("o")),
         scripted_int8(&t->db, 9),
 
         scripted_int8(&t->db, 2),
         scripted_text(TEXT("revoked")),
+        scripted_bool(false),
         null,
         null,
         null,
     };
     script(t, scripted_rows(counted, 1, 4));
-    script(t, scripted_rows(judged, 4, 5));
+    script(t, scripted_rows(judged, 4, 6));
 
     enum outcome outcome = keys_record_usage(&t->db.port, usages, 4, t->arena, results, &t->err);
 
@@ -472,9 +509,9 @@ static void test_keys_revoke__tells_missing_keys_from_revoked_ones(void **state)
     struct ref owners[3];
     const struct cell updated[] = {scripted_text(TEXT("b")), scripted_text(TEXT("user")),
                                    scripted_text(TEXT("u"))};
-    const struct cell exist[] = {scripted_text(TEXT("c"))};
+    const struct cell exist[] = {scripted_text(TEXT("c")), scripted_bool(true)};
     script(t, scripted_rows(updated, 1, 3));
-    script(t, scripted_rows(exist, 1, 1));
+    script(t, scripted_rows(exist, 1, 2));
 
     enum outcome outcome =
         keys_revoke(&t->db.port, revocations, 3, t->arena, results, owners, &t->err);
@@ -484,9 +521,29 @@ static void test_keys_revoke__tells_missing_keys_from_revoked_ones(void **state)
     assert_int_equal(results[1], WRITE_UPDATED);
     assert_int_equal(results[2], WRITE_NOT_FOUND);
     assert_recorded_name(&t->db, 1, "keys.exist");
-    assert_sql(t, 1, "SELECT id FROM auth_keys WHERE id = ANY ($1::text[])");
+    assert_sql(t, 1,
+               "SELECT id, status = 'revoked' OR revoked_at IS NOT NULL FROM auth_keys"
+               " WHERE id = ANY ($1::text[])");
     ASSERT_RECORDED_PARAMS(&t->db, 1, "{a,c}");
     assert_recording_done(&t->db, 2, 2);
+}
+
+static void test_keys_revoke__a_key_that_is_not_revoked_afterwards_is_refused(void **state)
+{
+    struct recording *t = *state;
+    struct key a = revocation_of("a");
+    const struct key *revocations[] = {&a};
+    enum write_result results[1];
+    struct ref owners[1];
+    const struct cell unchanged[] = {scripted_text(TEXT("a")), scripted_bool(false)};
+    script(t, scripted_rows(NULL, 0, 3));
+    script(t, scripted_rows(unchanged, 1, 2));
+
+    enum outcome outcome =
+        keys_revoke(&t->db.port, revocations, 1, t->arena, results, owners, &t->err);
+
+    assert_int_equal(outcome, OUTCOME_REJECT);
+    assert_string_equal(t->err.code, refused_row_skipped);
 }
 
 static void test_keys_revoke__a_failure_leaves_results_alone(void **state)
@@ -653,6 +710,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RECORDING_TEST(test_keys_issue__inserts_new_keys_sorted_by_id),
         RECORDING_TEST(test_keys_issue__asks_what_collided),
+        RECORDING_TEST(test_keys_issue__a_row_that_nothing_keeps_out_is_refused),
+        RECORDING_TEST(test_keys_issue__a_row_under_the_id_of_another_input_is_refused),
         RECORDING_TEST(test_keys_issue__a_failure_leaves_results_alone),
         RECORDING_TEST(test_keys_issue__a_failure_of_the_question_passes_through),
         RECORDING_TEST(test_keys_issue_copy__copies_new_keys_sorted_by_id),
@@ -668,6 +727,7 @@ int main(void)
         RECORDING_TEST(test_keys_record_usage__a_verdict_on_no_usage_is_fatal),
         RECORDING_TEST(test_keys_revoke__revokes_what_is_not_revoked),
         RECORDING_TEST(test_keys_revoke__tells_missing_keys_from_revoked_ones),
+        RECORDING_TEST(test_keys_revoke__a_key_that_is_not_revoked_afterwards_is_refused),
         RECORDING_TEST(test_keys_revoke__a_failure_leaves_results_alone),
         RECORDING_TEST(test_keys_revoke__a_failure_of_the_question_passes_through),
         RECORDING_TEST(test_keys_get__answers_in_the_order_asked),

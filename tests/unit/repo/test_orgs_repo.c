@@ -22,7 +22,9 @@ static void test_orgs_upsert__leaves_out_rows_whose_slug_is_taken(void **state)
         scripted_text(TEXT("a")),
         scripted_bool(true),
     };
+    const struct cell taken[] = {scripted_text(TEXT("b"))};
     script(t, scripted_rows(cells, 2, 2));
+    script(t, scripted_rows(taken, 1, 1));
 
     enum outcome outcome = orgs_upsert(&t->db.port, orgs, 3, t->arena, results, &t->err);
 
@@ -44,7 +46,26 @@ static void test_orgs_upsert__leaves_out_rows_whose_slug_is_taken(void **state)
                            "{u,owner,owner}", "{{},{\"name\":\"An Org\"},{\"name\":\"An Org\"}}",
                            "{{},{\"region\":\"eu\"},{\"region\":\"eu\"}}",
                            "{{},{\"sso\":true},{\"sso\":true}}");
-    assert_recording_done(&t->db, 1, 1);
+    assert_recorded_name(&t->db, 1, "orgs.slug_taken");
+    ASSERT_RECORDED_SQL(&t->db, 1, "SELECT u.id FROM (SELECT unnest($1::text[]) AS id,",
+                        " WHERE EXISTS (SELECT FROM auth_orgs AS o WHERE o.slug = u.slug");
+    assert_string_equal(recorded_param(&t->db, 1, 0), "{b}");
+    assert_recording_done(&t->db, 2, 2);
+}
+
+static void test_orgs_upsert__a_row_that_nothing_keeps_out_is_refused(void **state)
+{
+    struct recording *t = *state;
+    struct org org = fixture_org("a");
+    const struct org *orgs[] = {&org};
+    enum write_result results[1];
+    script(t, scripted_rows(NULL, 0, 2));
+    script(t, scripted_rows(NULL, 0, 1));
+
+    enum outcome outcome = orgs_upsert(&t->db.port, orgs, 1, t->arena, results, &t->err);
+
+    assert_int_equal(outcome, OUTCOME_REJECT);
+    assert_string_equal(t->err.code, refused_row_skipped);
 }
 
 static void test_orgs_upsert__a_failure_leaves_results_alone(void **state)
@@ -206,6 +227,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RECORDING_TEST(test_orgs_upsert__leaves_out_rows_whose_slug_is_taken),
+        RECORDING_TEST(test_orgs_upsert__a_row_that_nothing_keeps_out_is_refused),
         RECORDING_TEST(test_orgs_upsert__a_failure_leaves_results_alone),
         RECORDING_TEST(test_orgs_upsert__a_slug_taken_meanwhile_is_a_rejection),
         RECORDING_TEST(test_orgs_get__answers_in_the_order_asked),

@@ -276,7 +276,7 @@ static void test_row__each_kind_refuses_another_size(void **state)
     assert_non_null(row.problem);
     row = row_of(&rows, *state);
     assert_null(pg_row_list(&row).items);
-    assert_string_equal(row.problem, "not an array of one dimension");
+    assert_string_equal(row.problem, "not an array");
 }
 
 static void test_row__fewer_columns_than_asked_for_fail(void **state)
@@ -292,28 +292,63 @@ static void test_row__fewer_columns_than_asked_for_fail(void **state)
     assert_int_equal(pg_row_done(&row, "key", &err), OUTCOME_FATAL);
 }
 
-static void test_row__a_null_in_a_list_fails(void **state)
+static void test_row__a_null_in_a_list_is_left_out(void **state)
 {
-    const struct text items[] = {TEXT("a"), TEXT_ABSENT};
+    const struct text items[] = {TEXT_ABSENT, TEXT("a"), TEXT_ABSENT};
     struct params params;
 
     params_init(&params, *state, 1);
-    params_text_array(&params, items, 2);
+    params_text_array(&params, items, 3);
     const struct cell cells[] = {cell_of(&params, 0)};
     const struct rows rows = {1, 1, 1, cells};
     struct pg_row row = row_of(&rows, *state);
 
-    assert_null(pg_row_list(&row).items);
-    assert_string_equal(row.problem, "a NULL in an array");
+    struct text_list list = pg_row_list(&row);
+
+    assert_null(row.problem);
+    assert_int_equal(list.count, 1);
+    assert_true(text_is(list.items[0], "a"));
 }
 
-static void test_cell_time__infinity_and_far_years_are_refused(void **state)
+/* {{a,b},{c,d}} as array_send() writes it. */
+static void test_row__more_dimensions_are_one(void **state)
+{
+    static const char bytes[] = "\0\0\0\2\0\0\0\0\0\0\0\31\0\0\0\2\0\0\0\1\0\0\0\2\0\0\0\1"
+                                "\0\0\0\1a\0\0\0\1b\0\0\0\1c\0\0\0\1d";
+    const struct cell cells[] = {{bytes, sizeof(bytes) - 1}};
+    const struct rows rows = {1, 1, 1, cells};
+    struct pg_row row = row_of(&rows, *state);
+
+    struct text_list list = pg_row_list(&row);
+
+    assert_null(row.problem);
+    assert_int_equal(list.count, 4);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(list.items[i].data[0], "abcd"[i]);
+}
+
+static void test_elements__dimensions_that_lie_are_refused(void **state)
+{
+    static const char lie[] = "\0\0\0\2\0\0\0\0\0\0\0\31\0\1\0\0\0\0\0\1\0\1\0\0\0\0\0\1"
+                              "\0\0\0\1a";
+    static const char seven[64] = "\0\0\0\7";
+    struct pg_elements elements;
+    (void)state;
+
+    assert_false(pg_elements_init(&elements, (struct cell){lie, sizeof(lie) - 1}));
+    assert_false(pg_elements_init(&elements, (struct cell){seven, sizeof(seven)}));
+}
+
+static void test_cell_time__infinity_and_far_years_are_read(void **state)
 {
     (void)state;
     int64_t us;
 
-    assert_false(pg_cell_time((struct cell){"\177\377\377\377\377\377\377\377", 8}, &us));
-    assert_false(pg_cell_time((struct cell){"\200\0\0\0\0\0\0\0", 8}, &us));
+    assert_true(pg_cell_time((struct cell){"\177\377\377\377\377\377\377\377", 8}, &us));
+    assert_true(us == TIMESTAMP_INFINITY);
+    assert_true(pg_cell_time((struct cell){"\200\0\0\0\0\0\0\0", 8}, &us));
+    assert_true(us == TIMESTAMP_MINUS_INFINITY);
+    assert_false(pg_cell_time((struct cell){"\177\377\377\377\377\377\377\376", 8}, &us));
     assert_true(pg_cell_time((struct cell){"\0\0\0\0\0\0\0\0", 8}, &us));
     assert_int_equal(us, INT64_C(946684800000000));
 }
@@ -337,8 +372,10 @@ int main(void)
         cmocka_unit_test(test_row__the_first_problem_is_told_with_its_column),
         cmocka_unit_test(test_row__each_kind_refuses_another_size),
         cmocka_unit_test(test_row__fewer_columns_than_asked_for_fail),
-        cmocka_unit_test(test_row__a_null_in_a_list_fails),
-        cmocka_unit_test(test_cell_time__infinity_and_far_years_are_refused),
+        cmocka_unit_test(test_row__a_null_in_a_list_is_left_out),
+        cmocka_unit_test(test_row__more_dimensions_are_one),
+        cmocka_unit_test(test_elements__dimensions_that_lie_are_refused),
+        cmocka_unit_test(test_cell_time__infinity_and_far_years_are_read),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

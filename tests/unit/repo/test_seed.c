@@ -151,7 +151,9 @@ static void test_seed_run__a_slug_of_somebody_elses_is_a_rejection(void **state)
     struct seed_report report = {.orgs = {77, 77}};
     struct err err;
     script(t, scripted_affected(0));
+    const struct cell taken[] = {scripted_text(TEXT("org-9-000001"))};
     script(t, scripted_rows(NULL, 0, 2));
+    script(t, scripted_rows(taken, 1, 1));
 
     assert_int_equal(seed_run(&t->db.port, &options, &report, &err), OUTCOME_REJECT);
 
@@ -167,12 +169,14 @@ static void test_seed_run__keys_that_were_there_are_left_alone(void **state)
     struct seed_report report;
     struct err err;
     const struct cell collisions[] = {
-        scripted_text(TEXT("key-9-000001")), scripted_bool(true), scripted_bool(true),
-        scripted_text(TEXT("key-9-000002")), scripted_bool(true), scripted_bool(true),
+        scripted_text(TEXT("key-9-000001")), scripted_bool(true),
+        scripted_text(TEXT("key-9-000001")), scripted_bool(false),
+        scripted_text(TEXT("key-9-000002")), scripted_bool(true),
+        scripted_text(TEXT("key-9-000002")), scripted_bool(false),
     };
     script(t, scripted_affected(0));      /* begin */
     script(t, scripted_rows(NULL, 0, 1)); /* keys.issue */
-    script(t, scripted_rows(collisions, 2, 3));
+    script(t, scripted_rows(collisions, 2, 4));
     script(t, scripted_affected(0));       /* commit */
     script(t, scripted_affected(0));       /* begin */
     script(t, scripted_rows(NULL, 0, 23)); /* audit.find */

@@ -79,7 +79,7 @@ static void test_users_upsert__a_failure_leaves_results_alone(void **state)
     assert_int_equal(results[0], WRITE_EXPIRED);
 }
 
-static void test_users_upsert__an_answer_for_another_row_is_fatal(void **state)
+static void test_users_upsert__an_answer_for_another_row_is_refused(void **state)
 {
     struct recording *t = *state;
     struct user user = fixture_user("u");
@@ -90,12 +90,14 @@ static void test_users_upsert__an_answer_for_another_row_is_fatal(void **state)
 
     enum outcome outcome = users_upsert(&t->db.port, users, 1, t->arena, results, &t->err);
 
-    assert_int_equal(outcome, OUTCOME_FATAL);
-    assert_string_equal(t->err.text, "users.upsert: the answer names a row that was not asked for");
+    assert_int_equal(outcome, OUTCOME_REJECT);
+    assert_string_equal(t->err.code, refused_row_renamed);
+    assert_string_equal(t->err.text, "users.upsert: answer: a trigger of the table changed the "
+                                     "primary key of the row");
     assert_int_equal(results[0], WRITE_EXPIRED);
 }
 
-static void test_users_upsert__a_missing_answer_is_fatal(void **state)
+static void test_users_upsert__a_missing_answer_is_refused(void **state)
 {
     struct recording *t = *state;
     struct user user = fixture_user("u");
@@ -105,7 +107,8 @@ static void test_users_upsert__a_missing_answer_is_fatal(void **state)
 
     enum outcome outcome = users_upsert(&t->db.port, users, 1, t->arena, results, &t->err);
 
-    assert_int_equal(outcome, OUTCOME_FATAL);
+    assert_int_equal(outcome, OUTCOME_REJECT);
+    assert_string_equal(t->err.code, refused_row_skipped);
     assert_int_equal(results[0], WRITE_EXPIRED);
 }
 
@@ -219,8 +222,8 @@ int main(void)
         RECORDING_TEST(test_users_upsert__is_one_statement_sorted_by_id),
         RECORDING_TEST(test_users_upsert__maps_answers_by_id_whatever_their_order),
         RECORDING_TEST(test_users_upsert__a_failure_leaves_results_alone),
-        RECORDING_TEST(test_users_upsert__an_answer_for_another_row_is_fatal),
-        RECORDING_TEST(test_users_upsert__a_missing_answer_is_fatal),
+        RECORDING_TEST(test_users_upsert__an_answer_for_another_row_is_refused),
+        RECORDING_TEST(test_users_upsert__a_missing_answer_is_refused),
         RECORDING_TEST(test_users_upsert__a_full_arena_is_fatal),
         RECORDING_TEST(test_users_upsert_prepare__runs_nothing),
         RECORDING_TEST(test_users_get__answers_in_the_order_asked),

@@ -186,13 +186,30 @@ static void test_health__a_lane_that_waits_is_live_but_not_ready(void **state)
     (void)state;
     now_running();
     atomic_store(&lane.waiting_for, (int)DEPENDENCY_DATABASE);
-    waiting_code_set(&lane.why, "53100");
+    const struct holdup why = {"53100", "commands", 3, 42, clock_monotonic_us() - 75500000};
+    holdup_set(&lane.why, &why);
     atomic_store(&lane.progress_us, clock_monotonic_us() - 2 * (int64_t)HEALTH_STUCK_AFTER_US);
 
     assert_int_equal(get("/health/live"), 200);
     assert_int_equal(get("/health/ready"), 503);
-    assert_non_null(strstr(body(), "\"lane 0 waits for postgresql (53100)\""));
+    assert_non_null(strstr(body(),
+                           "\"lane 0 waits for postgresql (53100) with commands, partition 3, "
+                           "offset 42 for 75 s\""));
     assert_int_equal(get("/health/started"), 200);
+}
+
+static void test_health__a_partition_that_can_not_be_read_is_named(void **state)
+{
+    (void)state;
+    now_running();
+    const struct holdup stuck = {"_BAD_COMPRESSION", "commands", 3, 42, clock_monotonic_us()};
+    holdup_set(&lane.stuck, &stuck);
+    atomic_store(&lane.is_stuck, 1);
+
+    assert_int_equal(get("/health/live"), 200);
+    assert_int_equal(get("/health/ready"), 503);
+    assert_non_null(strstr(body(), "\"lane 0 can not read commands, partition 3, offset 42 "
+                                   "(_BAD_COMPRESSION) for 0 s\""));
 }
 
 static void test_health__a_stuck_lane_is_not_live(void **state)
@@ -360,6 +377,7 @@ int main(void)
         TEST(test_health__a_lane_that_has_not_polled_is_not_started),
         TEST(test_health__a_running_lane_is_started_live_and_ready),
         TEST(test_health__a_lane_that_waits_is_live_but_not_ready),
+        TEST(test_health__a_partition_that_can_not_be_read_is_named),
         TEST(test_health__a_stuck_lane_is_not_live),
         TEST(test_health__a_stopping_process_is_not_ready),
         TEST(test_health__a_lane_that_ended_is_not_ready),

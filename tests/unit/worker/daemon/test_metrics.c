@@ -346,20 +346,31 @@ static void test_metrics_render__tells_what_a_lane_waits_for(void **state)
     assert_value("catalyst_lane_waiting", "lane=\"1\",dependency=\"postgresql\"", 0);
 }
 
-static void test_waiting_code__is_read_as_it_was_set(void **state)
+static void test_metrics_render__tells_which_partition_can_not_be_read(void **state)
 {
-    struct waiting_code why = {0};
-    char code[WAITING_CODE_BYTES];
+    const struct holdup stuck = {"_BAD_COMPRESSION", "commands", 3, 42, 0};
+    holdup_set(&lanes[1].stuck, &stuck);
+    atomic_store(&lanes[1].is_stuck, 1);
+
+    render(state);
+
+    assert_value("catalyst_partition_stuck_offset",
+                 "lane=\"1\",topic=\"commands\",partition=\"3\",code=\"_BAD_COMPRESSION\"", 42);
+    assert_null(
+        find("catalyst_partition_stuck_offset", "lane=\"0\",topic=\"\",partition=\"0\",code=\"\""));
+}
+
+static void test_holdup__is_read_as_it_was_set(void **state)
+{
+    struct shared_holdup shared = {0};
+    const struct holdup set = {"TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "topic", 7, INT64_MAX, 9};
     (void)state;
 
-    waiting_code_get(&why, code);
-    assert_string_equal(code, "");
-    waiting_code_set(&why, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED");
-    waiting_code_get(&why, code);
-    assert_string_equal(code, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED");
-    waiting_code_set(&why, "53100");
-    waiting_code_get(&why, code);
-    assert_string_equal(code, "53100");
+    assert_string_equal(holdup_get(&shared).code, "");
+    holdup_set(&shared, &set);
+
+    struct holdup holdup = holdup_get(&shared);
+    assert_memory_equal(&holdup, &set, sizeof(set));
 }
 
 static void test_process_metrics_render__tells_start_memory_cpu_and_files(void **state)
@@ -388,7 +399,8 @@ int main(void)
         TEST(test_histogram_observe__bounds_are_inclusive),
         TEST(test_metrics_render__an_unknown_lag_has_no_sample),
         TEST(test_metrics_render__tells_what_a_lane_waits_for),
-        cmocka_unit_test(test_waiting_code__is_read_as_it_was_set),
+        TEST(test_metrics_render__tells_which_partition_can_not_be_read),
+        cmocka_unit_test(test_holdup__is_read_as_it_was_set),
         TEST(test_process_metrics_render__tells_start_memory_cpu_and_files),
     };
 
