@@ -374,9 +374,9 @@ DEPENDENCIES["an entitlement given up is granted again under another id"] = [
     make.entitlement("d-4a", {"entitlement": "seat"}, key="d-4"),
 ]
 DEPENDENCIES["a hash is free for one key only"] = [
-    make.issue("d-5a", {"hash": "d-5"}, key="d-5"),
-    make.issue("d-5b", {"hash": "d-5"}, key="d-5"),
-    make.issue("d-5b", {"hash": "d-5b"}, key="d-5"),
+    make.issue("d-5a", {"hash": "hash-d-5"}, key="d-5"),
+    make.issue("d-5b", {"hash": "hash-d-5"}, key="d-5"),
+    make.issue("d-5b", {"hash": "hash-d-5b"}, key="d-5"),
 ]
 DEPENDENCIES["a hot key: each usage has its own count"] = [
     make.issue("d-6"),
