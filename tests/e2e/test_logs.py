@@ -59,6 +59,18 @@ def test_a_topic_that_is_made_anew_under_a_running_replica(narrow: Site) -> None
     assert worker.alive()
 
 
+def test_a_topic_that_is_made_anew_and_grows_past_the_position_at_once(narrow: Site) -> None:
+    old, new = _users("old", 40), _users("new", 1200)
+    worker = narrow.start(CATALYST_LANES="1")
+    narrow.process(old)
+
+    _make_anew(narrow)
+    narrow.publish(new)
+
+    _all_applied(narrow, old + new)
+    assert worker.alive()
+
+
 def test_two_replicas_while_the_topic_is_made_anew(new_site: Callable[..., Site]) -> None:
     site = new_site(partitions=4)
     old, new = _users("old", 400), _users("new", 400)

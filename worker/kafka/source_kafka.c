@@ -351,6 +351,9 @@ static enum outcome assign_anew(struct source_kafka *self, struct err *err)
     return OUTCOME_RETRY;
 }
 
+/* The position need not lie outside of the log any more: a log that went back may have grown past
+ * it since the broker answered. What lies below the position is another record then all the same.
+ */
 static enum outcome find_resets(struct source_kafka *self, struct err *err)
 {
     enum outcome outcome = OUTCOME_OK;
@@ -360,14 +363,27 @@ static enum outcome find_resets(struct source_kafka *self, struct err *err)
                        sizeof(*self->resets)))
         return err_no_memory(err, "consumer positions");
     for (size_t i = 0; i < self->assignment.count && outcome == OUTCOME_OK; i++) {
-        struct log_reset *reset = &self->resets[self->reset_count];
         if (!self->assignment.items[i].out_of_range)
             continue;
-        outcome = look_at_log(self, &self->assignment.items[i], reset, err);
-        if (outcome == OUTCOME_OK &&
-            (reset->position < reset->first || reset->position > reset->end))
-            self->reset_count++; /* else the log holds the position again */
+        outcome =
+            look_at_log(self, &self->assignment.items[i], &self->resets[self->reset_count], err);
+        self->reset_count += outcome == OUTCOME_OK;
     }
+    return outcome;
+}
+
+static void go_to(struct source_kafka *self, const struct log_reset *reset, int64_t offset)
+{
+    assignment_find(&self->assignment, reset->topic.data, reset->partition)->next_offset = offset;
+}
+
+static enum outcome begin_again(struct source_kafka *self, struct err *err)
+{
+    for (size_t i = 0; i < self->reset_count; i++)
+        go_to(self, &self->resets[i], self->resets[i].first);
+    enum outcome outcome = assign_anew(self, err);
+    for (size_t i = 0; outcome != OUTCOME_OK && i < self->reset_count; i++)
+        go_to(self, &self->resets[i], self->resets[i].position); /* for the next attempt */
     return outcome;
 }
 
@@ -379,16 +395,12 @@ static enum outcome reset_positions(struct source_kafka *self, struct err *err)
 
     if (outcome == OUTCOME_OK && self->reset_count > 0)
         outcome = commit_resets(self, err);
+    if (outcome == OUTCOME_OK)
+        outcome = begin_again(self, err);
     if (outcome != OUTCOME_OK) {
         self->reset_count = 0;
         return outcome;
     }
-    for (size_t i = 0; i < self->reset_count; i++)
-        assignment_find(&self->assignment, self->resets[i].topic.data, self->resets[i].partition)
-            ->next_offset = self->resets[i].first;
-    outcome = assign_anew(self, err);
-    if (outcome != OUTCOME_OK)
-        return outcome;
     for (size_t i = 0; i < self->assignment.count; i++) {
         self->assignment.items[i].out_of_range = false;
         self->assignment.items[i].taken = false;

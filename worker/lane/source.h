@@ -32,9 +32,10 @@ struct stuck {
 
 /* A partition whose log does not hold the position of the group any more.
  *
- * position > end    the log went back: the topic was made anew, an unclean leader election, brokers
- *                   restored from a backup, or an operator who set the group's offset too high
- * position < first  retention or an operator removed first - position records that nobody had read
+ * position < first   retention or an operator removed first - position records that nobody had read
+ * position >= first  the log went back: the topic was made anew, an unclean leader election,
+ * brokers restored from a backup, or an operator who set the group's offset too high. The log may
+ * have grown past the position since: `end` is where it is now
  *
  * The source begins the partition again at `first`, so that everything that the log holds now is
  * offered, and has committed that offset for the group. */

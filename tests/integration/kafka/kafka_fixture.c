@@ -169,6 +169,17 @@ void rig_fill(const struct rig *rig, const char *topic, int partition, const cha
     rd_kafka_topic_destroy(handle);
 }
 
+void rig_commit(const struct rig *rig, int partition, int64_t offset)
+{
+    rd_kafka_t *member = open_handle(rig, RD_KAFKA_CONSUMER, KAFKA_LANE_CONSUMER);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+
+    rd_kafka_topic_partition_list_add(list, rig->commands, partition)->offset = offset;
+    assert_int_equal(rd_kafka_commit(member, list, 0), RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_destroy(member);
+}
+
 static void count_delivered(void *context, uint64_t mark, enum outcome outcome,
                             const struct err *err)
 {

@@ -47,5 +47,8 @@ size_t rig_read(const struct rig *rig, const char *topic, struct record *ret_rec
 size_t rig_poll(struct source *source, const struct batch_limits *limits,
                 const struct message **ret_messages);
 
+/* Sets the group's offset of a partition of the command topic. The group has no members. */
+void rig_commit(const struct rig *rig, int partition, int64_t offset);
+
 /* The group's committed offset of a partition of the command topic; -1: none. */
 int64_t rig_committed(struct source *source, const struct rig *rig, int partition);

@@ -406,6 +406,50 @@ static void test_close__leaves_the_group_at_once(void **state)
     rig_teardown(&rig);
 }
 
+/* Polls until the broker has told that the log does not hold the position: that ends a poll early,
+ * without messages. */
+static void poll_until_out_of_range(struct source *source)
+{
+    enum { TIMEOUT_MS = 5000 };
+    const struct message *messages;
+    int64_t took_us;
+
+    do {
+        struct err err;
+        size_t count;
+        int64_t since_us = clock_monotonic_us();
+        assert_int_equal(source_poll(source, TIMEOUT_MS, &MANY, &messages, &count, &err),
+                         OUTCOME_OK);
+        assert_int_equal(count, 0);
+        took_us = clock_monotonic_us() - since_us;
+    } while (took_us > (TIMEOUT_MS - 500) * 1000);
+}
+
+static void test_take_resets__tells_a_log_that_has_grown_past_the_position_meanwhile(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 1, NULL);
+    rig_fill(&rig, rig.commands, 0, "", 30);
+    rig_commit(&rig, 0, 100);
+    struct source_kafka *kafka = open_source(&rig.config, 0);
+    struct source *source = source_kafka_port(kafka);
+    const struct log_reset *resets;
+    size_t count;
+    poll_until_out_of_range(source);
+    rig_fill(&rig, rig.commands, 0, "", 200);
+
+    assert_drains(source, 1, 230, 0);
+
+    source_take_resets(source, &resets, &count);
+    assert_int_equal(count, 1);
+    assert_int_equal(resets[0].position, 100);
+    assert_int_equal(resets[0].first, 0);
+    assert_int_equal(resets[0].end, 230);
+    source_kafka_free(kafka);
+    rig_teardown(&rig);
+}
+
 static void test_lag__counts_what_is_behind_the_position(void **state)
 {
     (void)state;
@@ -499,6 +543,7 @@ int main(void)
         cmocka_unit_test(test_rebalance__partitions_begin_again_from_their_committed_offsets),
         cmocka_unit_test(test_cooperative__partitions_that_stay_begin_again_when_the_batch_falls),
         cmocka_unit_test(test_close__leaves_the_group_at_once),
+        cmocka_unit_test(test_take_resets__tells_a_log_that_has_grown_past_the_position_meanwhile),
         cmocka_unit_test(test_lag__counts_what_is_behind_the_position),
         cmocka_unit_test(test_poll__names_a_topic_that_is_missing),
         cmocka_unit_test(test_poll__asks_to_wait_while_no_broker_answers),
