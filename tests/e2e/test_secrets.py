@@ -63,7 +63,7 @@ DAMAGED: dict[str, tuple[str | None, str | None, bytes, bytes | None]] = {
 # What holds no key's secret goes out byte for byte.
 KEPT = {
     "another type": (TYPES["key.revoke"], JSON, b'{"secret":"kept","hash":7}'),
-    "no name": (ISSUE, JSON, START + b'"x":1e400}'),
+    "no name": (ISSUE, JSON, START + b'"x":NaN}'),
 }
 
 
