@@ -118,7 +118,7 @@ enum outcome published_offsets_load(struct executor *db, struct stored_offset *o
     struct statement statement = {
         .name = "published_offsets.load",
         .own = true,
-        .sql = "SELECT coalesce(o.published_offset, 0)"
+        .sql = "SELECT coalesce(o.published_offset, 0), coalesce(o.recorded_offset, 0)"
                " FROM unnest($1::int4[], $2::int4[]) WITH ORDINALITY AS u(topic_id, part, nth)"
                " LEFT JOIN catalyst_consumer_offsets o"
                " ON o.topic_id = u.topic_id AND o.\"partition\" = u.part ORDER BY u.nth",
@@ -140,6 +140,7 @@ enum outcome published_offsets_load(struct executor *db, struct stored_offset *o
         struct pg_row row;
         pg_row_init(&row, &rows, i, arena);
         offsets[i].offset = pg_row_int(&row);
+        offsets[i].recorded = pg_row_int(&row);
         outcome = pg_row_done(&row, statement.name, err);
         if (outcome != OUTCOME_OK)
             return outcome;
@@ -155,24 +156,31 @@ enum outcome published_offsets_save_prepare(const struct stored_offset *offsets,
         .name = "published_offsets.save",
         .own = true,
         .sql = "INSERT INTO catalyst_consumer_offsets AS o"
-               " (topic_id, \"partition\", published_offset)"
-               " SELECT * FROM unnest($1::int4[], $2::int4[], $3::int8[])"
-               " AS u(topic_id, part, published_offset) ORDER BY u.topic_id, u.part"
+               " (topic_id, \"partition\", published_offset, recorded_offset)"
+               " SELECT * FROM unnest($1::int4[], $2::int4[], $3::int8[], $4::int8[])"
+               " AS u(topic_id, part, published_offset, recorded_offset)"
+               " ORDER BY u.topic_id, u.part"
                " ON CONFLICT (topic_id, \"partition\") DO UPDATE SET published_offset ="
                " CASE WHEN (excluded.topic_id, excluded.\"partition\")"
-               " IN (SELECT * FROM unnest($4::int4[], $5::int4[]))"
+               " IN (SELECT * FROM unnest($5::int4[], $6::int4[]))"
                " THEN excluded.published_offset"
-               " ELSE greatest(o.published_offset, excluded.published_offset) END",
+               " ELSE greatest(o.published_offset, excluded.published_offset) END,"
+               " recorded_offset = greatest(o.recorded_offset, excluded.recorded_offset)",
     };
     struct pg_array values;
+    struct pg_array recorded;
     struct params params;
 
-    params_init(&params, arena, 5);
+    params_init(&params, arena, 6);
     append_partitions(&params, offsets, count, false);
     pg_array_init(&values, PG_INT8_ARRAY, arena);
-    for (size_t i = 0; i < count; i++)
+    pg_array_init(&recorded, PG_INT8_ARRAY, arena);
+    for (size_t i = 0; i < count; i++) {
         pg_array_int8(&values, offsets[i].offset);
+        pg_array_int8(&recorded, offsets[i].recorded);
+    }
     params_array(&params, &values);
+    params_array(&params, &recorded);
     append_partitions(&params, offsets, count, true);
     if (!params_done(&params, &statement))
         return no_memory(err);

@@ -136,7 +136,7 @@ static void prepare(struct unit *unit, const struct mix *mix)
     if (store->ops->intern(store, &topic, 1, unit->arena, &unit->topic_id, &err) != OUTCOME_OK)
         die("intern: %s", err.text);
     floor.topic_id = unit->topic_id;
-    if (progress_assigned(&unit->lane.progress, &floor, 1, store, unit->arena, &err) != OUTCOME_OK)
+    if (progress_assigned(&unit->lane.progress, &floor, &floor, 1, &err) != OUTCOME_OK)
         die("published offsets: %s", err.text);
 
     for (size_t i = 0; i < unit->batch_count && !unit->options->decode; i++)

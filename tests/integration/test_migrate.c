@@ -133,6 +133,24 @@ static void test_migrate_check__an_older_schema_is_refused(void **state)
     assert_non_null(strstr(err.text, "migrate up"));
 }
 
+/* An installation of the version before 0004 has offsets, and recorded none. */
+static void test_migrate_up__offsets_of_an_earlier_version_stay(void **state)
+{
+    struct pg_fixture *fixture = *state;
+
+    up(fixture);
+    pg_fixture_sql(fixture, "ALTER TABLE catalyst_consumer_offsets DROP COLUMN recorded_offset");
+    pg_fixture_sql(fixture, "DROP TABLE catalyst_recoveries");
+    pg_fixture_sql(fixture, "DELETE FROM catalyst_schema_migrations WHERE number = 4");
+    pg_fixture_sql(fixture, "INSERT INTO catalyst_consumer_offsets VALUES (1, 0, 30)");
+
+    assert_int_equal(up(fixture).applied, 1);
+
+    assert_int_equal(pg_fixture_int(fixture, "SELECT published_offset + recorded_offset"
+                                             " FROM catalyst_consumer_offsets"),
+                     30);
+}
+
 static void assert_refused(struct pg_fixture *fixture, const char *because)
 {
     struct migrate_report report;
@@ -550,6 +568,7 @@ int main(void)
         EMPTY(test_migrate_up__creates_the_schema),
         EMPTY(test_migrate_status__tells_and_changes_nothing),
         EMPTY(test_migrate_check__without_tables_says_what_to_do),
+        EMPTY(test_migrate_up__offsets_of_an_earlier_version_stay),
         EMPTY(test_migrate_check__an_older_schema_is_refused),
         EMPTY(test_migrate_check__a_changed_migration_is_refused),
         EMPTY(test_migrate_check__a_newer_one_that_fits_is_accepted),

@@ -109,7 +109,7 @@ static void save(struct pg_fixture *fixture, const struct stored_offset *offsets
 
 static int64_t loaded(struct pg_fixture *fixture, int32_t topic_id, int32_t partition)
 {
-    struct stored_offset offset = {topic_id, partition, -1, false};
+    struct stored_offset offset = {topic_id, partition, -1, false, 0};
     struct err err;
 
     assert_int_equal(published_offsets_load(fixture->db, &offset, 1, fixture->arena, &err),
@@ -143,6 +143,23 @@ static void test_published_offsets__a_reset_lowers(void **state)
     assert_int_equal(loaded(fixture, 2, 0), 20);
 }
 
+static void test_published_offsets__recorded_offsets_only_grow(void **state)
+{
+    struct pg_fixture *fixture = *state;
+    const struct stored_offset first = {.topic_id = 1, .offset = 10, .recorded = 12};
+    const struct stored_offset second = {.topic_id = 1, .offset = 5, .reset = true, .recorded = 7};
+    struct stored_offset offset = {.topic_id = 1};
+    struct err err;
+
+    save(fixture, &first, 1);
+    save(fixture, &second, 1);
+
+    assert_int_equal(published_offsets_load(fixture->db, &offset, 1, fixture->arena, &err),
+                     OUTCOME_OK);
+    assert_int_equal(offset.offset, 5);
+    assert_int_equal(offset.recorded, 12);
+}
+
 static void test_published_offsets__unknown_partitions_load_as_zero(void **state)
 {
     struct pg_fixture *fixture = *state;
@@ -169,6 +186,7 @@ int main(void)
         CLEAN(test_topics_intern__lanes_that_race_agree),
         CLEAN(test_published_offsets__grow_only),
         CLEAN(test_published_offsets__a_reset_lowers),
+        CLEAN(test_published_offsets__recorded_offsets_only_grow),
         CLEAN(test_published_offsets__unknown_partitions_load_as_zero),
     };
     return cmocka_run_group_tests(tests, pg_fixture_setup, pg_fixture_teardown);

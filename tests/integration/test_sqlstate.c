@@ -329,10 +329,9 @@ static void test_23514__a_constraint_of_the_published_offsets_buries_nothing(voi
 {
     (void)state;
     const struct published_offset floor = {.topic_id = 1, .partition = 0, .offset = 7};
+    const struct published_offset stored = {.topic_id = 1, .partition = 0};
     struct err err = {0};
-    assert_int_equal(
-        progress_assigned(&lane->lane.progress, &floor, 1, &lane->store.port, pg->arena, &err),
-        OUTCOME_OK);
+    assert_int_equal(progress_assigned(&lane->lane.progress, &floor, &stored, 1, &err), OUTCOME_OK);
     pg_fixture_sql(pg, "ALTER TABLE catalyst_consumer_offsets"
                        " ADD CONSTRAINT house CHECK (published_offset < 0)");
 

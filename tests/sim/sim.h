@@ -136,6 +136,7 @@ struct sim {
     bool in_group[SIM_LANES];
     int owner[SIM_PARTITIONS]; /* lane, or -1 */
     int64_t committed[SIM_PARTITIONS];
+    bool ours[SIM_PARTITIONS]; /* a lane committed it */
 
     /* producers, by transactional id (one a lane slot) */
     uint64_t producer_epoch[SIM_LANES];
@@ -164,6 +165,7 @@ struct sim {
     char topic_names[SIM_TOPIC_NAMES_MAX][96];
     size_t topic_name_count;
     int64_t published[SIM_PARTITIONS];
+    int64_t recorded[SIM_PARTITIONS];
 
     /* counters, for the report */
     unsigned long steps, crashes, stalls, rebalances, lost_answers, aborts, fenced, hung;

@@ -142,6 +142,7 @@ static bool reset_positions(struct sim_lane *lane)
     for (size_t i = 0; i < lane->reset_count; i++) {
         int32_t p = lane->resets[i].partition;
         sim.committed[p] = lane->next[p] = 0;
+        sim.ours[p] = false;
     }
     if (lane->reset_count == 0)
         return true;
@@ -209,7 +210,10 @@ static enum outcome take_assigned(struct source *port, const struct position **r
         return err_set(err, OUTCOME_RETRY, "_TIMED_OUT", "assigned: simulated");
     for (int p = 0; p < SIM_PARTITIONS; p++) {
         if (lane->owns[p] && !lane->told[p])
-            lane->fresh[count++] = (struct position){TEXT("commands"), p, lane->began[p]};
+            lane->fresh[count++] = (struct position){.topic = TEXT("commands"),
+                                                     .partition = p,
+                                                     .offset = lane->began[p],
+                                                     .ours = sim.ours[p]};
         lane->told[p] = lane->owns[p];
     }
     *ret_positions = lane->fresh;
@@ -235,6 +239,7 @@ static enum outcome committed(struct source *port, struct position *positions, s
         if (unstable(positions[i].partition) || sim_chance(5))
             return err_set(err, OUTCOME_RETRY, "UNSTABLE_OFFSET_COMMIT", "committed: simulated");
         positions[i].offset = sim.committed[positions[i].partition];
+        positions[i].ours = sim.ours[positions[i].partition];
     }
     return OUTCOME_OK;
 }
@@ -331,8 +336,10 @@ void sim_transaction_end(int index, bool commit)
                                 : RECORD_ABORTED;
     }
     for (int p = 0; p < SIM_PARTITIONS; p++) {
-        if (commit && sim.pending[index][p] >= 0)
+        if (commit && sim.pending[index][p] >= 0) {
             sim.committed[p] = sim.pending[index][p];
+            sim.ours[p] = true;
+        }
         sim.pending[index][p] = -1;
     }
     sim.transaction_open[index] = false;

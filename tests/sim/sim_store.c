@@ -328,6 +328,9 @@ static enum outcome record(struct store *port, const struct audit_event *const *
         int64_t *published = &sim.published[offsets[i].partition];
         if (offsets[i].reset || offsets[i].offset > *published)
             *published = offsets[i].offset;
+        int64_t *recorded = &sim.recorded[offsets[i].partition];
+        if (offsets[i].recorded > *recorded)
+            *recorded = offsets[i].recorded;
     }
     locks_release(lane->index);
     lane->overlay->rows.count = 0;
@@ -401,8 +404,10 @@ static enum outcome load_published(struct store *port, struct published_offset *
     }
     if (lane->broken || sim_chance(2))
         return broken(lane, "08006", err);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         offsets[i].offset = sim.published[offsets[i].partition];
+        offsets[i].recorded = sim.recorded[offsets[i].partition];
+    }
     return OUTCOME_OK;
 }
 

@@ -56,7 +56,9 @@ void sim_world_clear(uint64_t seed, enum sim_mistake mistake)
     for (int p = 0; p < SIM_PARTITIONS; p++) {
         sim.owner[p] = -1;
         sim.committed[p] = -1;
+        sim.ours[p] = false;
         sim.published[p] = 0;
+        sim.recorded[p] = 0;
         sim.topic_end[p] = 0;
     }
     for (int i = 0; i < SIM_LANES; i++) {

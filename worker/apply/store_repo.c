@@ -81,7 +81,8 @@ static enum outcome save_offsets(const struct published_offset *offsets, size_t 
         stored[i] = (struct stored_offset){.topic_id = offsets[i].topic_id,
                                            .partition = offsets[i].partition,
                                            .offset = offsets[i].offset,
-                                           .reset = offsets[i].reset};
+                                           .reset = offsets[i].reset,
+                                           .recorded = offsets[i].recorded};
     return published_offsets_save_prepare(stored, count, arena, ret_statement, err);
 }
 
@@ -162,8 +163,10 @@ static enum outcome load_published(struct store *port, struct published_offset *
                                            .partition = offsets[i].partition};
     enum outcome outcome =
         published_offsets_load(self_of(port)->applier.db, stored, count, arena, err);
-    for (size_t i = 0; outcome == OUTCOME_OK && i < count; i++)
+    for (size_t i = 0; outcome == OUTCOME_OK && i < count; i++) {
         offsets[i].offset = stored[i].offset;
+        offsets[i].recorded = stored[i].recorded;
+    }
     return outcome;
 }
 

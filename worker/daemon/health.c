@@ -116,6 +116,15 @@ static void stuck_reason(struct reasons *reasons, size_t lane, const struct hold
            seconds_since(stuck->since_us));
 }
 
+static void held_reason(struct reasons *reasons, size_t lane, const struct holdup *held)
+{
+    reason(reasons,
+           "lane %zu holds %s, partition %" PRId32
+           ": the database was set back: it has recorded %" PRId64
+           ", the group has committed %" PRId64 "; run catalyst-worker recover",
+           lane, held->topic, held->partition, held->recorded, held->offset);
+}
+
 static void lane_reasons(struct reasons *reasons, size_t lane, const struct lane_metrics *metrics)
 {
     int waiting_for = atomic_load(&metrics->waiting_for);
@@ -127,6 +136,10 @@ static void lane_reasons(struct reasons *reasons, size_t lane, const struct lane
     if (atomic_load(&metrics->is_stuck)) {
         const struct holdup stuck = holdup_get(&metrics->stuck);
         stuck_reason(reasons, lane, &stuck);
+    }
+    if (atomic_load(&metrics->is_held)) {
+        const struct holdup held = holdup_get(&metrics->held);
+        held_reason(reasons, lane, &held);
     }
     if (atomic_load(&metrics->stopped))
         reason(reasons, "lane %zu has ended", lane);

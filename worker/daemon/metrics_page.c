@@ -256,6 +256,15 @@ static void stuck_partitions(struct buffer *out, const struct lanes *lanes)
     }
 }
 
+static void held_lanes(struct buffer *out, const struct lanes *lanes)
+{
+    family(out, "catalyst_lane_held", "gauge",
+           "1: the database was set back, and the lane writes nothing before `recover` has run.");
+    for (size_t i = 0; i < lanes->count; i++)
+        put(out, "catalyst_lane_held{lane=\"%zu\"} %d\n", i,
+            atomic_load(&lanes->items[i]->is_held) != 0);
+}
+
 void metrics_render(const struct lane_metrics *const *lanes, size_t lane_count, struct buffer *out)
 {
     const struct lanes all = {lanes, lane_count};
@@ -267,4 +276,5 @@ void metrics_render(const struct lane_metrics *const *lanes, size_t lane_count, 
     lags(out, &all);
     waits(out, &all);
     stuck_partitions(out, &all);
+    held_lanes(out, &all);
 }

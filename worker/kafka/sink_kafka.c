@@ -6,6 +6,7 @@
 
 #include "base/crash_point.h"
 #include "worker/kafka/kafka_client.h"
+#include "worker/kafka/kafka_mark.h"
 #include "worker/kafka/kafka_record.h"
 #include "worker/kafka/kafka_topics.h"
 #include "worker/kafka/record_limit.h"
@@ -314,8 +315,11 @@ static enum outcome send_offsets(struct sink *port, const struct position *posit
     for (size_t i = 0; i < count; i++) {
         char topic[256]; /* Kafka allows 249 characters */
         snprintf(topic, sizeof(topic), "%.*s", TEXT_ARG(positions[i].topic));
-        rd_kafka_topic_partition_list_add(offsets, topic, positions[i].partition)->offset =
-            positions[i].offset;
+        rd_kafka_topic_partition_t *offset =
+            rd_kafka_topic_partition_list_add(offsets, topic, positions[i].partition);
+        offset->offset = positions[i].offset;
+        if (!kafka_mark(offset))
+            return err_no_memory(err, "send offsets");
     }
 
     send_queued(self, SENT_WAIT_MS);

@@ -9,6 +9,7 @@
 #include "base/crash_point.h"
 #include "worker/kafka/kafka_assignment.h"
 #include "worker/kafka/kafka_client.h"
+#include "worker/kafka/kafka_mark.h"
 #include "worker/kafka/kafka_membership.h"
 #include "worker/kafka/kafka_received.h"
 #include "worker/kafka/kafka_record.h"
@@ -740,8 +741,11 @@ static enum outcome committed(struct source *port, struct position *positions, s
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return kafka_fail(code, err, "committed offsets of group %s", self->group_id);
 
-    for (size_t i = 0; i < count; i++)
-        positions[i].offset = list->elems[i].offset >= 0 ? list->elems[i].offset : -1;
+    for (size_t i = 0; i < count; i++) {
+        const rd_kafka_topic_partition_t *answer = &list->elems[i];
+        positions[i].offset = answer->offset >= 0 ? answer->offset : -1;
+        positions[i].ours = answer->offset >= 0 && kafka_mark_is_ours(answer);
+    }
     return OUTCOME_OK;
 }
 
@@ -758,8 +762,10 @@ static enum outcome take_assigned(struct source *port, const struct position **r
         return err_no_memory(err, "assigned partitions");
     for (size_t i = 0; i < self->assignment.count; i++) {
         if (!self->assignment.items[i].taken)
-            self->fresh[count++] = (struct position){text_of(self->assignment.items[i].topic),
-                                                     self->assignment.items[i].partition, -1};
+            self->fresh[count++] =
+                (struct position){.topic = text_of(self->assignment.items[i].topic),
+                                  .partition = self->assignment.items[i].partition,
+                                  .offset = -1};
     }
     if (count > 0) {
         enum outcome outcome = committed(port, self->fresh, count, err);
@@ -821,10 +827,11 @@ static bool stuck(struct source *port, struct stuck *ret_stuck)
             longest = assigned;
     }
     if (longest != NULL)
-        *ret_stuck =
-            (struct stuck){{text_of(longest->topic), longest->partition, longest->stuck_offset},
-                           longest->stuck_code,
-                           longest->stuck_since_us};
+        *ret_stuck = (struct stuck){.at = {.topic = text_of(longest->topic),
+                                           .partition = longest->partition,
+                                           .offset = longest->stuck_offset},
+                                    .code = longest->stuck_code,
+                                    .since_us = longest->stuck_since_us};
     return longest != NULL;
 }
 

@@ -5,6 +5,7 @@
 #include "worker/lane/bisect.h"
 #include "worker/lane/confirm.h"
 #include "worker/lane/context.h"
+#include "worker/lane/setback.h"
 #include "worker/lane/wait.h"
 
 /* Before the lane forgets a partition; each may take the source's time-out of some seconds when
@@ -16,7 +17,8 @@ static bool save_once(struct lane *lane, struct err *err)
     size_t count;
 
     arena_reset(lane->scratch);
-    struct published_offset *unsaved = progress_unsaved(&lane->progress, lane->scratch, &count);
+    struct published_offset *unsaved =
+        progress_unsaved(&lane->progress, NULL, lane->scratch, &count);
     if (unsaved == NULL || count == 0)
         return true;
     CRASH_POINT(before_save);
@@ -25,6 +27,12 @@ static bool save_once(struct lane *lane, struct err *err)
     progress_saved(&lane->progress, unsaved, count);
     CRASH_POINT(after_save);
     return true;
+}
+
+/* false: also when the store was set back, and nothing may be written. */
+static bool save_level(struct lane *lane, struct err *err)
+{
+    return setback_check(lane, err) == OUTCOME_OK && save_once(lane, err);
 }
 
 /* Confirms what was published, so that the store can know it. Where a partition has just gone to
@@ -52,12 +60,84 @@ static void save_progress(struct lane *lane)
 
     if (source_generation(lane->source) != lane->progress_generation)
         progress_revoked(&lane->progress);
-    if (save_once(lane, &err))
+    if (save_level(lane, &err) || lane->set_back)
         return;
-    if (store_recover(lane->store, &err) == OUTCOME_OK && save_once(lane, &err))
+    lane->recovered = true;
+    if (store_recover(lane->store, &err) == OUTCOME_OK && save_level(lane, &err))
         return;
     log_line(LOG_WARN, "published offsets not saved", LOG_INT("lane", lane->options.index),
              LOG_STR("code", err.code), LOG_STR("error", err.text));
+}
+
+static enum outcome load_stored(struct lane *lane, const struct position *positions, size_t count,
+                                struct published_offset *stored, struct err *err)
+{
+    const struct arena_mark mark = arena_mark(lane->scratch);
+    enum outcome outcome;
+
+    for (size_t i = 0; i < count; i++)
+        stored[i] = (struct published_offset){.topic_id = topic_id_of(lane, positions[i].topic),
+                                              .partition = positions[i].partition};
+    do {
+        arena_rewind(lane->scratch, mark);
+        outcome = store_load_published(lane->store, stored, count, lane->scratch, err);
+    } while (outcome != OUTCOME_OK && store_again(lane, source_generation(lane->source), err));
+    return outcome;
+}
+
+/* What is stored of the partitions, once it shows that the database is not behind the group. */
+static enum outcome wait_until_level(struct lane *lane, const struct position *positions,
+                                     size_t count, struct published_offset *stored, struct err *err)
+{
+    uint64_t generation = source_generation(lane->source);
+
+    for (;;) {
+        enum outcome outcome = load_stored(lane, positions, count, stored, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+        if (!setback_found(lane, positions, stored, count))
+            break;
+        if (!setback_wait(lane, generation))
+            return err_set(err, OUTCOME_RETRY, "", "the database was set back");
+    }
+    setback_over(lane);
+    return OUTCOME_OK;
+}
+
+static void report_moved(const struct lane *lane, const struct position *position, int64_t recorded)
+{
+    /* 0: the rows are those of a version that recorded nothing, or there is none */
+    log_line(recorded == 0 ? LOG_INFO : LOG_WARN,
+             recorded == 0 ? "the group's committed offset is adopted"
+                           : "the group was moved past commands that were not read",
+             LOG_INT("lane", lane->options.index), LOG_TEXT("topic", position->topic),
+             LOG_INT("partition", position->partition), LOG_INT("recorded", recorded),
+             LOG_INT("committed", position->offset));
+}
+
+/* The partitions are the lane's from now on. */
+static enum outcome begin_partitions(struct lane *lane, const struct position *positions,
+                                     size_t count, struct err *err)
+{
+    struct published_offset *floors = ARENA_ARRAY(lane->scratch, struct published_offset, count);
+    struct published_offset *stored = ARENA_ARRAY(lane->scratch, struct published_offset, count);
+
+    if (floors == NULL || stored == NULL)
+        return err_no_memory(err, "assigned partitions");
+    enum outcome outcome = wait_until_level(lane, positions, count, stored, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    for (size_t i = 0; i < count; i++) {
+        bool moved = standing_of(&positions[i], stored[i].recorded) == STANDING_MOVED;
+        if (moved)
+            report_moved(lane, &positions[i], stored[i].recorded);
+        floors[i] =
+            (struct published_offset){.topic_id = stored[i].topic_id,
+                                      .partition = positions[i].partition,
+                                      .offset = positions[i].offset > 0 ? positions[i].offset : 0,
+                                      .recorded = moved ? positions[i].offset : 0};
+    }
+    return progress_assigned(&lane->progress, floors, stored, count, err);
 }
 
 static enum outcome take_assigned(struct lane *lane, enum dependency *ret_away, struct err *err)
@@ -72,23 +152,46 @@ static enum outcome take_assigned(struct lane *lane, enum dependency *ret_away, 
 
     *ret_away = DEPENDENCY_DATABASE;
     arena_reset(lane->scratch);
-    struct published_offset *floors = ARENA_ARRAY(lane->scratch, struct published_offset, count);
-    if (floors == NULL)
-        return err_no_memory(err, "assigned partitions");
-    for (size_t i = 0; i < count; i++) {
-        floors[i] =
-            (struct published_offset){.topic_id = topic_id_of(lane, positions[i].topic),
-                                      .partition = positions[i].partition,
-                                      .offset = positions[i].offset > 0 ? positions[i].offset : 0};
-    }
-    const struct arena_mark mark = arena_mark(lane->scratch);
-    do {
-        arena_rewind(lane->scratch, mark);
-        outcome =
-            progress_assigned(&lane->progress, floors, count, lane->store, lane->scratch, err);
-    } while (outcome != OUTCOME_OK && store_again(lane, source_generation(lane->source), err));
+    outcome = begin_partitions(lane, positions, count, err);
     CRASH_POINT(after_assigned);
     return outcome;
+}
+
+/* The database was set back while the lane had partitions: it begins with them anew. Where the
+ * group has committed nothing that the database lacks, that is all: what it lacks is delivered
+ * again. */
+static enum outcome take_again(struct lane *lane, enum dependency *ret_away, struct err *err)
+{
+    size_t count;
+
+    arena_reset(lane->scratch);
+    const struct published_offset *items =
+        progress_recorded(&lane->progress, lane->scratch, &count);
+    struct position *positions = ARENA_ARRAY(lane->scratch, struct position, count);
+    if (items == NULL || positions == NULL)
+        return err_no_memory(err, "assigned partitions");
+    for (size_t i = 0; i < count; i++)
+        positions[i] = (struct position){.topic = topic_of(lane, items[i].topic_id),
+                                         .partition = items[i].partition};
+    *ret_away = DEPENDENCY_BROKERS;
+    enum outcome outcome =
+        count > 0 ? source_committed(lane->source, positions, count, err) : OUTCOME_OK;
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    *ret_away = DEPENDENCY_DATABASE;
+    outcome = begin_partitions(lane, positions, count, err);
+    if (outcome == OUTCOME_OK) {
+        lane->set_back = false;
+        lane->recovered = false;
+    }
+    return outcome;
+}
+
+static enum outcome take_partitions(struct lane *lane, enum dependency *ret_away, struct err *err)
+{
+    enum outcome outcome = lane->set_back ? take_again(lane, ret_away, err) : OUTCOME_OK;
+
+    return outcome == OUTCOME_OK ? take_assigned(lane, ret_away, err) : outcome;
 }
 
 static void report_reset(const struct lane *lane, const struct log_reset *reset)
@@ -133,9 +236,11 @@ bool assignment_follow(struct lane *lane, struct err *err)
         save_progress(lane);
         progress_forget(&lane->progress);
         lane->progress_generation = generation;
+        lane->set_back = false; /* taking partitions finds it out */
+        atomic_store(&lane->metrics->is_held, 0);
     }
     for (;;) {
-        if (take_assigned(lane, &away, err) == OUTCOME_OK)
+        if (take_partitions(lane, &away, err) == OUTCOME_OK)
             return true;
         if (!wait_again(lane, away, generation, err))
             return false;

@@ -42,6 +42,15 @@ int32_t topic_id_of(const struct lane *lane, struct text topic)
     return 0;
 }
 
+struct text topic_of(const struct lane *lane, int32_t topic_id)
+{
+    for (size_t i = 0; i < lane->options.command_topic_count; i++) {
+        if (lane->topic_ids[i] == topic_id)
+            return lane->options.command_topics[i];
+    }
+    return TEXT("");
+}
+
 static enum outcome entry_decode(struct lane *lane, struct entry *entry, struct arena *arena,
                                  struct err *err)
 {

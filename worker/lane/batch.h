@@ -52,6 +52,7 @@ struct batch {
     struct position *committed; /* room for the group's offsets of the same partitions */
     size_t position_count;
     uint64_t generation; /* of the source when it was polled */
+    bool recorded;       /* the store knows the batch's end */
     int races;           /* lost so far, by ranges of more than one message */
     struct publication publication;
     struct overlap overlap; /* run: NULL, or what the store may run while it commits the batch */
@@ -59,6 +60,8 @@ struct batch {
 
 /* The number of a command topic in the store; 0: it is none of the command topics. */
 int32_t topic_id_of(const struct lane *lane, struct text topic);
+/* The other way round; "": it is none. */
+struct text topic_of(const struct lane *lane, int32_t topic_id);
 
 /* Decodes the messages of one poll into `arena`, which the caller has reset.
  * FULL  the arena is full */

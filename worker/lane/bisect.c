@@ -2,6 +2,7 @@
 
 #include "worker/lane/context.h"
 #include "worker/lane/publish.h"
+#include "worker/lane/setback.h"
 #include "worker/lane/settle.h"
 #include "worker/lane/wait.h"
 
@@ -17,6 +18,7 @@ bool store_recover_until_done(struct lane *lane, uint64_t generation)
 {
     struct err err;
 
+    lane->recovered = true;
     while (store_recover(lane->store, &err) != OUTCOME_OK) {
         if (!wait_again(lane, DEPENDENCY_DATABASE, generation, &err))
             return false;
@@ -52,6 +54,7 @@ static bool abort_overlap(struct lane *lane, struct batch *batch, struct err *er
 {
     struct err why;
 
+    lane->recovered = true;
     if (batch->publication.begun)
         (void)store_recover(lane->store, &why);
     enum outcome outcome = publish_abort(lane, batch, &why);
@@ -79,6 +82,18 @@ static bool is_race(struct lane *lane, struct batch *batch, bool alone, int *rac
     return true;
 }
 
+/* false: the store was set back, or the batch is given up while it does not answer. */
+static bool may_write(struct lane *lane, uint64_t generation, struct err *err)
+{
+    enum outcome outcome;
+
+    while ((outcome = setback_check(lane, err)) != OUTCOME_OK) {
+        if (outcome == OUTCOME_REJECT || !store_again(lane, generation, err))
+            return false;
+    }
+    return true;
+}
+
 enum verdict { SETTLED, SPLIT, REFUSED_ALONE, GIVEN_UP };
 
 /* Tries entries from..to until they are settled, or are to be split. */
@@ -91,6 +106,10 @@ static enum verdict persist(struct lane *lane, struct batch *batch, size_t from,
 
     lane->hand = batch->entries[from].message;
     for (int failures = 1;; failures++) {
+        if (!may_write(lane, generation, err)) {
+            dropped(err);
+            return GIVEN_UP;
+        }
         enum outcome outcome = settle_range(lane, batch, from, to, err);
         if (outcome == OUTCOME_OK) {
             wait_done(lane);
@@ -136,7 +155,22 @@ static enum outcome settle(struct lane *lane, struct batch *batch, size_t from, 
     return outcome == OUTCOME_OK ? settle(lane, batch, middle, to, patience, err) : outcome;
 }
 
+enum outcome bisect_end(struct lane *lane, struct batch *batch, struct err *err)
+{
+    while (!batch->recorded) {
+        if (!may_write(lane, batch->generation, err))
+            return dropped(err);
+        if (settle_end(lane, batch, err) != OUTCOME_OK &&
+            !store_again(lane, batch->generation, err))
+            return dropped(err);
+    }
+    wait_done(lane);
+    return OUTCOME_OK;
+}
+
 enum outcome bisect_settle(struct lane *lane, struct batch *batch, struct err *err)
 {
-    return settle(lane, batch, 0, batch->count, PATIENCE, err);
+    enum outcome outcome = settle(lane, batch, 0, batch->count, PATIENCE, err);
+
+    return outcome == OUTCOME_OK ? bisect_end(lane, batch, err) : outcome;
 }

@@ -17,6 +17,10 @@
  * FULL    the batch needs more memory than its arena has */
 enum outcome bisect_settle(struct lane *lane, struct batch *batch, struct err *err);
 
+/* Sees to it that the store has recorded the batch's end, before the group commits it.
+ * REJECT  as above */
+enum outcome bisect_end(struct lane *lane, struct batch *batch, struct err *err);
+
 /* Rolls back what is open and connects again, waiting as long as it takes. false: the lane stops,
  * or `generation` is over. */
 bool store_recover_until_done(struct lane *lane, uint64_t generation);

@@ -3,15 +3,6 @@
 #include "base/log.h"
 #include "worker/lane/context.h"
 
-static struct text topic_of(const struct lane *lane, int32_t topic_id)
-{
-    for (size_t i = 0; i < lane->options.command_topic_count; i++) {
-        if (lane->topic_ids[i] == topic_id)
-            return lane->options.command_topics[i];
-    }
-    return TEXT("");
-}
-
 static void report_lost(const struct lane *lane, const struct position *committed,
                         int64_t acknowledged)
 {

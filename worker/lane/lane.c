@@ -123,7 +123,8 @@ static enum outcome process_oversized(struct lane *lane, const struct message *m
                                       uint64_t generation, struct err *err)
 {
     struct entry entry = {.message = message};
-    struct position position = {message->topic, message->partition, message->offset + 1};
+    struct position position = {
+        .topic = message->topic, .partition = message->partition, .offset = message->offset + 1};
     struct position committed;
     struct batch batch = {.lane = lane,
                           .entries = &entry,
@@ -137,7 +138,9 @@ static enum outcome process_oversized(struct lane *lane, const struct message *m
     if (!entry_bury(lane, &entry, DEAD_LETTER_DECODE, "body",
                     "body: needs far more memory than its size allows"))
         return err_no_memory(err, "process");
-    return publish(lane, &batch, err);
+    lane->hand = message;
+    enum outcome outcome = bisect_end(lane, &batch, err);
+    return outcome == OUTCOME_OK ? publish(lane, &batch, err) : outcome;
 }
 
 /* A message that does not fit into the memory of a batch has memory by its own size. */

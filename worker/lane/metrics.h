@@ -41,6 +41,7 @@ struct holdup {
     int32_t partition;
     int64_t offset;
     int64_t since_us; /* monotonic */
+    int64_t recorded; /* by a database that was set back; `offset` is what the group committed */
 };
 
 /* A holdup that is read whole while it is written. */
@@ -81,6 +82,8 @@ struct lane_metrics {
     struct shared_holdup why;    /* of that */
     _Atomic int is_stuck;        /* a partition can not be read past some offset */
     struct shared_holdup stuck;  /* of that: the partition that is stuck longest */
+    _Atomic int is_held;         /* the database was set back: nothing is written */
+    struct shared_holdup held;   /* of that: the first partition that is behind */
     _Atomic int started;         /* it has polled once */
     _Atomic int stopped;         /* it has left its loop */
     _Atomic int publishing;      /* nothing but the producer's calls can hold it up */

@@ -13,6 +13,8 @@ struct partition_progress {
     int64_t certain;         /* `acknowledged`, as soon as it is */
     int64_t before_lowering; /* `published` before a new command lowered it; 0: it was not */
     int64_t owed;            /* behind the last that was new below it and is not published yet */
+    int64_t recorded;        /* the end of the newest batch that is known to be in the store */
+    int64_t adopted;         /* what the store is to know as recorded, at least */
     int64_t unsure;          /* least offset below `published` whose event went out with the newest
                                 batch, which is not certain; NONE */
     bool unsaved;            /* the store knows less than `confirmed` */
@@ -57,7 +59,8 @@ static struct partition_progress *of_entry(const struct progress *progress,
     return find(progress, entry->topic_id, entry->message->partition);
 }
 
-static void assign(struct progress *progress, const struct published_offset *floor, int64_t stored)
+static void assign(struct progress *progress, const struct published_offset *floor,
+                   const struct published_offset *stored)
 {
     struct partition_progress *item = find(progress, floor->topic_id, floor->partition);
 
@@ -65,28 +68,26 @@ static void assign(struct progress *progress, const struct published_offset *flo
         item = &progress->items[progress->count++];
     *item = (struct partition_progress){.topic_id = floor->topic_id,
                                         .partition = floor->partition,
-                                        .published = stored,
+                                        .published = stored->offset,
+                                        .recorded = stored->recorded,
+                                        .adopted = floor->recorded,
                                         .unsure = NONE,
-                                        .unsaved = floor->offset > stored};
-    if (item->unsaved)
+                                        .unsaved = floor->offset > stored->offset ||
+                                                   floor->recorded > stored->recorded};
+    if (floor->offset > stored->offset)
         item->published = floor->offset;
     item->confirmed = item->published;
 }
 
 enum outcome progress_assigned(struct progress *progress, const struct published_offset *floors,
-                               size_t count, struct store *store, struct arena *arena,
-                               struct err *err)
+                               const struct published_offset *stored, size_t count, struct err *err)
 {
-    struct published_offset *stored = ARENA_ARRAY(arena, struct published_offset, count);
-
-    if (stored == NULL || !array_reserve(&progress->items, &progress->capacity,
-                                         progress->count + count, sizeof(*progress->items)))
-        return err_no_memory(err, "load published offsets");
-    memcpy(stored, floors, count * sizeof(*stored));
-    enum outcome outcome = store_load_published(store, stored, count, arena, err);
-    for (size_t i = 0; outcome == OUTCOME_OK && i < count; i++)
-        assign(progress, &floors[i], stored[i].offset);
-    return outcome;
+    if (!array_reserve(&progress->items, &progress->capacity, progress->count + count,
+                       sizeof(*progress->items)))
+        return err_no_memory(err, "assigned partitions");
+    for (size_t i = 0; i < count; i++)
+        assign(progress, &floors[i], &stored[i]);
+    return OUTCOME_OK;
 }
 
 bool progress_is_published(const struct progress *progress, const struct entry *entry)
@@ -205,26 +206,54 @@ void progress_revoked(struct progress *progress)
     }
 }
 
-struct published_offset *progress_unsaved(const struct progress *progress, struct arena *arena,
+/* What the store knows as recorded once the transaction has committed that ends the batch. */
+static int64_t recorded_with(const struct partition_progress *item, const struct batch *batch)
+{
+    int64_t recorded = item->recorded > item->adopted ? item->recorded : item->adopted;
+
+    for (size_t i = 0; batch != NULL && i < batch->position_count; i++) {
+        const struct position *end = &batch->positions[i];
+        if (end->partition == item->partition && end->offset > recorded &&
+            topic_id_of(batch->lane, end->topic) == item->topic_id)
+            return end->offset;
+    }
+    return recorded;
+}
+
+struct published_offset *progress_unsaved(const struct progress *progress,
+                                          const struct batch *batch, struct arena *arena,
                                           size_t *ret_count)
 {
-    size_t count = 0;
+    struct published_offset *offsets = ARENA_ARRAY(arena, struct published_offset, progress->count);
 
-    for (size_t i = 0; i < progress->count; i++)
-        count += progress->items[i].unsaved;
-    *ret_count = count;
-    struct published_offset *offsets = ARENA_ARRAY(arena, struct published_offset, count);
+    *ret_count = progress->count;
     if (offsets == NULL)
         return NULL;
-    size_t at = 0;
+    *ret_count = 0;
     for (size_t i = 0; i < progress->count; i++) {
         const struct partition_progress *item = &progress->items[i];
-        if (item->unsaved)
-            offsets[at++] = (struct published_offset){.topic_id = item->topic_id,
-                                                      .partition = item->partition,
-                                                      .offset = item->confirmed,
-                                                      .reset = item->reset};
+        int64_t recorded = recorded_with(item, batch);
+        if (item->unsaved || recorded > item->recorded)
+            offsets[(*ret_count)++] =
+                (struct published_offset){.topic_id = item->topic_id,
+                                          .partition = item->partition,
+                                          .offset = item->unsaved ? item->confirmed : 0,
+                                          .reset = item->reset,
+                                          .recorded = recorded};
     }
+    return offsets;
+}
+
+struct published_offset *progress_recorded(const struct progress *progress, struct arena *arena,
+                                           size_t *ret_count)
+{
+    struct published_offset *offsets = ARENA_ARRAY(arena, struct published_offset, progress->count);
+
+    *ret_count = progress->count;
+    for (size_t i = 0; offsets != NULL && i < progress->count; i++)
+        offsets[i] = (struct published_offset){.topic_id = progress->items[i].topic_id,
+                                               .partition = progress->items[i].partition,
+                                               .recorded = progress->items[i].recorded};
     return offsets;
 }
 
@@ -232,7 +261,9 @@ void progress_saved(struct progress *progress, const struct published_offset *of
 {
     for (size_t i = 0; i < count; i++) {
         struct partition_progress *item = find(progress, offsets[i].topic_id, offsets[i].partition);
-        if (item != NULL && item->confirmed == offsets[i].offset) {
+        if (item != NULL && item->recorded < offsets[i].recorded)
+            item->recorded = offsets[i].recorded;
+        if (item != NULL && item->unsaved && item->confirmed == offsets[i].offset) {
             item->unsaved = false;
             item->reset = false;
             item->claimed = false;

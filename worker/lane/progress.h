@@ -36,11 +36,12 @@ void progress_forget(struct progress *progress);
 /* Forgets one partition: its log went back. */
 void progress_drop(struct progress *progress, int32_t topic_id, int32_t partition);
 
-/* Partitions came to this lane: loads their stored offsets. Everything below the offset that the
- * group has committed (`offset` of the floors; 0: nothing) is published too. Outside a transaction.
- * Outcomes as store_ops; FATAL also: no memory. */
+/* Partitions came to this lane, with what the store has of them. Everything below the offset that
+ * the group has committed (`offset` of the floors; 0: nothing) is published too. What `recorded` of
+ * a floor has above that of the store, the store is to learn.
+ * FULL: no memory. */
 enum outcome progress_assigned(struct progress *progress, const struct published_offset *floors,
-                               size_t count, struct store *store, struct arena *arena,
+                               const struct published_offset *stored, size_t count,
                                struct err *err);
 
 /* The entry's event is known to be published. */
@@ -56,9 +57,15 @@ void progress_published(struct progress *progress, const struct batch *batch);
  * command lowered is not raised again. The rest the group's committed offset says too. */
 void progress_revoked(struct progress *progress);
 
-/* What the store does not know yet, in `arena`; NULL with ret_count > 0: the arena is full. */
-struct published_offset *progress_unsaved(const struct progress *progress, struct arena *arena,
+/* What the store does not know yet, in `arena`; NULL with ret_count > 0: the arena is full.
+ * batch  NULL, or the batch that ends with the very transaction that saves this */
+struct published_offset *progress_unsaved(const struct progress *progress,
+                                          const struct batch *batch, struct arena *arena,
                                           size_t *ret_count);
+
+/* What the store is known to have recorded of each partition, in `arena`; NULL: it is full. */
+struct published_offset *progress_recorded(const struct progress *progress, struct arena *arena,
+                                           size_t *ret_count);
 
 /* The unsaved ones, as they were given out, are stored now. */
 void progress_saved(struct progress *progress, const struct published_offset *offsets,

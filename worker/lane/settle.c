@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "events/audit_message.h"
 #include "worker/lane/context.h"
+#include "worker/lane/setback.h"
 
 /* One id to look up, and the entries that have it. */
 struct candidate {
@@ -270,25 +271,39 @@ static struct overlap *overlap_of(const struct range *range)
     return whole && range->batch->overlap.run != NULL ? &range->batch->overlap : NULL;
 }
 
+/* Ends the batch with it where the range is its last. */
+static enum outcome record_offsets(struct lane *lane, struct batch *batch, bool ends_batch,
+                                   const struct audit_event *const *events, size_t count,
+                                   struct overlap *overlap, struct arena *arena, struct err *err)
+{
+    size_t unsaved_count;
+    struct published_offset *unsaved =
+        progress_unsaved(&lane->progress, ends_batch ? batch : NULL, arena, &unsaved_count);
+
+    if (unsaved == NULL)
+        return err_no_memory(err, "record");
+    enum outcome outcome =
+        store_record(lane->store, events, count, unsaved, unsaved_count, overlap, arena, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    progress_saved(&lane->progress, unsaved, unsaved_count);
+    batch->recorded = batch->recorded || ends_batch;
+    return OUTCOME_OK;
+}
+
 static enum outcome record_events(struct range *range, const struct audit_event *const *events,
                                   size_t count, struct err *err)
 {
     struct lane *lane = range->lane;
-    struct published_offset *unsaved;
-    size_t unsaved_count;
+    struct batch *batch = range->batch;
+    bool ends_batch = range->entries + range->count == batch->entries + batch->count;
 
     for (size_t i = 0; i < range->count; i++) {
         if (is_fresh(&range->entries[i]))
             progress_saw_new(&lane->progress, &range->entries[i]);
     }
-    unsaved = progress_unsaved(&lane->progress, range->arena, &unsaved_count);
-    if (unsaved == NULL)
-        return err_no_memory(err, "record");
-    enum outcome outcome = store_record(lane->store, events, count, unsaved, unsaved_count,
-                                        overlap_of(range), range->arena, err);
-    if (outcome == OUTCOME_OK)
-        progress_saved(&lane->progress, unsaved, unsaved_count);
-    return outcome;
+    return record_offsets(lane, batch, ends_batch, events, count, overlap_of(range), range->arena,
+                          err);
 }
 
 static void observe(const struct range *range, enum step step, int64_t *since_us)
@@ -348,9 +363,10 @@ static enum outcome settle_once(struct range *range, bool *ret_buried, struct er
 
 /* A failure to recover says nothing about the messages of the range: whatever it is, the lane tries
  * again later. */
-static enum outcome recover(struct store *store, struct err *err)
+static enum outcome recover(struct lane *lane, struct err *err)
 {
-    if (store_recover(store, err) == OUTCOME_OK)
+    lane->recovered = true;
+    if (store_recover(lane->store, err) == OUTCOME_OK && setback_check(lane, err) == OUTCOME_OK)
         return OUTCOME_OK;
     err->outcome = OUTCOME_RETRY;
     return OUTCOME_RETRY;
@@ -378,11 +394,20 @@ enum outcome settle_range(struct lane *lane, struct batch *batch, size_t from, s
         buried = false;
         outcome = settle_once(&range, &buried, err);
         if (buried && outcome == OUTCOME_OK)
-            outcome = recover(lane->store, err);
+            outcome = recover(lane, err);
         if (buried || outcome != OUTCOME_OK)
             arena_rewind(range.arena, mark); /* attempts must not add up */
     }
     if (outcome == OUTCOME_OK)
         mark_settled(&range);
+    return outcome;
+}
+
+enum outcome settle_end(struct lane *lane, struct batch *batch, struct err *err)
+{
+    const struct arena_mark mark = arena_mark(lane->scratch);
+    enum outcome outcome = record_offsets(lane, batch, true, NULL, 0, NULL, lane->scratch, err);
+
+    arena_rewind(lane->scratch, mark);
     return outcome;
 }

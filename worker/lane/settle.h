@@ -18,3 +18,7 @@
  */
 enum outcome settle_range(struct lane *lane, struct batch *batch, size_t from, size_t to,
                           struct err *err);
+
+/* Records the end of a batch whose last message has no transaction of its own: the store refused
+ * its row, or it is a dead letter that needs none. Outcomes as store_ops. */
+enum outcome settle_end(struct lane *lane, struct batch *batch, struct err *err);

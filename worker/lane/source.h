@@ -20,6 +20,7 @@ struct position {
     struct text topic;
     int32_t partition;
     int64_t offset; /* -1 as an answer: nothing committed */
+    bool ours;      /* as an answer: the worker committed it, no operator and no other program */
 };
 
 /* A partition that can not be read past an offset: its records are damaged, or need more memory

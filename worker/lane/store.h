@@ -20,12 +20,17 @@ struct store {
 };
 
 /* How far the audit events of a partition are known to be published: the offset behind the last
- * one. reset: the store lowers it too (the topic was made anew); otherwise it only grows. */
+ * one. reset: the store lowers it too (the topic was made anew); otherwise it only grows.
+ *
+ * recorded: the end of the newest batch whose last transaction committed in the store; 0: not
+ * known. It only grows. The group never commits more with our mark: a store that says less was set
+ * back. */
 struct published_offset {
     int32_t topic_id;
     int32_t partition;
     int64_t offset;
     bool reset;
+    int64_t recorded;
 };
 
 /* What a REJECT of the store means, for the row's own command. */
@@ -63,7 +68,8 @@ struct store_ops {
     /* What `err`, a REJECT of this store, means. Asks nobody. */
     void (*explain)(const struct store *self, const struct err *err, struct refusal *ret_refusal);
 
-    /* Outside a transaction: small integers for topic names, and stored published offsets. */
+    /* Outside a transaction: small integers for topic names, and what is stored of the
+     * given partitions: `offset` and `recorded`. */
     enum outcome (*intern)(struct store *self, const struct text *names, size_t count,
                            struct arena *arena, int32_t *ret_topic_ids, struct err *err);
     enum outcome (*load_published)(struct store *self, struct published_offset *offsets,

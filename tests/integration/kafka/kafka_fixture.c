@@ -263,7 +263,8 @@ size_t rig_poll(struct source *source, const struct batch_limits *limits,
 
 int64_t rig_committed(struct source *source, const struct rig *rig, int partition)
 {
-    struct position position = {text_of(rig->commands), partition, 0};
+    struct position position = {
+        .topic = text_of(rig->commands), .partition = partition, .offset = 0};
     struct err err = {0};
     enum outcome outcome;
     int64_t end_us = clock_monotonic_us() + PATIENCE_US;

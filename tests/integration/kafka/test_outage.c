@@ -133,7 +133,7 @@ static void produce(struct lane_ends *ends, const char *value)
 
 static void fill_transaction(struct lane_ends *ends, const char *value)
 {
-    struct position position = {text_of(ends->rig.commands), 0, 5};
+    struct position position = {.topic = text_of(ends->rig.commands), .partition = 0, .offset = 5};
     produce(ends, value);
     assert_ok(ends->sink->ops->send_offsets(ends->sink, &position, 1, &err));
 }
@@ -207,7 +207,7 @@ static void test_send_offsets__that_nobody_answered_asks_for_a_new_producer(void
     struct lane_ends ends;
     (void)state;
     start(&ends);
-    position = (struct position){text_of(ends.rig.commands), 0, 5};
+    position = (struct position){.topic = text_of(ends.rig.commands), .partition = 0, .offset = 5};
     assert_ok(ends.sink->ops->begin(ends.sink, &err));
     produce(&ends, "first");
     freeze();

@@ -70,7 +70,7 @@ static void begin_with(const struct ends *ends, const struct rig *rig, const cha
 
 static enum outcome send_offset(const struct ends *ends, const struct rig *rig, int64_t offset)
 {
-    struct position position = {text_of(rig->commands), 0, offset};
+    struct position position = {.topic = text_of(rig->commands), .partition = 0, .offset = offset};
     return sink_of(ends)->ops->send_offsets(sink_of(ends), &position, 1, &err);
 }
 

@@ -69,16 +69,19 @@ static void test_published_offsets_load__fills_them_in_order(void **state)
 {
     struct recording *recording = *state;
     struct stored_offset offsets[] = {{.topic_id = 1, .partition = 4}, {.topic_id = 2}};
-    const struct cell cells[] = {scripted_int8(&recording->db, 10),
-                                 scripted_int8(&recording->db, 0)};
+    const struct cell cells[] = {
+        scripted_int8(&recording->db, 10), scripted_int8(&recording->db, 12),
+        scripted_int8(&recording->db, 0), scripted_int8(&recording->db, 0)};
 
-    script(recording, scripted_rows(cells, 2, 1));
+    script(recording, scripted_rows(cells, 2, 2));
     assert_int_equal(
         published_offsets_load(&recording->db.port, offsets, 2, recording->arena, &recording->err),
         OUTCOME_OK);
 
     assert_int_equal(offsets[0].offset, 10);
+    assert_int_equal(offsets[0].recorded, 12);
     assert_int_equal(offsets[1].offset, 0);
+    assert_int_equal(offsets[1].recorded, 0);
     assert_recorded_name(&recording->db, 0, "published_offsets.load");
     ASSERT_RECORDED_SQL(&recording->db, 0, "LEFT JOIN catalyst_consumer_offsets", "ORDER BY u.nth");
     ASSERT_RECORDED_PARAMS(&recording->db, 0, "{1,2}", "{4,0}");
@@ -100,7 +103,7 @@ static void test_published_offsets_save__resets_only_what_is_asked_to(void **sta
 {
     struct recording *recording = *state;
     const struct stored_offset offsets[] = {
-        {.topic_id = 1, .partition = 4, .offset = 10},
+        {.topic_id = 1, .partition = 4, .offset = 10, .recorded = 12},
         {.topic_id = 2, .partition = 5, .offset = 3, .reset = true},
     };
     struct statement statement;
@@ -116,8 +119,9 @@ static void test_published_offsets_save__resets_only_what_is_asked_to(void **sta
 
     assert_recorded_name(&recording->db, 0, "published_offsets.save");
     ASSERT_RECORDED_SQL(&recording->db, 0, "INSERT INTO catalyst_consumer_offsets", "ORDER BY",
-                        "ON CONFLICT (topic_id, \"partition\") DO UPDATE", "greatest(");
-    ASSERT_RECORDED_PARAMS(&recording->db, 0, "{1,2}", "{4,5}", "{10,3}", "{2}", "{5}");
+                        "ON CONFLICT (topic_id, \"partition\") DO UPDATE", "greatest(",
+                        "recorded_offset = greatest(");
+    ASSERT_RECORDED_PARAMS(&recording->db, 0, "{1,2}", "{4,5}", "{10,3}", "{12,0}", "{2}", "{5}");
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, recording_setup, recording_teardown)

@@ -212,6 +212,21 @@ static void test_health__a_partition_that_can_not_be_read_is_named(void **state)
                                    "(_BAD_COMPRESSION) for 0 s\""));
 }
 
+static void test_health__a_database_that_was_set_back_is_told(void **state)
+{
+    (void)state;
+    now_running();
+    const struct holdup held = {.topic = "commands", .partition = 3, .offset = 80, .recorded = 40};
+    holdup_set(&lane.held, &held);
+    atomic_store(&lane.is_held, 1);
+
+    assert_int_equal(get("/health/live"), 200);
+    assert_int_equal(get("/health/ready"), 503);
+    assert_non_null(strstr(body(), "\"lane 0 holds commands, partition 3: the database was set "
+                                   "back: it has recorded 40, the group has committed 80; run "
+                                   "catalyst-worker recover\""));
+}
+
 static void test_health__a_stuck_lane_is_not_live(void **state)
 {
     (void)state;
@@ -378,6 +393,7 @@ int main(void)
         TEST(test_health__a_running_lane_is_started_live_and_ready),
         TEST(test_health__a_lane_that_waits_is_live_but_not_ready),
         TEST(test_health__a_partition_that_can_not_be_read_is_named),
+        TEST(test_health__a_database_that_was_set_back_is_told),
         TEST(test_health__a_stuck_lane_is_not_live),
         TEST(test_health__a_stopping_process_is_not_ready),
         TEST(test_health__a_lane_that_ended_is_not_ready),

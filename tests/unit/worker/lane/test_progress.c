@@ -5,31 +5,9 @@
 
 #include <cmocka.h>
 
-#include "worker/lane/progress.h"
+#include "worker/lane/context.h"
 
-enum { ARENA_BYTES = 1024 * 1024 };
-
-/* A store that answers load_published() from a script and fails on everything else. */
-struct scripted_store {
-    struct store port;
-    enum outcome outcome;
-    int64_t stored;
-};
-
-static enum outcome load_published(struct store *port, struct published_offset *offsets,
-                                   size_t count, struct arena *arena, struct err *err)
-{
-    const struct scripted_store *self = (const struct scripted_store *)port;
-
-    (void)arena;
-    if (self->outcome != OUTCOME_OK)
-        return err_set(err, self->outcome, "08006", "scripted");
-    for (size_t i = 0; i < count; i++)
-        offsets[i].offset = self->stored;
-    return OUTCOME_OK;
-}
-
-static const struct store_ops ops = {.load_published = load_published};
+enum { ARENA_BYTES = 1024 * 1024, RECORDED = 5 };
 
 struct fixture {
     struct arena *arena;
@@ -60,13 +38,12 @@ static int teardown(void **state)
 
 static void assign(struct fixture *fixture, int64_t committed, int64_t stored)
 {
-    struct scripted_store store = {.port.ops = &ops, .stored = stored};
+    const struct published_offset known = {
+        .topic_id = 1, .partition = 3, .offset = stored, .recorded = RECORDED};
     const struct published_offset floor = {.topic_id = 1, .partition = 3, .offset = committed};
     struct err err = {0};
 
-    assert_int_equal(
-        progress_assigned(&fixture->progress, &floor, 1, &store.port, fixture->arena, &err),
-        OUTCOME_OK);
+    assert_int_equal(progress_assigned(&fixture->progress, &floor, &known, 1, &err), OUTCOME_OK);
 }
 
 static bool published_at(struct fixture *fixture, int64_t offset)
@@ -79,7 +56,7 @@ static const struct published_offset *unsaved(struct fixture *fixture, size_t ex
 {
     size_t count;
     const struct published_offset *offsets =
-        progress_unsaved(&fixture->progress, fixture->arena, &count);
+        progress_unsaved(&fixture->progress, NULL, fixture->arena, &count);
 
     assert_int_equal(count, expected);
     return offsets;
@@ -107,18 +84,64 @@ static void test_progress_assigned__what_the_group_committed_is_published_and_un
     assert_int_equal(unsaved(fixture, 1)->offset, 12);
 }
 
-static void test_progress_assigned__a_store_that_is_away_is_told(void **state)
+/* A batch of one message at offset 10, whose transaction is about to commit. */
+static const struct published_offset *unsaved_with_batch(struct fixture *fixture, size_t expected)
+{
+    static const struct text topic = {"t", 1};
+    static int32_t topic_id = 1;
+    struct lane lane = {.options = {.command_topics = &topic, .command_topic_count = 1},
+                        .topic_ids = &topic_id};
+    struct position end = {.topic = TEXT("t"), .partition = 3, .offset = 11};
+    const struct batch batch = {.lane = &lane, .positions = &end, .position_count = 1};
+    size_t count;
+    const struct published_offset *offsets =
+        progress_unsaved(&fixture->progress, &batch, fixture->arena, &count);
+
+    assert_int_equal(count, expected);
+    return offsets;
+}
+
+static int64_t recorded_of(struct fixture *fixture)
+{
+    size_t count;
+    const struct published_offset *offsets =
+        progress_recorded(&fixture->progress, fixture->arena, &count);
+
+    assert_int_equal(count, 1);
+    return offsets->recorded;
+}
+
+static void test_progress_unsaved__the_last_transaction_of_a_batch_records_its_end(void **state)
 {
     struct fixture *fixture = *state;
-    struct scripted_store store = {.port.ops = &ops, .outcome = OUTCOME_RETRY};
-    const struct published_offset floor = {.topic_id = 1, .partition = 3, .offset = 12};
-    struct err err = {0};
+    assign(fixture, 0, 8);
 
-    assert_int_equal(
-        progress_assigned(&fixture->progress, &floor, 1, &store.port, fixture->arena, &err),
-        OUTCOME_RETRY);
+    const struct published_offset *offsets = unsaved_with_batch(fixture, 1);
 
-    assert_false(published_at(fixture, 0));
+    assert_int_equal(offsets->recorded, 11);
+    assert_int_equal(offsets->offset, 0); /* nothing new is published */
+    assert_int_equal(recorded_of(fixture), RECORDED);
+    progress_saved(&fixture->progress, offsets, 1);
+    assert_int_equal(recorded_of(fixture), 11);
+    unsaved_with_batch(fixture, 0);
+}
+
+static void test_progress_assigned__an_adopted_offset_is_recorded(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct published_offset known = {.topic_id = 1, .partition = 3, .offset = 40};
+    const struct published_offset floor = {
+        .topic_id = 1, .partition = 3, .offset = 40, .recorded = 40};
+    struct err err;
+
+    assert_int_equal(progress_assigned(&fixture->progress, &floor, &known, 1, &err), OUTCOME_OK);
+
+    const struct published_offset *offsets = unsaved(fixture, 1);
+    assert_int_equal(offsets->recorded, 40);
+    assert_int_equal(recorded_of(fixture), 0);
+    progress_saved(&fixture->progress, offsets, 1);
+    assert_int_equal(recorded_of(fixture), 40);
+    unsaved(fixture, 0);
 }
 
 static void test_progress_published__moves_behind_the_batch_until_it_is_saved(void **state)
@@ -470,7 +493,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_progress_assigned__what_the_store_knows_is_published),
         TEST(test_progress_assigned__what_the_group_committed_is_published_and_unsaved),
-        TEST(test_progress_assigned__a_store_that_is_away_is_told),
+        TEST(test_progress_unsaved__the_last_transaction_of_a_batch_records_its_end),
+        TEST(test_progress_assigned__an_adopted_offset_is_recorded),
         TEST(test_progress_published__moves_behind_the_batch_until_it_is_saved),
         TEST(test_progress_published__the_store_learns_it_with_the_next_commit),
         TEST(test_progress_committed__a_lost_batch_counts_as_unpublished),
