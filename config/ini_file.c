@@ -1,16 +1,16 @@
 #include "config/ini_file.h"
 
 #include <errno.h>
-#include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "config/texts.h"
 
-/* inih as distributions build it tells its handler no line numbers and reports only the first
- * broken line. Its reader is ours, so lines are counted and judged there. A value is handed on when
- * the next line shows that it is complete. */
+/* The parser is ours: the one that distributions ship cuts lines at 198 bytes and joins the lines
+ * of a value without a blank, which made "sslmode=verify-fullpassword=..." of two lines. A value is
+ * handed on when the next line shows that it is complete. */
 
 static int file_close(FILE *file)
 {
@@ -18,128 +18,184 @@ static int file_close(FILE *file)
 }
 DEFINE_CLEANUP(FILE *, file_close)
 
-enum { SECTION_MAX = 64, KEY_MAX = 128 };
+enum { LINE_MAX_BYTES = 64 * 1024 };
 
 struct reading {
-    FILE *file;
     const struct ini_visitor *visitor;
     int line;
-    bool wants_handler; /* the line holds an entry: the handler must see it */
-    bool indented;
     bool no_memory;
+    char *section;
 
     /* the entry that may still grow */
-    char section[SECTION_MAX];
-    char key[KEY_MAX];
+    char *key;
     char *value;
     int value_line;
 };
 
-static void entry_done(struct reading *reading)
+static void entry_release(struct reading *reading)
 {
-    if (reading->value == NULL)
-        return;
-    const struct ini_visitor *visitor = reading->visitor;
-    visitor->entry(visitor->context, reading->section, reading->key, reading->value,
-                   reading->value_line);
+    free(reading->key);
     free(reading->value);
+    reading->key = NULL;
     reading->value = NULL;
 }
 
-static void line_done(struct reading *reading)
+static void entry_done(struct reading *reading)
 {
-    if (reading->wants_handler)
-        reading->visitor->broken(reading->visitor->context, reading->line,
-                                 "neither [section] nor key = value nor a comment");
-    reading->wants_handler = false;
+    const struct ini_visitor *visitor = reading->visitor;
+
+    if (reading->key != NULL && reading->value != NULL)
+        visitor->entry(visitor->context, reading->section != NULL ? reading->section : "",
+                       reading->key, reading->value, reading->value_line);
+    entry_release(reading);
 }
 
-static void line_judge(struct reading *reading, const char *line)
+static void broken(struct reading *reading, const char *rule)
 {
-    const char *first = line + strspn(line, " \t\r\n");
-
-    if (reading->line == 1 && strncmp(first, "\xEF\xBB\xBF", 3) == 0)
-        first += 3;
-    reading->indented = first > line && (*line == ' ' || *line == '\t');
-    bool section = *first == '[' && !(reading->indented && reading->value != NULL);
-    if (section)
-        entry_done(reading);
-    bool closed = section && strchr(first, ']') != NULL;
-    reading->wants_handler = *first != '\0' && strchr(";#", *first) == NULL && !closed;
+    reading->visitor->broken(reading->visitor->context, reading->line, rule);
 }
 
-/* fgets, as inih calls it. */
-static char *next_line(char *line, int size, void *stream)
+static bool is_blank(char byte)
 {
-    struct reading *reading = stream;
+    return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n';
+}
 
-    line_done(reading);
-    if (fgets(line, size, reading->file) == NULL)
-        return NULL;
-    reading->line++;
-    size_t length = strlen(line);
-    if (length + 1 == (size_t)size && line[length - 1] != '\n') {
-        int c;
-        do
-            c = fgetc(reading->file);
-        while (c != EOF && c != '\n');
-        reading->visitor->broken(reading->visitor->context, reading->line,
-                                 "the line is too long; a value goes on in the next line when "
-                                 "that begins with a blank");
-        line[0] = '\0';
-        entry_done(reading);
+static char *trim_end(char *text)
+{
+    size_t length = strlen(text);
+
+    while (length > 0 && is_blank(text[length - 1]))
+        text[--length] = '\0';
+    return text;
+}
+
+/* A comment inside a line begins with a semicolon behind a blank. */
+static char *without_comment(char *text)
+{
+    for (char *at = text; *at != '\0'; at++) {
+        if (*at == ';' && at > text && is_blank(at[-1])) {
+            *at = '\0';
+            break;
+        }
     }
-    line_judge(reading, line);
-    return line;
+    return trim_end(text);
 }
 
-static void value_begin(struct reading *reading, const char *section, const char *key,
-                        const char *value)
+/* A line that went astray, say the second one of a URL, must not be quoted as a name. */
+static bool is_name(const char *name)
 {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "0123456789._-";
+    return strspn(name, letters) == strlen(name);
+}
+
+static const char NO_NAME[] = "a name of a setting or section holds only letters, digits and . _ -";
+
+static void take_section(struct reading *reading, char *line)
+{
+    char *end = strchr(line, ']');
+
     entry_done(reading);
-    snprintf(reading->section, sizeof(reading->section), "%s", section);
-    snprintf(reading->key, sizeof(reading->key), "%s", key);
-    reading->value = strdup(value);
-    reading->value_line = reading->line;
-    reading->no_memory |= reading->value == NULL;
+    if (end == NULL) {
+        broken(reading, "neither [section] nor key = value nor a comment");
+        return;
+    }
+    *end = '\0';
+    if (!is_name(line + 1))
+        broken(reading, NO_NAME);
+    free(reading->section);
+    reading->section = text_copy(line + 1, strlen(line + 1));
+    reading->no_memory |= reading->section == NULL;
 }
 
-static void value_continue(struct reading *reading, const char *more)
+static void take_entry(struct reading *reading, char *line)
 {
-    size_t had = strlen(reading->value), adds = strlen(more);
-    char *grown = realloc(reading->value, had + adds + 1);
+    without_comment(line);
+    size_t key_length = strcspn(line, "=:");
 
+    entry_done(reading);
+    if (line[key_length] == '\0') {
+        broken(reading, "neither [section] nor key = value nor a comment");
+        return;
+    }
+    line[key_length] = '\0';
+    if (!is_name(trim_end(line)) || (reading->section != NULL && !is_name(reading->section))) {
+        broken(reading, NO_NAME);
+        return;
+    }
+    const char *value = line + key_length + 1;
+    value += strspn(value, " \t");
+    reading->key = text_copy(line, strlen(line));
+    reading->value = text_copy(value, strlen(value));
+    reading->value_line = reading->line;
+    if (reading->key == NULL || reading->value == NULL) {
+        reading->no_memory = true;
+        entry_release(reading);
+    }
+}
+
+static void continue_value(struct reading *reading, char *line)
+{
+    const char *had = reading->value;
+
+    without_comment(line);
+    char *grown = text_printf("%s%s%s", had, *had != '\0' ? " " : "", line);
     if (grown == NULL) {
         reading->no_memory = true;
         return;
     }
-    memcpy(grown + had, more, adds + 1);
+    free(reading->value);
     reading->value = grown;
 }
 
-static int take(void *user, const char *section, const char *key, const char *value)
+static void take_line(struct reading *reading, char *line)
 {
-    struct reading *reading = user;
+    bool indented = *line == ' ' || *line == '\t';
 
-    reading->wants_handler = false;
-    if (reading->indented && reading->value != NULL)
-        value_continue(reading, value);
+    if (reading->line == 1 && strncmp(line, "\xEF\xBB\xBF", 3) == 0)
+        line += 3;
+    line += strspn(line, " \t\r\n");
+    trim_end(line);
+    if (*line == '\0' || *line == ';' || *line == '#')
+        return;
+    if (indented && reading->key != NULL)
+        continue_value(reading, line);
+    else if (*line == '[')
+        take_section(reading, line);
     else
-        value_begin(reading, section, key, value);
-    return 1;
+        take_entry(reading, line);
 }
 
-/* inih hands one pointer to the reader and one to the handler; both are the reading. */
+static void take_lines(struct reading *reading, FILE *file)
+{
+    CLEANUP(textp) char *line = NULL;
+    size_t size = 0;
+    ssize_t length;
+
+    while ((length = getline(&line, &size, file)) >= 0) {
+        reading->line++;
+        if (length > LINE_MAX_BYTES) {
+            entry_done(reading);
+            broken(reading, "the line is too long: it has more than 64 KiB");
+        } else if (memchr(line, '\0', (size_t)length) != NULL) {
+            entry_done(reading);
+            broken(reading, "the line holds a NUL byte");
+        } else {
+            take_line(reading, line);
+        }
+    }
+    entry_done(reading);
+}
+
 bool ini_file_read(const char *path, const struct ini_visitor *visitor)
 {
     CLEANUP(file_closep) FILE *file = fopen(path, "re");
-    struct reading reading = {.file = file, .visitor = visitor};
+    struct reading reading = {.visitor = visitor};
 
     if (file == NULL)
         return false;
-    ini_parse_stream(next_line, &reading, take, &reading);
-    line_done(&reading);
-    entry_done(&reading);
+    take_lines(&reading, file);
+    free(reading.section);
     if (reading.no_memory)
         errno = ENOMEM;
     else if (ferror(file))

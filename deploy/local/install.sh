@@ -33,7 +33,7 @@ die() {
 # package brought it.
 run_packages=(
     gcc libc6-dev cmake:cmake ninja-build:ninja pkg-config:pkg-config
-    libpq-dev librdkafka-dev libmsgpack-dev libmicrohttpd-dev libinih-dev libjansson-dev libssl-dev
+    libpq-dev librdkafka-dev libmsgpack-dev libmicrohttpd-dev libjansson-dev libssl-dev
     postgresql-15 # brings the contrib modules too
     openjdk-17-jre-headless:java maven:mvn
     python3 python3-venv

@@ -203,14 +203,14 @@ static void test_config_load__an_indented_line_continues_the_value(void **state)
                                        "client.rack = r\n[worker]\nlanes = 1\n"),
                      OUTCOME_OK);
 
-    assert_string_equal(config_kafka_value(&loaded->config, "bootstrap.servers"), "a:1,b:2,c:3");
+    assert_string_equal(config_kafka_value(&loaded->config, "bootstrap.servers"), "a:1, b:2, c:3");
     assert_string_equal(config_kafka_value(&loaded->config, "client.rack"), "r");
 }
 
 static void test_config_load__a_line_too_long_to_read_is_a_problem(void **state)
 {
     struct loaded *loaded = *state;
-    char content[6000];
+    static char content[66000];
 
     memset(content, 'x', sizeof(content));
     memcpy(content, "[worker]\ngroup_id = ", 20);
@@ -221,6 +221,34 @@ static void test_config_load__a_line_too_long_to_read_is_a_problem(void **state)
 
     assert_problem(loaded, line(loaded, 2), "the line is too long");
     assert_problem(loaded, line(loaded, 3), "worker.lanes");
+}
+
+static void test_config_load__lines_of_a_value_are_joined_by_a_blank(void **state)
+{
+    struct loaded *loaded = *state;
+    char content[2000];
+
+    /* longer than the 198 bytes at which lines were cut once */
+    snprintf(content, sizeof(content),
+             "[database]\nurl = host=h sslmode=verify-full\n  ; a comment\n  password=%0900d\n", 7);
+    assert_int_equal(load_text(loaded, content), OUTCOME_OK);
+
+    assert_memory_equal(loaded->config.database_url, "host=h sslmode=verify-full password=000", 39);
+    assert_int_equal(strlen(loaded->config.database_url), 36 + 900);
+}
+
+static void test_config_load__a_line_that_went_astray_is_not_quoted(void **state)
+{
+    struct loaded *loaded = *state;
+
+    assert_int_equal(load_text(loaded, "[database]\nurl = host=h\np@S3CRET@h/db?sslmode=require\n"
+                                       "[p@S3CRET]\nx = 1\n"),
+                     OUTCOME_REJECT);
+
+    assert_problem(loaded, line(loaded, 3), "a name of a setting or section holds only letters");
+    assert_problem(loaded, line(loaded, 4), "a name of a setting or section holds only letters");
+    for (size_t i = 0; i < loaded->problems.count; i++)
+        assert_null(strstr(loaded->problems.items[i].what, "S3CRET"));
 }
 
 static void test_config_load__comments_and_empty_values_are_fine(void **state)
@@ -585,6 +613,8 @@ int main(void)
         TEST(test_config_load__a_later_flag_overrides_an_earlier_one),
         TEST(test_config_load__reports_every_problem_of_a_file_with_its_line),
         TEST(test_config_load__an_indented_line_continues_the_value),
+        TEST(test_config_load__lines_of_a_value_are_joined_by_a_blank),
+        TEST(test_config_load__a_line_that_went_astray_is_not_quoted),
         TEST(test_config_load__a_line_too_long_to_read_is_a_problem),
         TEST(test_config_load__comments_and_empty_values_are_fine),
         TEST(test_config_load__a_file_that_is_not_there_is_a_problem),
