@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/secret_filter.h"
+#include "base/terminal.h"
 #include "base/timestamp.h"
 
 /* Written once at start, read by every thread after. */
@@ -42,27 +44,31 @@ static bool needs_quotes(struct text text)
 {
     for (size_t i = 0; i < text.length; i++) {
         unsigned char byte = (unsigned char)text.data[i];
-        if (byte <= ' ' || byte == '"' || byte == '=' || byte == '\\' || byte == 0x7F)
+        if (byte <= ' ' || byte == '"' || byte == '=' || byte == '\\')
             return true;
     }
-    return text.length == 0;
+    return text.length == 0 || terminal_safe_length(text) < text.length;
 }
 
 static void put_quoted(struct line *line, struct text text)
 {
     put(line, "\"", 1);
-    for (size_t i = 0; i < text.length; i++) {
-        unsigned char byte = (unsigned char)text.data[i];
-        if (byte == '"' || byte == '\\') {
-            put(line, "\\", 1);
-            put(line, text.data + i, 1);
-        } else if (byte < 0x20 || byte == 0x7F) {
-            char escape[8];
-            snprintf(escape, sizeof(escape), "\\u%04x", byte);
+    for (size_t i = 0; i < text.length;) {
+        const struct text rest = {text.data + i, text.length - i};
+        unsigned code;
+        size_t unsafe = terminal_unsafe(rest, &code);
+        if (unsafe > 0) {
+            char escape[TERMINAL_ESCAPE_LENGTH + 1];
+            terminal_escape(code, escape);
             put_literal(line, escape);
-        } else {
-            put(line, text.data + i, 1);
+            i += unsafe;
+            continue;
         }
+        if (*rest.data == '"' || *rest.data == '\\')
+            put(line, "\\", 1);
+        put(line, rest.data, 1);
+        for (i++; i < text.length && ((unsigned char)text.data[i] & 0xC0U) == 0x80; i++)
+            put(line, text.data + i, 1);
     }
     put(line, "\"", 1);
 }
@@ -89,6 +95,20 @@ static void put_pair(struct line *line, const char *key, struct text value, bool
         line->length = before;
         line->cut = false;
     }
+}
+
+/* Texts of libraries may repeat what they were given. */
+static void put_value(struct line *line, const char *key, struct text value)
+{
+    char hidden[sizeof(line->bytes)];
+
+    if (!secret_filter_knows_any() || value.length >= sizeof(hidden)) {
+        put_pair(line, key, value, true);
+        return;
+    }
+    snprintf(hidden, sizeof(hidden), "%.*s", TEXT_ARG(value));
+    secret_filter_hide(hidden);
+    put_pair(line, key, text_of(hidden), true);
 }
 
 void log_configure(enum log_level level, enum log_format format)
@@ -122,7 +142,7 @@ void log_write(enum log_level level, const char *message, const struct log_field
             snprintf(digits, sizeof(digits), "%" PRId64, fields[i].number);
             put_pair(&line, fields[i].key, text_of(digits), false);
         } else {
-            put_pair(&line, fields[i].key, fields[i].text, true);
+            put_value(&line, fields[i].key, fields[i].text);
         }
     }
     if (style == LOG_JSON)

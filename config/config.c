@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/secret_filter.h"
 #include "config/ini_file.h"
 #include "config/kafka_rules.h"
 #include "config/nearest.h"
@@ -140,6 +141,8 @@ static void setting_take(struct loader *loader, const struct setting *setting, c
     if (*slot == NULL)
         loader->no_memory = true;
 
+    if (setting->secret)
+        secret_filter_add_conninfo(value);
     switch (setting_parse(setting, value, loader->config)) {
     case PARSED:
         return;
@@ -217,6 +220,8 @@ static void kafka_take(struct loader *loader, const char *name, const char *valu
     }
     if (earlier != NULL && from_this_source(loader, earlier->where) && !loader->repeats)
         complain(loader, where, "kafka.%s: given twice, also at %s", name, earlier->where);
+    if (kafka_property_secret(name))
+        secret_filter_add(text_of(value));
     if (!kafka_set(loader->config, name, value, where))
         loader->no_memory = true;
 }
@@ -465,9 +470,14 @@ static void load_variable(struct loader *loader, const char *pair)
 
 static void load_environment(struct loader *loader, char *const *environment)
 {
+    static const char password[] = "PGPASSWORD="; /* libpq's own */
+
     loader->source = "environment ";
-    for (; environment != NULL && *environment != NULL; environment++)
+    for (; environment != NULL && *environment != NULL; environment++) {
+        if (strncmp(*environment, password, strlen(password)) == 0)
+            secret_filter_add(text_of(*environment + strlen(password)));
         load_variable(loader, *environment);
+    }
 }
 
 /* --- the command line --------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 #include "base/crash_point.h"
 #include "repo/pg/executor_pq_copy.h"
 #include "repo/pg/pq_connect.h"
+#include "repo/pg/pq_conninfo.h"
 #include "repo/pg/pq_hosts.h"
 #include "repo/pg/pq_prepared.h"
 #include "repo/pg/pq_statement.h"
@@ -23,7 +24,6 @@ enum {
 };
 
 DEFINE_CLEANUP(PGresult *, PQclear)
-DEFINE_CLEANUP(PQconninfoOption *, PQconninfoFree)
 
 struct executor_pq {
     struct executor port;
@@ -433,16 +433,9 @@ void executor_pq_free(struct executor_pq *db)
 enum outcome executor_pq_new(const struct executor_pq_options *options, struct executor_pq **ret_db,
                              struct err *err)
 {
-    /* Only looked at: a conninfo that is none is found before the first attempt. Its error message
-     * may quote the text, password and all, and is not passed on. */
-    if (strchr(options->conninfo, '=') != NULL || strstr(options->conninfo, "://") != NULL) {
-        CLEANUP(PQconninfoFreep)
-        PQconninfoOption *parsed = PQconninfoParse(options->conninfo, NULL);
-        if (parsed == NULL)
-            return err_set(err, OUTCOME_FATAL, "",
-                           "database URL: neither a URI nor key=value pairs "
-                           "that libpq understands");
-    }
+    const char *rule = pq_conninfo_rule(options->conninfo);
+    if (rule != NULL)
+        return err_set(err, OUTCOME_FATAL, "", "database URL: %s", rule);
 
     struct executor_pq *db = calloc(1, sizeof(*db));
     if (db == NULL)

@@ -11,6 +11,7 @@
 #include "base/timestamp.h"
 #include "config/nearest.h"
 #include "repo/schema/migrate.h"
+#include "worker/cli/printed.h"
 #include "worker/kafka/kafka_config.h"
 
 extern char **environ;
@@ -45,8 +46,7 @@ static void complain(const char *verb, const char *format, va_list arguments)
 static void complain(const char *verb, const char *format, va_list arguments)
 {
     fprintf(stderr, PROGRAM "%s%s: ", verb[0] != '\0' ? " " : "", verb);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    cli_print_message_list(stderr, format, arguments);
 }
 
 enum exit_code cli_usage_error(const struct arguments *arguments, const char *format, ...)
@@ -393,9 +393,9 @@ static enum exit_code unknown_verb(const struct verb *const *verbs, size_t verb_
         names[i] = verbs[i]->name;
     const char *nearest = nearest_name(typed, names, verb_count);
     if (nearest != NULL)
-        fprintf(stderr, PROGRAM ": no such verb: %s; did you mean %s?\n", typed, nearest);
+        cli_print_message(stderr, PROGRAM ": no such verb: %s; did you mean %s?", typed, nearest);
     else
-        fprintf(stderr, PROGRAM ": no such verb: %s\n", typed);
+        cli_print_message(stderr, PROGRAM ": no such verb: %s", typed);
     fputs("See: " PROGRAM " help\n", stderr);
     return EXIT_USAGE;
 }
@@ -458,7 +458,7 @@ enum exit_code cli_config(const struct arguments *arguments, struct config *ret_
     enum outcome outcome = cli_config_load(arguments, ret_config, &problems, &err);
 
     for (size_t i = 0; i < problems.count; i++)
-        fprintf(stderr, "%s: %s\n", problems.items[i].where, problems.items[i].what);
+        cli_print_message(stderr, "%s: %s", problems.items[i].where, problems.items[i].what);
     config_problems_release(&problems);
     if (outcome == OUTCOME_OK)
         return EXIT_DONE;

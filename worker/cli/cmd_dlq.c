@@ -6,6 +6,7 @@
 #include "worker/cli/cli_kafka.h"
 #include "worker/cli/dead_letters.h"
 #include "worker/cli/interrupt.h"
+#include "worker/cli/printed.h"
 #include "worker/cli/redrive.h"
 #include "worker/cli/verbs.h"
 
@@ -163,7 +164,7 @@ static enum outcome show_record(void *context, const struct message *message, st
         return OUTCOME_OK;
     *ret_stop = ++showing->shown >= showing->wanted;
     if (has(showing->dlq, "raw")) {
-        fwrite(message->value.data, 1, message->value.length, stdout);
+        cli_print_text(stdout, text_of_slice(message->value));
         return OUTCOME_OK;
     }
     struct text record;

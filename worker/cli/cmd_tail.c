@@ -8,6 +8,7 @@
 #include "events/message_json.h"
 #include "worker/cli/cli_kafka.h"
 #include "worker/cli/interrupt.h"
+#include "worker/cli/printed.h"
 #include "worker/cli/verbs.h"
 #include "worker/kafka/kafka_reader.h"
 
@@ -77,7 +78,7 @@ static enum outcome print_record(struct tail *tail, const struct message *messag
     enum outcome outcome = message_to_json(message, tail->arena, &line, err);
     if (outcome != OUTCOME_OK)
         return outcome;
-    fwrite(line.data, 1, line.length, stdout);
+    cli_print_text(stdout, line);
     fputc('\n', stdout);
     tail->printed++;
     return OUTCOME_OK;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "worker/cli/cli.h"
+#include "worker/cli/printed.h"
 
 /* Tables are made from the JSON that programs get, so that both say the same. */
 
@@ -23,20 +24,18 @@ static size_t width_of(const char *text)
     return width;
 }
 
-/* The value as one line without control characters, shortened; the caller frees it. */
+/* The value as one line that a terminal may get, shortened; the caller frees it. */
 static char *cell_text(const json_t *value, size_t bytes_max)
 {
     if (value == NULL || json_is_null(value))
         return strdup("");
-    char *text = json_is_string(value)
-                     ? strndup(json_string_value(value), json_string_length(value))
-                     : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *dumped = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *text = printed_cell(
+        json_is_string(value) ? (struct text){json_string_value(value), json_string_length(value)}
+                              : text_of(dumped));
+    free(dumped);
     if (text == NULL)
         return NULL;
-    for (char *c = text; *c != '\0'; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7F)
-            *c = ' ';
-    }
     if (strlen(text) > bytes_max) {
         size_t cut = bytes_max - 3;
         while (cut > 0 && ((unsigned char)text[cut] & 0xC0) == 0x80)
@@ -80,7 +79,7 @@ static void columns_measure(struct columns *columns, json_t *array)
 
 static void cell_print(const char *text, size_t width, bool last, FILE *stream)
 {
-    fputs(text, stream);
+    cli_print_text(stream, text_of(text));
     for (size_t w = width_of(text); !last && w < width + 2; w++)
         fputc(' ', stream);
 }
@@ -118,7 +117,8 @@ static void object_print(json_t *object, FILE *stream)
     {
         char *text = cell_text(value, SIZE_MAX);
         cell_print(name, width, false, stream);
-        fprintf(stream, "%s\n", text != NULL ? text : "");
+        cli_print_text(stream, text_of(text != NULL ? text : ""));
+        fputc('\n', stream);
         free(text);
     }
 }
@@ -154,7 +154,7 @@ enum exit_code output_json(const struct arguments *arguments, struct text json)
             return cli_fail(arguments, EXIT_BUG, "the result is not JSON");
         return EXIT_DONE;
     }
-    fwrite(json.data, 1, json.length, stdout);
+    cli_print_text(stdout, json);
     fputc('\n', stdout);
     return EXIT_DONE;
 }

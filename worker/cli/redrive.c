@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "worker/cli/cli_kafka.h"
 #include "worker/cli/interrupt.h"
+#include "worker/cli/printed.h"
 #include "worker/kafka/kafka_redriver.h"
 
 enum {
@@ -59,7 +60,9 @@ static void print_row(struct run *run, const char *letter, const char *outcome, 
         }
         printf("%-17s  %-*s  %s\n", "outcome", run->letter_width, "letter", "why");
     }
-    printf("%-17s  %-*s  %s\n", outcome, run->letter_width, letter, why != NULL ? why : "");
+    printf("%-17s  %-*s  ", outcome, run->letter_width, letter);
+    cli_print_text(stdout, text_of(why != NULL ? why : ""));
+    printf("\n");
 }
 
 static void append_member(struct buffer *line, const char *name, const char *value)
@@ -91,7 +94,8 @@ static enum outcome report(struct run *run, size_t index, const char *outcome, c
         buffer_append_byte(&line, '}');
         if (line.full)
             return err_no_memory(err, "redrive");
-        printf("%.*s\n", TEXT_ARG(buffer_text(&line)));
+        cli_print_text(stdout, buffer_text(&line));
+        printf("\n");
     }
     arena_rewind(arena, mark);
     return OUTCOME_OK;

@@ -484,9 +484,9 @@ static void test_output_table__an_array_has_a_column_per_field(void **state)
     (void)state;
 
     assert_table("[{\"id\":\"a\",\"n\":1},{\"id\":\"b\\u001b\",\"x\":{\"y\":[true]}}]",
-                 "id  n  x\n"
-                 "a   1  \n"
-                 "b      {\"y\":[true]}\n");
+                 "id       n  x\n"
+                 "a        1  \n"
+                 "b\\u001b     {\"y\":[true]}\n");
 }
 
 static void test_output_table__an_object_has_a_line_per_field(void **state)

@@ -1,0 +1,6 @@
+#pragma once
+
+/* What is wrong with a connection URI or conninfo: a rule that names the parameter and no value, or
+ * NULL. libpq's own messages quote what they can't read, password and all, so a conninfo is judged
+ * here before libpq is asked to connect with it. "" and the name of a database are fine. */
+const char *pq_conninfo_rule(const char *conninfo);
