@@ -26,12 +26,13 @@ enum dead_letter_class dead_letter_class_of(const char *name)
 
 #define CONNECT "__connect.errors."
 #define DLT "kafka_dlt-"
+#define EXCEPTION_PACKAGE "dev.catalyst.worker."
 #define FLAG_REDACTED "catalyst-dlq-redacted"
 #define FLAG_TRUNCATED "catalyst-dlq-truncated"
 #define FLAG_CHANGED "catalyst-dlq-changed"
 
 enum {
-    OWN_HEADERS_MAX = 16,
+    OWN_HEADERS_MAX = 20,
     /* What Kafka adds to the bytes of a header and of a record, at most. */
     HEADER_OVERHEAD_BYTES = 10,
     RECORD_OVERHEAD_BYTES = 128,
@@ -117,6 +118,25 @@ static void add_changed(struct lettering *letter, const struct portion *portion)
     add_text(letter, FLAG_CHANGED, text_of(list + 1));
 }
 
+/* Readers of Spring's and Connect's letters group by the class of an exception. */
+static void add_exception_class(struct lettering *letter, const char *name,
+                                const struct dead_letter_reason *reason)
+{
+    char *class = arena_printf(letter->arena, EXCEPTION_PACKAGE "%s", reason->class_name);
+
+    letter->full |= class == NULL;
+    letter->headers[letter->count++] =
+        (struct header){text_of(name), slice_of_text(text_of(class))};
+}
+
+/* As Kafka's class TimestampType writes itself. */
+static struct text timestamp_type(const struct message *message)
+{
+    if (message->timestamp_ms == -1)
+        return TEXT("NoTimestampType");
+    return message->broker_time ? TEXT("LogAppendTime") : TEXT("CreateTime");
+}
+
 static void add_own(struct lettering *letter, const struct message *message,
                     const struct dead_letter_reason *reason,
                     const struct dead_letter_limits *limits)
@@ -128,13 +148,18 @@ static void add_own(struct lettering *letter, const struct message *message,
     add_decimal(letter, CONNECT "partition", message->partition);
     add_decimal(letter, CONNECT "offset", message->offset);
     add_text(letter, CONNECT "connector.name", limits->connector_name);
+    add_decimal(letter, CONNECT "task.id", limits->task_id);
     add_text(letter, CONNECT "stage", text_of(decoding ? "VALUE_CONVERTER" : "TASK_PUT"));
     add_text(letter, CONNECT "class.name", text_of(reason->class_name));
+    add_exception_class(letter, CONNECT "exception.class.name", reason);
     add_text(letter, CONNECT "exception.message", why);
     add_text(letter, DLT "original-topic", message->topic);
     add_big_endian(letter, DLT "original-partition", message->partition, 4);
     add_big_endian(letter, DLT "original-offset", message->offset, 8);
     add_big_endian(letter, DLT "original-timestamp", message->timestamp_ms, 8);
+    add_text(letter, DLT "original-timestamp-type", timestamp_type(message));
+    add_text(letter, DLT "original-consumer-group", limits->connector_name);
+    add_exception_class(letter, DLT "exception-fqcn", reason);
     add_text(letter, DLT "exception-message", why);
 }
 

@@ -8,9 +8,11 @@
  *
  * Key, value, timestamp and headers as received, plus two families of headers that existing tools
  * read; error headers already there are replaced:
- *   __connect.errors.{topic,partition,offset,connector.name,stage,class.name,exception.message}
- * text kafka_dlt-original-{topic,partition,offset,timestamp} (partition int32, offset and timestamp
- *   int64, big-endian), kafka_dlt-exception-message
+ *   __connect.errors.{topic,partition,offset,connector.name,task.id,stage,class.name,
+ *   exception.class.name,exception.message}, text
+ *   kafka_dlt-original-{topic,partition,offset,timestamp} (partition int32, offset and timestamp
+ *   int64, big-endian), kafka_dlt-original-{timestamp-type,consumer-group} and
+ *   kafka_dlt-exception-{fqcn,message}, text
  *   catalyst-dlq-redacted "true": the values of secret, token, plaintext were replaced
  *   catalyst-dlq-truncated "<bytes of the original value>": the value did not fit
  *   catalyst-dlq-changed "timestamp,key,headers": which of these are not as received, because the
@@ -60,6 +62,7 @@ struct dead_letter_limits {
     size_t max_record_bytes;    /* key + value + headers and what Kafka adds; a longer value is
                                    truncated; headers, then the key, when they alone are too long */
     struct dead_letter_changes changes;
+    int task_id; /* number of the lane within its process */
 };
 
 /* ret_record      in the arena, or borrowed from the message

@@ -15,6 +15,7 @@ struct message {
     int32_t partition;
     int64_t offset;
     int64_t timestamp_ms; /* Unix milliseconds; -1: none */
+    bool broker_time;     /* the broker gave the timestamp (LogAppendTime), not the publisher */
     struct slice key;     /* data NULL: no key */
     struct slice value;   /* data NULL: a tombstone */
     const struct header *headers;

@@ -45,6 +45,7 @@ struct message kafka_message_of(const rd_kafka_message_t *received, struct heade
         .partition = received->partition,
         .offset = received->offset,
         .timestamp_ms = type != RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? timestamp_ms : -1,
+        .broker_time = type == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME,
         /* a key or value of length 0 is not the same as none */
         .key = {received->key, received->key_len},
         .value = {received->payload, received->len},

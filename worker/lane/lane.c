@@ -65,7 +65,8 @@ enum outcome lane_new(const struct lane_options *options, struct source *source,
     lane->metrics = metrics;
     lane->random = (uint64_t)clock_monotonic_us() | 1;
     lane->limits = (struct dead_letter_limits){.suffix = options->dlq_suffix,
-                                               .connector_name = options->group_id};
+                                               .connector_name = options->group_id,
+                                               .task_id = options->index};
     *ret_lane = lane;
     return OUTCOME_OK;
 }

@@ -85,8 +85,10 @@ def class_of(case: Case) -> str:
     return "envelope" if name.startswith("structured: ") else "field"
 
 
-def error_headers(sent: Sent, group: str, message: bytes) -> dict[str, bytes]:
-    """What a letter has to carry beside what was received; but for what flags its value."""
+def error_headers(sent: Sent, group: str, message: bytes, task: bytes) -> dict[str, bytes]:
+    """What a letter has to carry beside what was received; but for what flags its value. `task` is
+    any lane's number."""
+    exception = b"dev.catalyst.worker." + class_of(case_of(sent)).encode()
     texts = {
         "topic": sent.topic,
         "partition": str(sent.partition),
@@ -96,11 +98,16 @@ def error_headers(sent: Sent, group: str, message: bytes) -> dict[str, bytes]:
         "class.name": class_of(case_of(sent)),
     }
     return {CONNECT + name: text.encode() for name, text in texts.items()} | {
+        CONNECT + "task.id": task if task.isdigit() else b"0",
+        CONNECT + "exception.class.name": exception,
         CONNECT + "exception.message": message,
         SPRING + "original-topic": sent.topic.encode(),
         SPRING + "original-partition": struct.pack(">i", sent.partition),
         SPRING + "original-offset": struct.pack(">q", sent.offset),
         SPRING + "original-timestamp": struct.pack(">q", sent.timestamp_ms),
+        SPRING + "original-timestamp-type": b"CreateTime",
+        SPRING + "original-consumer-group": group.encode(),
+        SPRING + "exception-fqcn": exception,
         SPRING + "exception-message": message,
     }
 
@@ -129,7 +136,7 @@ def _error_differences(letter: Letter, sent: Sent, case: Case, group: str) -> It
         yield "exception.message, which does not name the field,"
     if MARK.encode() in message:
         yield "exception.message, which repeats the value,"
-    wanted = error_headers(sent, group, message)
+    wanted = error_headers(sent, group, message, letter.header(CONNECT + "task.id") or b"")
     found = [each for each in letter.record.headers if each[0].startswith(FAMILIES)]
     names = [name for name, _ in found]
     surplus = [name for name in names if name not in wanted and not (case.redacted and name == REDACTED)]

@@ -92,7 +92,7 @@ class Synthesis:
     def _bury(self, sent: Sent) -> None:
         case = case_of(sent)
         message = f"{case.says}: is not what the contract asks for".encode()
-        headers: dict[str, bytes] = error_headers(sent, GROUP, message)
+        headers: dict[str, bytes] = error_headers(sent, GROUP, message, b"0")
         if case.redacted:
             headers |= {REDACTED: b"true"}
         topic, partition = sent.topic + ".dlq", self.chance.randrange(PARTITIONS)

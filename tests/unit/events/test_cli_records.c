@@ -272,11 +272,16 @@ static void test_message_to_json__dead_letter_headers_are_numbers(void **state)
         "{'topic':'t.dlq','partition':0,'offset':0,"
         "'timestamp':'1970-01-01T00:00:00.000000Z','key':null,'headers':{"
         "'__connect.errors.class.name':'body','__connect.errors.connector.name':'g',"
+        "'__connect.errors.exception.class.name':'dev.catalyst.worker.body',"
         "'__connect.errors.exception.message':'body: empty','__connect.errors.offset':'300',"
         "'__connect.errors.partition':'7','__connect.errors.stage':'VALUE_CONVERTER',"
-        "'__connect.errors.topic':'t','kafka_dlt-exception-message':'body: empty',"
+        "'__connect.errors.task.id':'0','__connect.errors.topic':'t',"
+        "'kafka_dlt-exception-fqcn':'dev.catalyst.worker.body',"
+        "'kafka_dlt-exception-message':'body: empty','kafka_dlt-original-consumer-group':'g',"
         "'kafka_dlt-original-offset':300,'kafka_dlt-original-partition':7,"
-        "'kafka_dlt-original-timestamp':-1,'kafka_dlt-original-topic':'t'},'data':null}");
+        "'kafka_dlt-original-timestamp':-1,"
+        "'kafka_dlt-original-timestamp-type':'NoTimestampType',"
+        "'kafka_dlt-original-topic':'t'},'data':null}");
 }
 
 int main(void)

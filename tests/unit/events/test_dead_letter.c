@@ -6,7 +6,8 @@
 #define KEY_ISSUE_TYPE "dev.catalyst.key.issue.v1"
 
 static const struct dead_letter_reason reason = {DEAD_LETTER_DECODE, "field", "email: missing"};
-static const struct dead_letter_limits limits = {{".dlq", 4}, {"group-1", 7}, 1000000};
+static const struct dead_letter_limits limits = {
+    {".dlq", 4}, {"group-1", 7}, 1000000, .task_id = 3};
 
 static struct outgoing encode_within(void **state, const struct message *message,
                                      const struct dead_letter_limits *within, bool *ret_truncated)
@@ -54,7 +55,7 @@ static void test_dead_letter_encode__as_received_with_both_header_families(void 
     assert_slice(record.key, message.key);
     assert_slice(record.value, message.value);
     assert_int_equal(record.timestamp_ms, message.timestamp_ms);
-    assert_int_equal(record.header_count, message.header_count + 12);
+    assert_int_equal(record.header_count, message.header_count + 17);
     for (size_t i = 0; i < message.header_count; i++) {
         assert_slice(slice_of_text(record.headers[i].name), slice_of_text(message.headers[i].name));
         assert_slice(record.headers[i].value, message.headers[i].value);
@@ -72,6 +73,29 @@ static void test_dead_letter_encode__as_received_with_both_header_families(void 
     assert_bytes(&record, "kafka_dlt-original-offset", "\1\2\3\4\5\6\7\x08", 8);
     assert_bytes(&record, "kafka_dlt-original-timestamp", "\x00\x00\x01\x9b\x7c\xa9\x8f\x2e", 8);
     assert_text(header_text(&record, "kafka_dlt-exception-message"), "email: missing");
+}
+
+/* Spring's and Connect's own readers ask for these. */
+static void test_dead_letter_encode__tells_class_group_task_and_timestamp_type(void **state)
+{
+    struct message message = command_of(*state, "t", hex(*state, "80"));
+    struct message by_broker = message;
+    struct message without_time = message;
+    by_broker.broker_time = true;
+    without_time.timestamp_ms = -1;
+
+    struct outgoing record = encode(state, &message);
+    struct outgoing second = encode(state, &by_broker);
+    struct outgoing third = encode(state, &without_time);
+
+    assert_text(header_text(&record, "__connect.errors.task.id"), "3");
+    assert_text(header_text(&record, "__connect.errors.exception.class.name"),
+                "dev.catalyst.worker.field");
+    assert_text(header_text(&record, "kafka_dlt-exception-fqcn"), "dev.catalyst.worker.field");
+    assert_text(header_text(&record, "kafka_dlt-original-consumer-group"), "group-1");
+    assert_text(header_text(&record, "kafka_dlt-original-timestamp-type"), "CreateTime");
+    assert_text(header_text(&second, "kafka_dlt-original-timestamp-type"), "LogAppendTime");
+    assert_text(header_text(&third, "kafka_dlt-original-timestamp-type"), "NoTimestampType");
 }
 
 static void test_dead_letter_encode__apply_stage(void **state)
@@ -115,7 +139,8 @@ static void test_dead_letter_encode__second_failure_replaces(void **state)
                             .value = first.value,
                             .headers = first.headers,
                             .header_count = first.header_count};
-    add_header(*state, &again, "__connect.errors.task.id", slice_of_text(TEXT("0")));
+    add_header(*state, &again, "__connect.errors.exception.stacktrace",
+               slice_of_text(TEXT("at ...")));
     add_header(*state, &again, "kafka_dlt-exception-stacktrace", slice_of_text(TEXT("at ...")));
 
     struct outgoing second = encode(state, &again);
@@ -127,7 +152,7 @@ static void test_dead_letter_encode__second_failure_replaces(void **state)
             1);
     assert_text(header_text(&second, "__connect.errors.topic"), "other");
     assert_text(header_text(&second, "__connect.errors.offset"), "2");
-    assert_absent(header_text(&second, "__connect.errors.task.id"));
+    assert_absent(header_text(&second, "__connect.errors.exception.stacktrace"));
     assert_absent(header_text(&second, "kafka_dlt-exception-stacktrace"));
     assert_text(second.topic, "other.dlq");
 }
@@ -324,6 +349,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dead_letter_encode__as_received_with_both_header_families),
+        cmocka_unit_test(test_dead_letter_encode__tells_class_group_task_and_timestamp_type),
         cmocka_unit_test(test_dead_letter_encode__apply_stage),
         cmocka_unit_test(test_dead_letter_encode__tombstone_and_no_key),
         cmocka_unit_test(test_dead_letter_encode__second_failure_replaces),
