@@ -1,13 +1,17 @@
 """Records that can't be read: named while they hold their partition up, and skipped by an operator's word only."""
 
+import json
+from subprocess import CompletedProcess
+
+import pytest
 from confluent_kafka import Producer
 
 from harness import make
 from harness.model import Model
-from harness.program import Worker
+from harness.program import EXIT_DATA, EXIT_OK, EXIT_TRY_AGAIN, EXIT_USAGE, Worker, run
 from harness.site import Site
 from harness.wait import wait_until
-from harness.wire import IDENTITY
+from harness.wire import IDENTITY, Record, audit_id_of
 
 RECORDS = 300
 RECORD_BYTES = 1_000_000  # of zeros: a batch of 300 MB that is some kilobytes long
@@ -36,6 +40,16 @@ def _unready(worker: Worker, text: str) -> str:
     return worker.get("/health/ready")[1]
 
 
+def _skip(site: Site, to: int, *more: str, reason: str = "a bomb") -> CompletedProcess[str]:
+    where = ("--topic", site.topics[IDENTITY], "--partition", "0", "--to", str(to))
+    return run("skip", *where, "--reason", reason, *more, env=site.env)
+
+
+def _skipped_events(site: Site) -> list[Record]:
+    return [event for event in site.audit_records() if "partition.skipped" in (event.text("ce_type") or "")]
+
+
+@pytest.mark.key
 def test_a_batch_that_is_too_large_unpacked_is_named(narrow: Site) -> None:
     before, after, beside = make.user("before"), make.user("after"), make.issue("beside")
     narrow.publish([before])
@@ -53,3 +67,71 @@ def test_a_batch_that_is_too_large_unpacked_is_named(narrow: Site) -> None:
     assert f"topic={topic} partition=0 offset=1 code=_BAD_COMPRESSION" in worker.log
     wait_until("the other topic goes on", lambda: "beside" in narrow.table("auth_keys"), 60)
     narrow.check_rows(Model().take_all([before, beside]))
+
+    done = _skip(narrow, 1 + RECORDS)
+    assert done.returncode == EXIT_OK, done.stderr
+    assert json.loads(done.stdout) == {
+        "topic": topic,
+        "partition": 0,
+        "from": 1,
+        "to": 1 + RECORDS,
+        "outcome": "skipped",
+    }
+    narrow.wait_done()
+    wait_until("ready again", lambda: worker.get("/health/ready")[0] == 200, 30)
+    assert narrow.table("auth_users").keys() == {"before", "after"}
+    (event,) = _skipped_events(narrow)
+    assert event.text("ce_causationid") == f"{topic}:0:1-{1 + RECORDS}"
+    assert event.text("ce_id") == audit_id_of("catalyst-worker/skip", event.text("ce_causationid") or "")
+    (row,) = narrow.sql("SELECT * FROM auth_audit_events WHERE action = 'partition.skipped'")
+    assert row["category"] == "operations"
+    assert row["metadata"] == {"from": 1, "to": 1 + RECORDS, "reason": "a bomb"}
+    assert narrow.sql("SELECT * FROM catalyst_skip_requests") == []
+    assert _skip(narrow, 1 + RECORDS).returncode == EXIT_DATA
+    assert len(narrow.audit_by_id()) == 4
+
+
+def test_skip_refuses_what_makes_no_sense(narrow: Site) -> None:
+    narrow.publish([make.user(f"u-{n}") for n in range(3)])
+
+    assert _skip(narrow, 4).returncode == EXIT_DATA  # behind the end
+    assert _skip(narrow, 2, reason="").returncode == EXIT_USAGE
+    assert run("skip", "--topic", "x", env=narrow.env).returncode == EXIT_USAGE
+    foreign = ("--topic", narrow.audit, "--partition", "0", "--to", "1", "--reason", "r")
+    assert run("skip", *foreign, env=narrow.env).returncode == EXIT_USAGE
+    assert narrow.sql("SELECT * FROM catalyst_skip_requests") == []
+
+
+def test_commands_that_can_be_read_are_not_skipped(narrow: Site) -> None:
+    users = [make.user(f"u-{n}") for n in range(3)]
+    narrow.publish(users)
+    assert _skip(narrow, 2, "--wait", "0").returncode == EXIT_TRY_AGAIN
+
+    narrow.start()
+    narrow.wait_done()
+
+    wait_until("no request", lambda: not narrow.sql("SELECT * FROM catalyst_skip_requests"), 30)
+    narrow.check(Model().take_all(users))
+
+
+def test_a_request_waits_for_a_replica_and_is_carried_out_once(narrow: Site) -> None:
+    """The request is there before any replica, which dies on the way at each step. What it skips could be read,
+    but the operator says that reading it ends the process."""
+    narrow.publish([make.user(f"u-{n}") for n in range(3)])
+    assert _skip(narrow, 2, "--unread", "--wait", "0").returncode == EXIT_TRY_AGAIN
+    assert _skip(narrow, 2, "--unread", "--wait", "0").returncode == EXIT_TRY_AGAIN  # the same one
+    assert "another request" in _skip(narrow, 1, "--unread", "--wait", "0").stderr
+
+    for point in ("after_commit", "after_send_offsets", "after_kafka_commit"):
+        worker = narrow.start(ready=False, http=False, WORKER_CRASH_POINT=f"{point}:1")
+        assert worker.process.wait(60) == -9, point
+    narrow.workers.clear()
+    narrow.start()
+    narrow.wait_done()
+
+    assert len(_skipped_events(narrow)) == 1
+    assert narrow.table("auth_users").keys() == {"u-2"}
+    wait_until("no request", lambda: not narrow.sql("SELECT * FROM catalyst_skip_requests"), 30)
+    assert {event.text("ce_causationid") for event in _skipped_events(narrow)} == {
+        f"{narrow.topics[IDENTITY]}:0:0-2"
+    }

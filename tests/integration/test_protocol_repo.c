@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "repo/protocol_repo.h"
+#include "repo/skip_repo.h"
 #include "tests/integration/pg_fixture.h"
 
 /* --- topics --------------------------------------------------------------------------------- */
@@ -178,6 +179,37 @@ static void test_published_offsets__unknown_partitions_load_as_zero(void **state
 
 #define CLEAN(test) cmocka_unit_test_setup(test, pg_fixture_clean)
 
+/* --- skips ---------------------------------------------------------------------------------- */
+
+static void test_skip_requests__one_a_partition_until_it_is_deleted(void **state)
+{
+    struct pg_fixture *fixture = *state;
+    const struct stored_skip first = {TEXT("commands"), 3, 10, 20, TEXT("a bomb"), .unread = true};
+    const struct stored_skip second = {TEXT("commands"), 3, 10, 30, TEXT("another")};
+    const struct stored_skip *skips;
+    bool written[2];
+    size_t count;
+    struct err err;
+
+    assert_int_equal(skip_request_write(fixture->db, &first, fixture->arena, &written[0], &err),
+                     OUTCOME_OK);
+    assert_int_equal(skip_request_write(fixture->db, &second, fixture->arena, &written[1], &err),
+                     OUTCOME_OK);
+    assert_int_equal(skip_request_delete(fixture->db, &second, fixture->arena, &err), OUTCOME_OK);
+    assert_int_equal(skip_requests_list(fixture->db, fixture->arena, &skips, &count, &err),
+                     OUTCOME_OK);
+
+    assert_true(written[0] && !written[1]);
+    assert_int_equal(count, 1);
+    assert_true(text_equal(skips[0].topic, first.topic) && skips[0].unread);
+    assert_true(skips[0].partition == 3 && skips[0].from == 10 && skips[0].to == 20);
+    assert_true(text_equal(skips[0].reason, first.reason) && skips[0].requested_us > 0);
+    assert_int_equal(skip_request_delete(fixture->db, &first, fixture->arena, &err), OUTCOME_OK);
+    assert_int_equal(skip_requests_list(fixture->db, fixture->arena, &skips, &count, &err),
+                     OUTCOME_OK);
+    assert_int_equal(count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +220,7 @@ int main(void)
         CLEAN(test_published_offsets__a_reset_lowers),
         CLEAN(test_published_offsets__recorded_offsets_only_grow),
         CLEAN(test_published_offsets__unknown_partitions_load_as_zero),
+        CLEAN(test_skip_requests__one_a_partition_until_it_is_deleted),
     };
     return cmocka_run_group_tests(tests, pg_fixture_setup, pg_fixture_teardown);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "events/audit_message.h"
+#include "events/command_message.h"
 #include "events/rejections.h"
 #include "tests/sim/sim_commands.h"
 
@@ -158,6 +159,49 @@ static void expect_message(struct oracle *oracle, struct model *model, struct si
     expect(oracle, model, &event, message);
 }
 
+/* A record that can't be read, but not one whose copy is in another partition, and an operator who
+ * asks to skip it. */
+static void make_unreadable(void)
+{
+    int p = 2;
+    int64_t at = (int64_t)sim_random((uint64_t)sim.topic_end[p]);
+
+    sim.skip = (struct skip_request){.topic = TEXT("commands"),
+                                     .partition = p,
+                                     .to = at + 1,
+                                     .reason = TEXT("simulated"),
+                                     .requested_us = 1};
+    sim.skip_to = at + 1;
+    sim.unreadable = true;
+}
+
+/* One event says so, by the id of the request. */
+static void expect_skip(struct oracle *oracle, struct model *model)
+{
+    char line[512];
+    struct outgoing record;
+    struct command command;
+    struct audit_event event;
+    struct command_result result = {0};
+    struct err err = {0};
+    const struct sim_message message = {.message.partition = sim.skip.partition};
+
+    snprintf(line, sizeof(line),
+             "{\"type\":\"dev.catalyst.audit.append.v1\",\"source\":\"catalyst-worker/skip\","
+             "\"id\":\"commands:%d:%lld-%lld\",\"time\":\"1970-01-01T00:00:00.000001Z\","
+             "\"data\":{\"category\":\"operations\",\"action\":\"partition.skipped\","
+             "\"resource\":{\"type\":\"partition\",\"id\":\"commands:%d\"},\"metadata\":"
+             "{\"from\":%lld,\"to\":%lld,\"reason\":\"simulated\"}}}",
+             sim.skip.partition, (long long)sim.skip.from, (long long)sim.skip.to,
+             sim.skip.partition, (long long)sim.skip.from, (long long)sim.skip.to);
+    enum outcome outcome = command_message_from_json(text_of(line), TEXT("commands"), 1,
+                                                     oracle->arena, &record, &command, &err);
+    assert(outcome == OUTCOME_OK);
+    outcome = command_event(&command, &result, oracle->arena, &event, &err);
+    assert(outcome == OUTCOME_OK);
+    expect(oracle, model, &event, &message);
+}
+
 void oracle_write_topic(struct oracle *oracle)
 {
     struct model *model = &oracle->model;
@@ -181,9 +225,15 @@ void oracle_write_topic(struct oracle *oracle)
     write_message(oracle, 0, 0, "x", "x", 1);
     write_copy(1, &sim.topic[0][sim.topic_end[0] - 1]);
 
+    if (sim_chance(10))
+        make_unreadable();
     for (int p = 0; p < SIM_PARTITIONS; p++) {
-        for (int64_t i = 0; i < sim.topic_end[p]; i++)
-            expect_message(oracle, model, &sim.topic[p][i]);
+        for (int64_t i = 0; i < sim.topic_end[p]; i++) {
+            if (sim.unreadable && p == sim.skip.partition && i == sim.skip_to - 1)
+                expect_skip(oracle, model);
+            else
+                expect_message(oracle, model, &sim.topic[p][i]);
+        }
     }
 }
 
@@ -219,7 +269,8 @@ static void log_goes_back(struct oracle *oracle, int partition)
 void oracle_logs_go_back(struct oracle *oracle)
 {
     for (int p = 0; p < SIM_PARTITIONS; p++) {
-        if (sim.topic_end[p] > 2 && !has_dead(p) && sim_random(3) > 0)
+        if (sim.topic_end[p] > 2 && !has_dead(p) && !(sim.unreadable && p == sim.skip.partition) &&
+            sim_random(3) > 0)
             log_goes_back(oracle, p);
     }
 }

@@ -166,6 +166,9 @@ struct sim {
     size_t topic_name_count;
     int64_t published[SIM_PARTITIONS];
     int64_t recorded[SIM_PARTITIONS];
+    struct skip_request skip; /* to 0: there is none */
+    bool unreadable;          /* what it is about: nobody is given the offset skip_to - 1 */
+    int64_t skip_to;
 
     /* counters, for the report */
     unsigned long steps, crashes, stalls, rebalances, lost_answers, aborts, fenced, hung;

@@ -302,6 +302,8 @@ static bool run_schedule(uint64_t seed, enum sim_mistake mistake, struct oracle 
         return goes_on_after_logs_went_back(oracle, ret_what);
     /* an operator goes back to the beginning: nothing is applied or published again */
     memset(sim.committed, 0, sizeof(sim.committed));
+    if (sim.unreadable)
+        sim.skip.to = sim.skip_to; /* it has to be skipped once more */
     return settle_down(ret_what) && oracle_holds(oracle, 2, ret_what);
 }
 

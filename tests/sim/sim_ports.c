@@ -154,13 +154,17 @@ static bool reset_positions(struct sim_lane *lane)
     return true;
 }
 
+static bool is_unreadable(int partition, int64_t offset)
+{
+    return sim.unreadable && partition == sim.skip.partition && offset == sim.skip_to - 1;
+}
+
 static enum outcome poll(struct source *port, int timeout_ms, const struct batch_limits *limits,
                          const struct message **ret_messages, size_t *ret_count, struct err *err)
 {
     struct sim_lane *lane = lane_of_source(port);
     size_t count = 0;
 
-    (void)timeout_ms;
     sim_yield();
     if (sim_chance(2))
         return err_set(err, OUTCOME_RETRY, "_ALL_BROKERS_DOWN", "poll: simulated");
@@ -172,11 +176,13 @@ static enum outcome poll(struct source *port, int timeout_ms, const struct batch
     size_t most = 1 + (size_t)sim_random(limits->messages);
     for (int turn = 0; turn < SIM_PARTITIONS; turn++) {
         int p = (turn + (int)(sim.steps % SIM_PARTITIONS)) % SIM_PARTITIONS;
-        while (lane->owns[p] && count < most && lane->next[p] < sim.topic_end[p])
+        while (lane->owns[p] && count < most && lane->next[p] < sim.topic_end[p] &&
+               !is_unreadable(p, lane->next[p]))
             lane->polled[count++] = sim.topic[p][lane->next[p]++].message;
     }
-    if (count > 0)
-        lane->polled_generation = lane->source_generation;
+    lane->polled_generation = lane->source_generation;
+    if (count == 0)
+        sim.now_us += (int64_t)timeout_ms * 1000;
     *ret_messages = lane->polled;
     *ret_count = count;
     return OUTCOME_OK;
@@ -256,11 +262,17 @@ static bool connected(struct source *port)
     return true;
 }
 
-static bool stuck(struct source *port, struct stuck *ret_stuck)
+static bool stuck(struct source *port, const struct position *of, struct stuck *ret_stuck)
 {
-    (void)port;
-    (void)ret_stuck;
-    return false;
+    const struct sim_lane *lane = lane_of_source(port);
+    int p = sim.skip.partition;
+
+    if (!sim.unreadable || !lane->owns[p] || lane->next[p] != sim.skip_to - 1 ||
+        (of != NULL && of->partition != p))
+        return false;
+    *ret_stuck =
+        (struct stuck){{TEXT("commands"), p, lane->next[p]}, "_BAD_COMPRESSION", sim.now_us};
+    return true;
 }
 
 static void close_source(struct source *port)

@@ -193,6 +193,8 @@ static bool apply_one(struct sim_lane *lane, const struct command *command, stru
             *ret_result = (struct command_result){.rejection = REJECTION_KEY_DUPLICATE_ID};
         return row_lock(lane, ROW_KEY, id, true, &row);
     }
+    if (command->type->kind == AUDIT_APPEND_COMMAND)
+        return true;
     assert(command->type->kind == KEY_RECORD_USAGE_COMMAND);
     const struct key *usage = command->record;
     if (!row_lock(lane, ROW_KEY, usage->id, false, &row))
@@ -411,6 +413,37 @@ static enum outcome load_published(struct store *port, struct published_offset *
     return OUTCOME_OK;
 }
 
+static enum outcome load_skips(struct store *port, struct arena *arena,
+                               const struct skip_request **ret_skips, size_t *ret_count,
+                               struct err *err)
+{
+    struct sim_lane *lane = lane_of(port);
+
+    sim_yield();
+    if (lane->broken || sim_chance(2))
+        return broken(lane, "08006", err);
+    struct skip_request *skips = ARENA_ARRAY(arena, struct skip_request, 1);
+    assert(skips != NULL);
+    *skips = sim.skip;
+    *ret_skips = skips;
+    *ret_count = sim.skip.to > 0;
+    return OUTCOME_OK;
+}
+
+static enum outcome delete_skip(struct store *port, const struct skip_request *skip,
+                                struct arena *arena, struct err *err)
+{
+    struct sim_lane *lane = lane_of(port);
+
+    (void)arena;
+    sim_yield();
+    if (lane->broken || sim_chance(10))
+        return broken(lane, "08006", err);
+    if (skip->from == sim.skip.from && skip->to == sim.skip.to)
+        sim.skip.to = 0;
+    return OUTCOME_OK;
+}
+
 void sim_store_init(struct sim_lane *lane)
 {
     static const struct store_ops ops = {.find = find,
@@ -419,7 +452,9 @@ void sim_store_init(struct sim_lane *lane)
                                          .recover = recover,
                                          .explain = explain,
                                          .intern = intern,
-                                         .load_published = load_published};
+                                         .load_published = load_published,
+                                         .load_skips = load_skips,
+                                         .delete_skip = delete_skip};
 
     lane->store.ops = &ops;
     lane->broken = true;

@@ -46,6 +46,8 @@ void sim_world_clear(uint64_t seed, enum sim_mistake mistake)
     sim.topic_name_count = 0;
     sim.topic_bytes_max = SIM_RECORD_BYTES;
     sim.limit_told = true;
+    sim.skip = (struct skip_request){0};
+    sim.unreadable = false;
     sim.letters_need_keys = false;
     sim.letter_age_max_ms = INT64_MAX;
     sim.commit_refusals = 0;

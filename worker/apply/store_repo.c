@@ -6,6 +6,7 @@
 #include "repo/pg/refused_row.h"
 #include "repo/pg/sqlstate.h"
 #include "repo/protocol_repo.h"
+#include "repo/skip_repo.h"
 
 static struct store_repo *self_of(struct store *port)
 {
@@ -170,13 +171,51 @@ static enum outcome load_published(struct store *port, struct published_offset *
     return outcome;
 }
 
+static enum outcome load_skips(struct store *port, struct arena *arena,
+                               const struct skip_request **ret_skips, size_t *ret_count,
+                               struct err *err)
+{
+    const struct stored_skip *stored;
+    size_t count;
+
+    enum outcome outcome =
+        skip_requests_list(self_of(port)->applier.db, arena, &stored, &count, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    struct skip_request *skips = ARENA_ARRAY(arena, struct skip_request, count);
+    if (skips == NULL)
+        return err_no_memory(err, "load skip requests");
+    for (size_t i = 0; i < count; i++)
+        skips[i] = (struct skip_request){.topic = stored[i].topic,
+                                         .partition = stored[i].partition,
+                                         .from = stored[i].from,
+                                         .to = stored[i].to,
+                                         .reason = stored[i].reason,
+                                         .unread = stored[i].unread,
+                                         .requested_us = stored[i].requested_us};
+    *ret_skips = skips;
+    *ret_count = count;
+    return OUTCOME_OK;
+}
+
+static enum outcome delete_skip(struct store *port, const struct skip_request *skip,
+                                struct arena *arena, struct err *err)
+{
+    const struct stored_skip stored = {
+        .topic = skip->topic, .partition = skip->partition, .from = skip->from, .to = skip->to};
+
+    return skip_request_delete(self_of(port)->applier.db, &stored, arena, err);
+}
+
 static const struct store_ops ops = {.find = find,
                                      .apply = apply,
                                      .record = record,
                                      .recover = recover,
                                      .explain = explain,
                                      .intern = intern,
-                                     .load_published = load_published};
+                                     .load_published = load_published,
+                                     .load_skips = load_skips,
+                                     .delete_skip = delete_skip};
 
 void store_repo_init(struct store_repo *store, struct executor *db)
 {

@@ -15,5 +15,6 @@ extern const struct verb verb_show;
 extern const struct verb verb_dlq;
 extern const struct verb verb_retention;
 extern const struct verb verb_seed;
+extern const struct verb verb_skip;
 extern const struct verb verb_version;
 extern const struct verb verb_help_verb;

@@ -202,7 +202,7 @@ static void on_error(rd_kafka_t *consumer, int code, const char *reason, void *o
 
 static void unstick(struct assigned *assigned, int64_t next_offset)
 {
-    if (assigned->stuck_offset < 0 || next_offset <= assigned->stuck_offset)
+    if (assigned->stuck_offset < 0 || next_offset == assigned->stuck_offset)
         return;
     log_line(LOG_INFO, "the partition can be read again", LOG_STR("topic", assigned->topic),
              LOG_INT("partition", assigned->partition), LOG_INT("offset", next_offset));
@@ -405,6 +405,7 @@ static enum outcome reset_positions(struct source_kafka *self, struct err *err)
     for (size_t i = 0; i < self->assignment.count; i++) {
         self->assignment.items[i].out_of_range = false;
         self->assignment.items[i].taken = false;
+        unstick(&self->assignment.items[i], self->assignment.items[i].next_offset);
     }
     self->out_of_range = false;
     self->generation++;
@@ -502,7 +503,7 @@ static bool is_unreadable(const rd_kafka_message_t *message)
 
 static void report_stuck(const struct source_kafka *self, const struct assigned *assigned)
 {
-    log_line(LOG_ERROR, "a partition can not be read",
+    log_line(LOG_ERROR, "a partition can not be read: it waits for catalyst-worker skip",
              LOG_STR("client", rd_kafka_name(self->consumer)), LOG_STR("topic", assigned->topic),
              LOG_INT("partition", assigned->partition), LOG_INT("offset", assigned->stuck_offset),
              LOG_STR("code", assigned->stuck_code),
@@ -643,6 +644,7 @@ static enum outcome poll(struct source *port, int timeout_ms, const struct batch
     outcome = fill_stash(self, timeout_ms, limits, err);
     if (self->rewind) /* meanwhile: what came is not known to follow the committed offsets */
         received_clear(&self->stash);
+    self->hand_generation = self->generation;
     if (self->stash.count == 0) {
         probe(self);
         if (outcome == OUTCOME_OK && self->down)
@@ -815,17 +817,36 @@ static bool connected(struct source *port)
     return !((struct source_kafka *)port)->down;
 }
 
-static bool stuck(struct source *port, struct stuck *ret_stuck)
+static bool is_of(const struct assigned *assigned, const struct position *of)
+{
+    return of == NULL ||
+           (assigned->partition == of->partition && text_is(of->topic, assigned->topic));
+}
+
+/* What came before the error is still to be handed out. */
+static bool has_stashed(const struct source_kafka *self, const struct assigned *assigned)
+{
+    for (size_t i = 0; i < self->stash.count; i++) {
+        const struct message *message = &self->stash.items[i];
+        if (message->partition == assigned->partition && text_is(message->topic, assigned->topic))
+            return true;
+    }
+    return false;
+}
+
+static bool stuck(struct source *port, const struct position *of, struct stuck *ret_stuck)
 {
     struct source_kafka *self = (struct source_kafka *)port;
     const struct assigned *longest = NULL;
 
     for (size_t i = 0; i < self->assignment.count; i++) {
         const struct assigned *assigned = &self->assignment.items[i];
-        if (assigned->stuck_offset >= 0 &&
+        if (assigned->stuck_offset >= 0 && is_of(assigned, of) &&
             (longest == NULL || assigned->stuck_since_us < longest->stuck_since_us))
             longest = assigned;
     }
+    if (longest != NULL && of != NULL && (self->rewind || has_stashed(self, longest)))
+        return false;
     if (longest != NULL)
         *ret_stuck = (struct stuck){.at = {.topic = text_of(longest->topic),
                                            .partition = longest->partition,

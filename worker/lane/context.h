@@ -42,7 +42,8 @@ struct lane {
     bool set_back;         /* it was: the partitions are to be taken again */
     int64_t held_since_us; /* monotonic; while the lane holds its partitions */
     int64_t held_told_us;
-    const struct message *hand; /* the first message of what is settled or published now; NULL */
-    uint64_t random;            /* spreads the attempts of many lanes */
+    const struct message *hand;  /* the first message of what is settled or published now; NULL */
+    uint64_t random;             /* spreads the attempts of many lanes */
+    int64_t looked_for_skips_us; /* monotonic */
     atomic_int stopping;
 };

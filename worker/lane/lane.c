@@ -11,6 +11,7 @@
 #include "worker/lane/context.h"
 #include "worker/lane/publish.h"
 #include "worker/lane/report.h"
+#include "worker/lane/skip.h"
 #include "worker/lane/wait.h"
 
 /* How long a stop request may go unnoticed on an idle topic. */
@@ -187,7 +188,7 @@ static void tell_stuck(struct lane *lane)
     struct lane_metrics *metrics = lane->metrics;
     struct stuck stuck;
 
-    bool is_stuck = source_stuck(lane->source, &stuck);
+    bool is_stuck = source_stuck(lane->source, NULL, &stuck);
     if (is_stuck) {
         struct holdup holdup = {
             .partition = stuck.at.partition, .offset = stuck.at.offset, .since_us = stuck.since_us};
@@ -247,6 +248,11 @@ static enum outcome turn(struct lane *lane, struct err *err)
         return OUTCOME_OK;
     }
     if (assignment_follow(lane, err)) {
+        if (skip_follow(lane, messages, count, generation)) {
+            source_release(lane->source);
+            source_rewind(lane->source);
+            return OUTCOME_OK;
+        }
         if (count == 0) {
             assignment_idle(lane);
             return OUTCOME_OK;

@@ -53,6 +53,11 @@ void progress_drop(struct progress *progress, int32_t topic_id, int32_t partitio
         *item = progress->items[--progress->count];
 }
 
+bool progress_has(const struct progress *progress, int32_t topic_id, int32_t partition)
+{
+    return find(progress, topic_id, partition) != NULL;
+}
+
 static struct partition_progress *of_entry(const struct progress *progress,
                                            const struct entry *entry)
 {

@@ -30,6 +30,9 @@ struct progress {
 
 void progress_release(struct progress *progress);
 
+/* Whether the partition is the lane's. */
+bool progress_has(const struct progress *progress, int32_t topic_id, int32_t partition);
+
 /* Forgets everything: the partitions were revoked. */
 void progress_forget(struct progress *progress);
 

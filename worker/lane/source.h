@@ -101,9 +101,10 @@ struct source_ops {
     /* Whether the brokers answer, as far as known without asking. */
     bool (*connected)(struct source *self);
 
-    /* The partition that is stuck longest; the others go on. false: none is. The texts are the
-     * source's, until its next call. */
-    bool (*stuck)(struct source *self, struct stuck *ret_stuck);
+    /* Of a partition, all of whose messages before that offset have been polled; or with NULL the
+     * one that is stuck longest. The others go on. false: it is not stuck, none is. The texts are
+     * the source's, until its next call. */
+    bool (*stuck)(struct source *self, const struct position *of, struct stuck *ret_stuck);
 
     /* Leaves the group. */
     void (*close)(struct source *self);
@@ -154,9 +155,10 @@ static inline enum outcome source_committed(struct source *source, struct positi
     return source->ops->committed(source, positions, count, err);
 }
 
-static inline bool source_stuck(struct source *source, struct stuck *ret_stuck)
+static inline bool source_stuck(struct source *source, const struct position *of,
+                                struct stuck *ret_stuck)
 {
-    return source->ops->stuck(source, ret_stuck);
+    return source->ops->stuck(source, of, ret_stuck);
 }
 
 static inline void source_rewind(struct source *source)

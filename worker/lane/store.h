@@ -41,6 +41,17 @@ struct refusal {
     char reason[REFUSAL_REASON_BYTES]; /* for the dead letter: no value of the row */
 };
 
+/* An operator's request to move a partition past records that can't be read. */
+struct skip_request {
+    struct text topic;
+    int32_t partition;
+    int64_t from; /* where the partition stood when it was asked for */
+    int64_t to;   /* the first offset that is read again */
+    struct text reason;
+    bool unread; /* before anything of it is read: for records that end the process */
+    int64_t requested_us;
+};
+
 struct store_ops {
     /* Begins a transaction when none is open and looks up the audit events with these ids.
      * ret_events  one per id; NULL: not known */
@@ -74,6 +85,14 @@ struct store_ops {
                            struct arena *arena, int32_t *ret_topic_ids, struct err *err);
     enum outcome (*load_published)(struct store *self, struct published_offset *offsets,
                                    size_t count, struct arena *arena, struct err *err);
+
+    /* Outside a transaction: what operators asked to skip, in `arena`, and that one is done with.
+     */
+    enum outcome (*load_skips)(struct store *self, struct arena *arena,
+                               const struct skip_request **ret_skips, size_t *ret_count,
+                               struct err *err);
+    enum outcome (*delete_skip)(struct store *self, const struct skip_request *skip,
+                                struct arena *arena, struct err *err);
 };
 
 static inline enum outcome store_find(struct store *store, const struct uuid *ids, size_t count,
@@ -125,4 +144,17 @@ static inline enum outcome store_load_published(struct store *store,
                                                 struct arena *arena, struct err *err)
 {
     return store->ops->load_published(store, offsets, count, arena, err);
+}
+
+static inline enum outcome store_load_skips(struct store *store, struct arena *arena,
+                                            const struct skip_request **ret_skips,
+                                            size_t *ret_count, struct err *err)
+{
+    return store->ops->load_skips(store, arena, ret_skips, ret_count, err);
+}
+
+static inline enum outcome store_delete_skip(struct store *store, const struct skip_request *skip,
+                                             struct arena *arena, struct err *err)
+{
+    return store->ops->delete_skip(store, skip, arena, err);
 }
