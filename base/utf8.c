@@ -95,31 +95,51 @@ bool utf8_has_control(struct text text)
     return false;
 }
 
-/* The White_Space property of Unicode, by code point. */
+/* What ECMAScript's trim() takes away: its WhiteSpace and LineTerminator, by code point. U+0085 is
+ * not among them, U+FEFF is. */
 static bool is_space(uint32_t point)
 {
-    return (point >= 0x09 && point <= 0x0D) || point == 0x20 || point == 0x85 || point == 0xA0 ||
-           point == 0x1680 || (point >= 0x2000 && point <= 0x200A) || point == 0x2028 ||
-           point == 0x2029 || point == 0x202F || point == 0x205F || point == 0x3000;
+    return (point >= 0x09 && point <= 0x0D) || point == 0x20 || point == 0xA0 || point == 0x1680 ||
+           (point >= 0x2000 && point <= 0x200A) || point == 0x2028 || point == 0x2029 ||
+           point == 0x202F || point == 0x205F || point == 0x3000 || point == 0xFEFF;
+}
+
+/* Bytes of the white space that begins at `at`; 0: something else. */
+static size_t space_length(const uint8_t *at, size_t left)
+{
+    size_t length = sequence_length(at, left);
+    uint32_t point = at[0];
+
+    if (length == 2)
+        point = ((uint32_t)(at[0] & 0x1F) << 6) | (at[1] & 0x3F);
+    else if (length == 3)
+        point = ((uint32_t)(at[0] & 0x0F) << 12) | ((uint32_t)(at[1] & 0x3F) << 6) | (at[2] & 0x3F);
+    return length == 4 || !is_space(point) ? 0 : length;
+}
+
+struct text utf8_trim(struct text text)
+{
+    const uint8_t *bytes = (const uint8_t *)text.data;
+    size_t end = 0; /* behind the last character that is no white space */
+    size_t first = SIZE_MAX;
+
+    for (size_t at = 0; at < text.length;) {
+        size_t length = space_length(bytes + at, text.length - at);
+        if (length > 0) {
+            at += length;
+            continue;
+        }
+        first = first == SIZE_MAX ? at : first;
+        length = sequence_length(bytes + at, text.length - at);
+        at += length > 0 ? length : 1;
+        end = at;
+    }
+    if (first == SIZE_MAX)
+        return (struct text){text.data, 0};
+    return (struct text){text.data + first, end - first};
 }
 
 bool utf8_blank(struct text text)
 {
-    const uint8_t *at = (const uint8_t *)text.data;
-    size_t left = text.length;
-
-    while (left > 0) {
-        size_t length = sequence_length(at, left);
-        uint32_t point = at[0];
-        if (length == 2)
-            point = ((uint32_t)(at[0] & 0x1F) << 6) | (at[1] & 0x3F);
-        else if (length == 3)
-            point =
-                ((uint32_t)(at[0] & 0x0F) << 12) | ((uint32_t)(at[1] & 0x3F) << 6) | (at[2] & 0x3F);
-        if (length == 0 || length == 4 || !is_space(point))
-            return false;
-        at += length;
-        left -= length;
-    }
-    return true;
+    return utf8_trim(text).length == 0;
 }

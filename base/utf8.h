@@ -14,5 +14,8 @@ bool utf8_has_nul(struct text text);
 /* Holds a C0 control, DEL or a C1 control. The text must be valid. */
 bool utf8_has_control(struct text text);
 
-/* Nothing but Unicode white space, or nothing at all. The text must be valid. */
+/* Without the white space at its ends, as ECMAScript's trim() sees it. The text must be valid. */
+struct text utf8_trim(struct text text);
+
+/* Nothing but such white space, or nothing at all. The text must be valid. */
 bool utf8_blank(struct text text);

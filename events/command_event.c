@@ -355,7 +355,7 @@ enum outcome command_conflict_event(const struct command *command, struct arena 
         return outcome;
     ret_event->id = conflict_id_of(envelope->source, envelope->id, &command->digest);
     ret_event->category = TEXT("command");
-    ret_event->action = TEXT("command.conflicted");
+    ret_event->action = TEXT(ACTION_CONFLICTED);
     ret_event->outcome = TEXT("rejected");
     if (command->type->as_given) {
         const struct audit_entry *entry = command->record;

@@ -29,8 +29,11 @@ enum outcome command_decode_data(const struct command_type *type, const struct e
                                  struct slice data, struct arena *arena, void **ret_record,
                                  struct err *err);
 
-/* Whether the audit log takes the entry: NULL, or REJECTION_AUDIT_INVALID_CATEGORY, or
- * REJECTION_AUDIT_INVALID_ACTION (a blank one; category first). */
+/* The action of an id conflict. */
+#define ACTION_CONFLICTED "command.conflicted"
+
+/* Whether the audit log takes the entry: NULL, or REJECTION_AUDIT_INVALID_CATEGORY (blank), or
+ * REJECTION_AUDIT_INVALID_ACTION (blank, or one that the worker itself gives; category first). */
 const char *audit_entry_rejection(const struct audit_entry *entry);
 
 /* An entity id that is longer is replaced, as record key, ce_subject and column, by

@@ -407,6 +407,13 @@ def _fields() -> None:
 
 _fields()
 
+for field, value in {"action": "a\nb", "category": "\u0085"}.items():
+    case(
+        f"append with a control character in its {field}",
+        make.append({field: value}).record(),
+        f"{field}: must not contain control characters",
+    )
+
 # --- secrets -----------------------------------------------------------------------------------
 
 for name in ("secret", "token", "plaintext"):

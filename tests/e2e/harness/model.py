@@ -88,7 +88,18 @@ def optional(metadata: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _blank(text: str) -> bool:
-    return text.strip() == ""
+    return _trim(text) == ""
+
+
+def _trim(text: str) -> str:
+    """As ECMAScript's trim() does it."""
+    return text.strip(
+        "\t\n\v\f\r \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+        "\u2028\u2029\u202f\u205f\u3000\ufeff"
+    )
+
+
+RESERVED = {*CREATING.values(), *UPDATING.values(), "command.conflicted"}
 
 
 @dataclass
@@ -475,7 +486,7 @@ class Model:
     def _audit_append(self, _: Command, data: dict[str, Any], at: datetime) -> _Told:
         if _blank(data["category"]):
             raise Rejected("audit.postgres.invalid_category")
-        if _blank(data["action"]):
+        if _blank(data["action"]) or _trim(data["action"]).lower() in RESERVED:
             raise Rejected("audit.postgres.invalid_action")
         return self._appended(data, at)
 

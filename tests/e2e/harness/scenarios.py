@@ -221,10 +221,14 @@ REJECTIONS["org.postgres.duplicate_slug: an update"] = [
     make.org("r-10-other", {"slug": "taken-2", "status": "archived"}, key="r-10"),
 ]
 REJECTIONS["audit.postgres.invalid_category"] = [
-    make.append({"category": " \t\u2003"}, subject="s-1"),
+    make.append({"category": " \u2003\ufeff"}, subject="s-1"),
     make.append({"category": ""}, subject="s-1"),
 ]
-REJECTIONS["audit.postgres.invalid_action"] = [make.append({"action": "  "}, subject="s-2")]
+REJECTIONS["audit.postgres.invalid_action"] = [
+    make.append({"action": "  "}, subject="s-2"),
+    make.append({"category": "key", "action": "key.issued", "resource": {"type": "key", "id": "key_1"}}),
+    make.append({"action": "\u00a0Command.CONFLICTED"}, subject="s-2"),
+]
 REJECTIONS["group.postgres.not_found"] = [make.group_delete("r-11")]
 REJECTIONS["membership.postgres.not_found"] = [make.membership_remove("r-12")]
 REJECTIONS["entitlement.postgres.not_found"] = [make.entitlement_remove("r-13")]

@@ -145,12 +145,12 @@ static void test_utf8_has_control__every_byte_in_every_place(void **state)
     }
 }
 
-static void test_utf8_blank__unicode_white_space(void **state)
+static void test_utf8_blank__white_space_of_ecmascript(void **state)
 {
-    static const uint32_t spaces[] = {0x09,   0x0A,   0x0B,   0x0C,   0x0D,   0x20,   0x85,
-                                      0xA0,   0x1680, 0x2000, 0x2001, 0x2002, 0x2003, 0x2004,
-                                      0x2005, 0x2006, 0x2007, 0x2008, 0x2009, 0x200A, 0x2028,
-                                      0x2029, 0x202F, 0x205F, 0x3000};
+    static const uint32_t spaces[] = {0x09,   0x0A,   0x0B,   0x0C,   0x0D,   0x20,   0xA0,
+                                      0x1680, 0x2000, 0x2001, 0x2002, 0x2003, 0x2004, 0x2005,
+                                      0x2006, 0x2007, 0x2008, 0x2009, 0x200A, 0x2028, 0x2029,
+                                      0x202F, 0x205F, 0x3000, 0xFEFF};
     size_t next = 0;
 
     (void)state;
@@ -168,6 +168,15 @@ static void test_utf8_blank__unicode_white_space(void **state)
     assert_true(utf8_blank(TEXT(" \t\xe3\x80\x80")));
     assert_false(utf8_blank(TEXT("  x ")));
     assert_false(utf8_blank(TEXT("\xf0\x9f\x98\x80")));
+}
+
+static void test_utf8_trim__takes_the_ends_only(void **state)
+{
+    (void)state;
+    assert_true(text_is(utf8_trim(TEXT(" \xef\xbb\xbf a b\xe3\x80\x80\n")), "a b"));
+    assert_true(text_is(utf8_trim(TEXT("\xf0\x9f\x98\x80")), "\xf0\x9f\x98\x80"));
+    assert_true(text_is(utf8_trim(TEXT("\xc2\x85x")), "\xc2\x85x"));
+    assert_true(text_is(utf8_trim(TEXT(" ")), ""));
 }
 
 static void assert_json_string(struct arena *arena, struct text text, const char *expected)
@@ -321,7 +330,8 @@ int main(void)
         cmocka_unit_test(test_utf8_has_nul),
         cmocka_unit_test(test_utf8_has_control__c0_del_c1_and_nothing_else),
         cmocka_unit_test(test_utf8_has_control__every_byte_in_every_place),
-        cmocka_unit_test(test_utf8_blank__unicode_white_space),
+        cmocka_unit_test(test_utf8_blank__white_space_of_ecmascript),
+        cmocka_unit_test(test_utf8_trim__takes_the_ends_only),
         cmocka_unit_test(test_json_append_string__escapes),
         cmocka_unit_test(test_json_append_double__shortest_and_always_a_float),
         cmocka_unit_test(test_json_append__ints_and_times),

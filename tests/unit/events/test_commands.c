@@ -827,6 +827,73 @@ static void test_audit_entry_rejection__blank_category_first(void **state)
     assert_string_equal(audit_entry_rejection(&entry), REJECTION_AUDIT_INVALID_CATEGORY);
 }
 
+static void test_audit_entry_rejection__an_action_that_the_worker_gives(void **state)
+{
+    static const char *const reserved[] = {
+        "user.created",
+        "user.updated",
+        "org.created",
+        "org.updated",
+        "group.created",
+        "group.updated",
+        "group.deleted",
+        "membership.added",
+        "membership.updated",
+        "membership.removed",
+        "entitlement.granted",
+        "entitlement.updated",
+        "entitlement.revoked",
+        "key.issued",
+        "key.used",
+        "key.revoked",
+        "command.conflicted",
+        "audit.appended",
+        " Key.ISSUED\xef\xbb\xbf",
+    };
+    static const char *const free[] = {"key.issue",    "key.issued2",       "key issued",
+                                       "dlq.redriven", "partition.skipped", "login.succeeded"};
+    struct audit_entry entry = {.category = TEXT("c")};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
+        entry.action = text_of(reserved[i]);
+        const char *code = audit_entry_rejection(&entry);
+        if (code == NULL || strcmp(code, REJECTION_AUDIT_INVALID_ACTION) != 0)
+            fail_msg("%s", reserved[i]);
+    }
+    for (size_t i = 0; i < sizeof(free) / sizeof(free[0]); i++) {
+        entry.action = text_of(free[i]);
+        assert_null(audit_entry_rejection(&entry));
+    }
+}
+
+static void test_command_decode__control_characters_in_category_and_action(void **state)
+{
+    static const struct {
+        const char *body;
+        const char *text;
+    } cases[] = {
+        {"{'category':'c','action':'a\\nb'}", "action: must not contain control characters"},
+        {"{'category':'\\u0085','action':'x'}", "category: must not contain control characters"},
+        {"{'category':'\\t','action':''}", "category: must not contain control characters"},
+        {"{'category':'','action':'key.issued\\u007f'}",
+         "action: must not contain control characters"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct message message = command_of(*state, "dev.catalyst.audit.append.v1",
+                                            slice_of_text(quoted(*state, cases[i].body)));
+        struct command command;
+        struct err err = {.text = ""};
+
+        set_header(*state, &message, "content-type", "application/json");
+
+        assert_int_equal(command_decode(&message, *state, &command, &err), OUTCOME_REJECT);
+        assert_string_equal(err.code, "field");
+        assert_string_equal(err.text, cases[i].text);
+    }
+}
+
 static void test_rejections__every_code_has_words_and_a_field(void **state)
 {
     static const char *const codes[] = {
@@ -901,6 +968,8 @@ int main(void)
         cmocka_unit_test(test_command_decode__parties_have_long_ids_and_any_labels),
         cmocka_unit_test(test_command_decode__full_arena_is_fatal_at_every_allocation),
         cmocka_unit_test(test_audit_entry_rejection__blank_category_first),
+        cmocka_unit_test(test_audit_entry_rejection__an_action_that_the_worker_gives),
+        cmocka_unit_test(test_command_decode__control_characters_in_category_and_action),
         cmocka_unit_test(test_rejections__every_code_has_words_and_a_field),
     };
     return cmocka_run_group_tests(tests, arena_setup, arena_teardown);
