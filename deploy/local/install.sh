@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs on Debian 12 what the project needs beyond its own sources, and only what is missing:
-# Debian packages (as root), the jars of a Kafka broker, and for the tests a Python environment and
-# Toxiproxy.
+# Debian packages (as root), the jars of a Kafka broker, and for the tests a Python environment,
+# Toxiproxy and CloudEvents' SDKs of four languages.
 # The second run checks and returns in well under a second.
 set -euo pipefail
 
@@ -15,9 +15,9 @@ usage: install.sh run|test|bench
 
   run    what it takes to build the worker and to run it on a local stack
   test   that, and what tests/run.sh and tests/lint.sh use
-  bench  that, and a JDK, which builds one of the services that tests/bench/run.sh compares with
+  bench  the same: what tests/bench/run.sh compares with is built with what the tests use
 
-CATALYST_CACHE names the directory of what is fetched (kafka/, venv/, toxiproxy/); default: build/ in
+CATALYST_CACHE names the directory of what is fetched (kafka/, venv/, toxiproxy/, sdks/); default: build/ in
 the repository.
 EOF
 }
@@ -48,8 +48,8 @@ test_packages=(
     man-db:man groff:groff
     nodejs:node npm:npm
     golang-go:go libfaketime
+    openjdk-17-jdk-headless:javac
 )
-bench_packages=(openjdk-17-jdk-headless:javac)
 
 installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 
@@ -151,6 +151,43 @@ install_toxiproxy() {
     echo "$toxiproxy_version" >"$cache/toxiproxy/.stamp"
 }
 
+install_python_sdk() {
+    retry "$python" -m pip install --disable-pip-version-check -q --only-binary :all: --upgrade \
+        --target "$1/python" -r "$sdks/python/requirements.txt"
+}
+
+install_node_sdk() {
+    mkdir -p "$1/node"
+    cp "$sdks/node/package.json" "$1/node/"
+    (cd "$1/node" && retry npm install --no-audit --no-fund --silent)
+}
+
+install_java_sdk() { retry mvn -B -q -f "$sdks/java/pom.xml" -Dsdk.jars="$1/java" package; }
+
+install_go_sdk() {
+    (cd "$sdks/go" && retry env GOTOOLCHAIN=local GOFLAGS=-mod=readonly go build -o "$1/go/sdk" .)
+}
+
+# What tests/e2e/test_sdks.py runs.
+sdks=$repo/tests/sdks
+
+install_sdks() {
+    local hash new=$cache/sdks.new language
+    hash=$(content_hash "$sdks"/python/requirements.txt "$sdks"/node/package.json "$sdks"/java/pom.xml \
+        "$sdks"/go/go.mod "$sdks"/go/go.sum "$sdks"/go/main.go)
+    [[ $(cat "$cache/sdks/.stamp" 2>/dev/null) != "$hash" ]] || return 0
+    say "CloudEvents' SDKs"
+    rm -rf "$new"
+    mkdir -p "$new"
+    for language in python node java go; do
+        "install_${language}_sdk" "$new" ||
+            die "the $language SDK of CloudEvents is not to be had, is its registry reachable? See $log"
+    done
+    echo "$hash" >"$new/.stamp"
+    rm -rf "$cache/sdks"
+    mv "$new" "$cache/sdks"
+}
+
 level=${1:-}
 case $level in
 run | test | bench) ;;
@@ -173,12 +210,10 @@ packages=("${run_packages[@]}")
 if [[ $level != run ]]; then
     packages+=("${test_packages[@]}")
 fi
-if [[ $level == bench ]]; then
-    packages+=("${bench_packages[@]}")
-fi
 install_packages "${packages[@]}"
 install_kafka
 if [[ $level != run ]]; then
     install_venv
     install_toxiproxy
+    install_sdks
 fi
