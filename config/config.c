@@ -13,6 +13,7 @@
 #include "config/nearest.h"
 #include "config/settings.h"
 #include "config/texts.h"
+#include "config/topic_rules.h"
 
 /* Everything is read in the order of precedence, lowest first, and later values replace earlier
  * ones; each is judged where it is found, so that a mistake is reported even where something else
@@ -332,6 +333,28 @@ static void place_take(struct loader *loader, const char *section, const char *k
         complain_unknown(loader, where, "setting", key, nearest_key(section, key));
 }
 
+static void topic_take(struct loader *loader, const char *topic, const char *key, const char *value,
+                       const char *where)
+{
+    switch (topic_rule_take(loader->config, topic, key, value, where)) {
+    case TOPIC_TAKEN:
+        return;
+    case TOPIC_NO_KEY:
+        complain(loader, where, "no such setting: %s; [topic NAME] has types and sources", key);
+        return;
+    case TOPIC_TWICE:
+        complain(loader, where, "topic %s.%s: given twice", topic, key);
+        return;
+    case TOPIC_BAD_LIST:
+        complain(loader, where, "topic %s.%s: must be %s", topic, key,
+                 strcmp(key, "types") == 0 ? TOPIC_TYPES_VALUES : TOPIC_SOURCES_VALUES);
+        return;
+    case TOPIC_NO_MEMORY:
+        loader->no_memory = true;
+        return;
+    }
+}
+
 static void file_entry(void *context, const char *section, const char *key, const char *value,
                        int line)
 {
@@ -342,9 +365,11 @@ static void file_entry(void *context, const char *section, const char *key, cons
         loader->no_memory = true;
     else if (section[0] == '\0')
         complain(loader, where, "%s: stands before the first [section]", key);
+    else if (topic_section_name(section) != NULL)
+        topic_take(loader, topic_section_name(section), key, value, where);
     else if (!section_known(section))
         complain(loader, where,
-                 "no such section: [%s]; there are database, kafka, worker, http "
+                 "no such section: [%s]; there are database, kafka, worker, topic NAME, http "
                  "and log",
                  section);
     else
@@ -538,6 +563,19 @@ static void check_topics(struct loader *loader)
     }
 }
 
+static void check_topic_rules(struct loader *loader)
+{
+    const struct config *config = loader->config;
+
+    for (size_t i = 0; i < config->topic_count; i++) {
+        const struct config_topic *rule = &config->topics[i];
+        const char *where = rule->types.where != NULL ? rule->types.where : rule->sources.where;
+        if (!is_command_topic(config, rule->name, strlen(rule->name)))
+            complain(loader, where != NULL ? where : "configuration",
+                     "[topic %s]: is not one of worker.command_topics", rule->name);
+    }
+}
+
 static void check_whole(struct loader *loader)
 {
     const struct config *config = loader->config;
@@ -547,6 +585,7 @@ static void check_whole(struct loader *loader)
                  "worker.instance_id: must be set: the host name is not %s",
                  setting_by_place("worker", "instance_id")->values);
     check_topics(loader);
+    check_topic_rules(loader);
 }
 
 /* --- all of it ---------------------------------------------------------------------------------
@@ -610,6 +649,7 @@ void config_release(struct config *config)
         kafka_property_release(&config->kafka[i]);
     free(config->kafka);
     config_topics_release(config);
+    topic_rules_release(config);
     free(config->database_url);
     free(config->database_schema);
     free(config->audit_topic);
@@ -620,10 +660,32 @@ void config_release(struct config *config)
     *config = (struct config){0};
 }
 
+/* The sections that there may be one of for each topic. */
+static const struct setting_info topic_settings[] = {
+    {.section = "topic NAME",
+     .key = "types",
+     .variable = SETTING_IN_FILE_ONLY,
+     .fallback = "all",
+     .values = TOPIC_TYPES_VALUES,
+     .description =
+         "Types of commands that the command topic NAME takes; others are dead letters."},
+    {.section = "topic NAME",
+     .key = "sources",
+     .variable = SETTING_IN_FILE_ONLY,
+     .fallback = "all",
+     .values = TOPIC_SOURCES_VALUES,
+     .description = "Sources (ce_source) whose commands the command topic NAME takes; others are "
+                    "dead letters."},
+};
+
 bool config_setting_info(size_t index, struct setting_info *ret_info)
 {
-    if (index >= setting_count)
+    if (index >= setting_count + sizeof(topic_settings) / sizeof(topic_settings[0]))
         return false;
+    if (index >= setting_count) {
+        *ret_info = topic_settings[index - setting_count];
+        return true;
+    }
     const struct setting *setting = &settings[index];
     *ret_info = (struct setting_info){
         .section = setting->section,

@@ -19,6 +19,20 @@ struct kafka_property {
     char *where; /* as in config_problem, for what only librdkafka can judge */
 };
 
+/* A list of names in the file; count 0: it is not given, or "all". */
+struct config_names {
+    char **items;
+    size_t count;
+    char *where; /* as in config_problem; NULL: it is not given */
+};
+
+/* [topic NAME]: what a command topic takes. */
+struct config_topic {
+    char *name;
+    struct config_names types;
+    struct config_names sources;
+};
+
 struct config {
     char *database_url; /* conninfo or URI; "" for libpq's defaults and PG* variables */
     char *database_schema;
@@ -28,6 +42,8 @@ struct config {
     size_t kafka_count;
     char **command_topics;
     size_t command_topic_count;
+    struct config_topic *topics; /* only topics that the file gives a section */
+    size_t topic_count;
     char *audit_topic;
     char *dlq_suffix;
     char *group_id;
@@ -83,11 +99,13 @@ const char *config_kafka_value(const struct config *config, const char *name);
 #define CONFIG_FOREVER INT64_C(0)
 bool config_retention_parse(const char *value, int64_t *ret_ms);
 
+#define SETTING_IN_FILE_ONLY "in the file only"
+
 /* A setting as documentation shows it. */
 struct setting_info {
     const char *section;
     const char *key;
-    const char *variable;    /* "CATALYST_LANES" */
+    const char *variable;    /* "CATALYST_LANES"; SETTING_IN_FILE_ONLY: it has none */
     const char *fallback;    /* default, as a person reads it */
     const char *values;      /* what it may be */
     const char *description; /* one sentence */

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "config/texts.h"
+#include "config/topic_rules.h"
 
 /* The parser is ours: the one that distributions ship cuts lines at 198 bytes and joins the lines
  * of a value without a blank, which made "sslmode=verify-fullpassword=..." of two lines. A value is
@@ -89,6 +90,13 @@ static bool is_name(const char *name)
     return strspn(name, letters) == strlen(name);
 }
 
+static bool is_section(const char *name)
+{
+    const char *topic = topic_section_name(name);
+
+    return is_name(topic != NULL ? topic : name);
+}
+
 static const char NO_NAME[] = "a name of a setting or section holds only letters, digits and . _ -";
 
 static void take_section(struct reading *reading, char *line)
@@ -101,7 +109,7 @@ static void take_section(struct reading *reading, char *line)
         return;
     }
     *end = '\0';
-    if (!is_name(line + 1))
+    if (!is_section(line + 1))
         broken(reading, NO_NAME);
     free(reading->section);
     reading->section = text_copy(line + 1, strlen(line + 1));
@@ -119,7 +127,7 @@ static void take_entry(struct reading *reading, char *line)
         return;
     }
     line[key_length] = '\0';
-    if (!is_name(trim_end(line)) || (reading->section != NULL && !is_name(reading->section))) {
+    if (!is_name(trim_end(line)) || (reading->section != NULL && !is_section(reading->section))) {
         broken(reading, NO_NAME);
         return;
     }

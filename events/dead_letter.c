@@ -7,7 +7,8 @@
 
 static const char *const class_names[DEAD_CLASS_COUNT] = {
     [DEAD_ENVELOPE] = "envelope", [DEAD_BODY] = "body",     [DEAD_TYPE] = "type",
-    [DEAD_FIELD] = "field",       [DEAD_SECRET] = "secret", [DEAD_SQLSTATE] = "sqlstate",
+    [DEAD_FIELD] = "field",       [DEAD_SECRET] = "secret", [DEAD_POLICY] = "policy",
+    [DEAD_SQLSTATE] = "sqlstate",
 };
 
 const char *dead_letter_class_name(enum dead_letter_class class)
@@ -252,11 +253,13 @@ enum outcome dead_letter_encode(const struct message *message,
                                 struct outgoing *ret_record, bool *ret_truncated, struct err *err)
 {
     struct lettering letter = {.arena = arena, .received_bytes = message->value.length};
-    struct message kept; /* of what was received, without secrets */
+    struct message kept = *message; /* of what was received, without secrets */
     struct portion portion;
-    bool redacted;
+    bool redacted = false;
+    enum outcome outcome = OUTCOME_OK;
 
-    enum outcome outcome = redact_secrets(message, arena, &kept, &redacted, err);
+    if (!limits->no_secrets)
+        outcome = redact_secrets(message, arena, &kept, &redacted, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     if (!choose(&kept, &limits->changes, arena, &portion))

@@ -33,6 +33,7 @@ enum dead_letter_class {
     DEAD_TYPE,
     DEAD_FIELD,
     DEAD_SECRET,
+    DEAD_POLICY,
     DEAD_SQLSTATE,
     DEAD_CLASS_COUNT
 };
@@ -44,7 +45,8 @@ enum dead_letter_class dead_letter_class_of(const char *name);
 
 struct dead_letter_reason {
     enum dead_letter_stage stage;
-    const char *class_name; /* "envelope", "body", "type", "field", "secret", "sqlstate" */
+    const char *class_name; /* "envelope", "body", "type", "field", "secret", "policy",
+                               "sqlstate" */
     const char *message;    /* field and rule, never a value */
 };
 
@@ -62,7 +64,8 @@ struct dead_letter_limits {
     size_t max_record_bytes;    /* key + value + headers and what Kafka adds; a longer value is
                                    truncated; headers, then the key, when they alone are too long */
     struct dead_letter_changes changes;
-    int task_id; /* number of the lane within its process */
+    int task_id;     /* number of the lane within its process */
+    bool no_secrets; /* none is expected: nothing is redacted */
 };
 
 /* ret_record      in the arena, or borrowed from the message

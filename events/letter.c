@@ -14,7 +14,6 @@
 #define MARK "catalyst-dlq-redriven"
 #define COUNT "catalyst-redrive-count"
 #define ORIGIN "catalyst-redrive-origin"
-#define AUDIT_SOURCE "catalyst-worker/dlq"
 
 enum { OWN_HEADERS = 2, COUNT_MAX = 1000000000 };
 
@@ -212,7 +211,7 @@ enum outcome letter_audit(const struct letter *letter, struct text topic, int64_
     if (name == NULL || origin == NULL || unique == NULL)
         return err_no_memory(err, "redrive");
     /* coordinates may be longer than an id */
-    struct uuid id = audit_id_of(TEXT(AUDIT_SOURCE), text_of(unique));
+    struct uuid id = audit_id_of(TEXT(LETTER_AUDIT_SOURCE), text_of(unique));
     char id_text[UUID_TEXT_LENGTH + 1];
     uuid_format(&id, id_text);
 
@@ -221,7 +220,7 @@ enum outcome letter_audit(const struct letter *letter, struct text topic, int64_
     struct json_writer json = json_writer_of(&line);
     json_begin_object(&json, NULL);
     json_text(&json, "type", TEXT("dev.catalyst.audit.append.v1"));
-    json_text(&json, "source", TEXT(AUDIT_SOURCE));
+    json_text(&json, "source", TEXT(LETTER_AUDIT_SOURCE));
     json_text(&json, "id", text_of(id_text));
     json_begin_object(&json, "data");
     json_text(&json, "category", TEXT("operations"));

@@ -58,6 +58,9 @@ enum outcome letter_restore(const struct message *message, const struct letter *
 enum outcome letter_mark(const struct letter *letter, struct arena *arena,
                          struct outgoing *ret_record, struct err *err);
 
+/* ce_source of the events that letter_audit() makes. */
+#define LETTER_AUDIT_SOURCE "catalyst-worker/dlq"
+
 /* The audit.append command that reports the redrive. Its id is a function of the letter's
  * coordinates and the count.
  *

@@ -10,6 +10,7 @@
 
 #include "base/timestamp.h"
 #include "config/nearest.h"
+#include "events/command_types.h"
 #include "repo/schema/migrate.h"
 #include "worker/cli/printed.h"
 #include "worker/kafka/kafka_config.h"
@@ -435,6 +436,22 @@ enum exit_code cli_main(int argc, char **argv, const struct verb *const *verbs, 
 }
 
 /* The problems that librdkafka sees come on top, so that all are reported at once. */
+/* The configuration does not know the contract. false: no memory. */
+static bool check_types(const struct config *config, struct config_problems *problems)
+{
+    for (size_t i = 0; i < config->topic_count; i++) {
+        const struct config_names *types = &config->topics[i].types;
+        for (size_t j = 0; j < types->count; j++) {
+            if (command_type_find(text_of(types->items[j])) == NULL &&
+                !config_problem_add(problems, types->where,
+                                    "topic %s.types: one of them is no ce_type of the contract",
+                                    config->topics[i].name))
+                return false;
+        }
+    }
+    return true;
+}
+
 enum outcome cli_config_load(const struct arguments *arguments, struct config *ret_config,
                              struct config_problems *ret_problems, struct err *err)
 {
@@ -443,7 +460,7 @@ enum outcome cli_config_load(const struct arguments *arguments, struct config *r
 
     if (outcome == OUTCOME_FULL)
         return outcome;
-    if (!kafka_config_check(ret_config, ret_problems))
+    if (!kafka_config_check(ret_config, ret_problems) || !check_types(ret_config, ret_problems))
         return err_no_memory(err, "configuration");
     if (ret_problems->count > 0)
         return err_set(err, OUTCOME_REJECT, ERR_CONFIG, "configuration: %zu problems",

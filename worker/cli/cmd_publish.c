@@ -8,6 +8,7 @@
 #include "worker/cli/interrupt.h"
 #include "worker/cli/progress_line.h"
 #include "worker/cli/verbs.h"
+#include "worker/daemon/policies.h"
 #include "worker/kafka/kafka_publisher.h"
 
 enum {
@@ -22,6 +23,7 @@ enum {
 struct publication {
     const struct arguments *arguments;
     struct config config;
+    struct policies policies;       /* allow-lists of the topics */
     const char *topics[TOPICS_MAX]; /* of identity and audit commands, of key commands */
     bool dry_run, strict;
     FILE *input;
@@ -116,9 +118,15 @@ static enum outcome publish_line(struct publication *publication, struct text li
         refuse(publication, err->text);
         return OUTCOME_OK;
     }
+    bool of_keys = strcmp(command.type->category, "key") == 0;
+    record.topic = text_of(publication->topics[of_keys ? 1 : 0]);
+    const struct topic_policy *policy =
+        topic_policy_find(publication->policies.items, publication->policies.count, record.topic);
+    if (topic_policy_check(policy, &command.envelope, err) != OUTCOME_OK) {
+        refuse(publication, err->text);
+        return OUTCOME_OK;
+    }
     if (publication->publisher != NULL) {
-        bool of_keys = strcmp(command.type->category, "key") == 0;
-        record.topic = text_of(publication->topics[of_keys ? 1 : 0]);
         outcome = send_record(publication, &record, err);
         if (outcome == OUTCOME_REJECT && strcmp(err->code, "MSG_SIZE_TOO_LARGE") == 0) {
             refuse(publication, "the record is larger than kafka.message.max.bytes allows");
@@ -204,6 +212,8 @@ static enum exit_code publish_all(struct publication *publication)
     publication->arena = arena_new(LINE_ARENA_BYTES);
     if (publication->arena == NULL)
         return cli_fail(publication->arguments, EXIT_BUG, "no memory");
+    if (!policies_init(&publication->policies, &publication->config))
+        return cli_fail(publication->arguments, EXIT_BUG, "no memory");
     interrupt_catch();
     progress_line_begin(&publication->progress);
     if (!publication->dry_run &&
@@ -242,6 +252,7 @@ static enum exit_code publish_input(struct publication *publication)
         code = publish_all(publication);
     if (publication->publisher != NULL)
         kafka_publisher_free(publication->publisher);
+    policies_release(&publication->policies);
     arena_free(publication->arena);
     return code;
 }

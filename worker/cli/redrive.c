@@ -8,6 +8,7 @@
 #include "worker/cli/cli_kafka.h"
 #include "worker/cli/interrupt.h"
 #include "worker/cli/printed.h"
+#include "worker/daemon/policies.h"
 #include "worker/kafka/kafka_redriver.h"
 
 enum {
@@ -31,6 +32,7 @@ enum fate {
 };
 
 struct run {
+    const char *audit_topic; /* command topic that takes the events of the redrive */
     struct redrive *redrive;
     struct kafka_redriver *redriver; /* NULL: a dry run */
     struct letter_list letters;
@@ -114,8 +116,7 @@ static enum outcome refuse(struct run *run, size_t index, const char *why, struc
 static enum outcome make_audit(const struct run *run, const struct letter *letter,
                                struct arena *arena, struct outgoing *ret_audit, struct err *err)
 {
-    return letter_audit(letter, text_of(run->redrive->config->command_topics[0]), clock_wall_us(),
-                        arena, ret_audit, err);
+    return letter_audit(letter, text_of(run->audit_topic), clock_wall_us(), arena, ret_audit, err);
 }
 
 /* NULL: as far as can be known before it is sent. The text may be that of *err. */
@@ -420,7 +421,16 @@ static enum exit_code conclude(const struct run *run, enum outcome outcome, cons
 enum exit_code redrive_run(struct redrive *redrive)
 {
     struct run run = {.redrive = redrive};
+    struct policies policies;
     struct err err = {0};
+
+    if (policies_init(&policies, redrive->config))
+        run.audit_topic = policies_own_topic(&policies, redrive->config, TEXT(LETTER_AUDIT_SOURCE));
+    policies_release(&policies);
+    if (run.audit_topic == NULL)
+        return cli_fail(redrive->arguments, EXIT_CONFIG,
+                        "no command topic takes audit.append of source " LETTER_AUDIT_SOURCE
+                        ": see [topic NAME] types and sources");
     enum outcome outcome = perform(&run, &err);
     enum exit_code code = conclude(&run, outcome, &err);
     if (run.redriver != NULL)

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "repo/pg/executor_pq.h"
 #include "worker/apply/store_repo.h"
+#include "worker/daemon/policies.h"
 #include "worker/kafka/sink_kafka.h"
 #include "worker/kafka/source_kafka.h"
 #include "worker/lane/lane.h"
@@ -47,6 +48,7 @@ struct unit {
 struct supervisor {
     const struct config *config;
     struct text *topics;
+    struct policies policies;
     int64_t record_bytes_max;
     int64_t pause_min_ms;
     struct unit *units;
@@ -131,6 +133,8 @@ static enum outcome build_lane(const struct unit *unit, struct parts *parts, str
         .group_id = text_of(config->group_id),
         .command_topics = unit->supervisor->topics,
         .command_topic_count = config->command_topic_count,
+        .policies = unit->supervisor->policies.items,
+        .policy_count = unit->supervisor->policies.count,
         .limits = {config->batch_max_messages, config->batch_max_bytes},
     };
     return lane_new(&options, source_kafka_port(parts->source), sink_kafka_port(parts->sink),
@@ -257,6 +261,8 @@ static bool allocate(struct supervisor *supervisor)
     if (supervisor->topics == NULL || supervisor->units == NULL || supervisor->metrics == NULL ||
         supervisor->lanes == NULL)
         return false;
+    if (!policies_init(&supervisor->policies, config))
+        return false;
     for (size_t i = 0; i < config->command_topic_count; i++)
         supervisor->topics[i] = text_of(config->command_topics[i]);
     for (size_t i = 0; i < supervisor->count; i++) {
@@ -298,6 +304,7 @@ void supervisor_free(struct supervisor *supervisor)
     }
     pthread_mutex_destroy(&supervisor->lock);
     free(supervisor->topics);
+    policies_release(&supervisor->policies);
     free(supervisor->units);
     free(supervisor->metrics);
     free(supervisor->lanes);

@@ -51,11 +51,32 @@ struct text topic_of(const struct lane *lane, int32_t topic_id)
     return TEXT("");
 }
 
+const struct topic_policy *policy_of(const struct lane *lane, struct text topic)
+{
+    return topic_policy_find(lane->options.policies, lane->options.policy_count, topic);
+}
+
+/* What the topic does not take is refused for that, whatever else is wrong with it. */
+static enum outcome check_policy(const struct lane *lane, const struct entry *entry,
+                                 enum outcome decoded, struct err *err)
+{
+    const struct envelope *envelope = &entry->command.envelope;
+    bool known = text_present(envelope->type) && text_present(envelope->source);
+
+    if (lane->options.policy_count == 0 || !known ||
+        (decoded != OUTCOME_OK && decoded != OUTCOME_REJECT))
+        return decoded;
+    enum outcome outcome =
+        topic_policy_check(policy_of(lane, entry->message->topic), envelope, err);
+    return outcome == OUTCOME_OK ? decoded : outcome;
+}
+
 static enum outcome entry_decode(struct lane *lane, struct entry *entry, struct arena *arena,
                                  struct err *err)
 {
     enum outcome outcome = command_decode(entry->message, arena, &entry->command, err);
 
+    outcome = check_policy(lane, entry, outcome, err);
     if (outcome != OUTCOME_REJECT)
         return outcome;
     if (!entry_bury(lane, entry, DEAD_LETTER_DECODE, err->code, err->text))

@@ -4,6 +4,7 @@
 #include "events/commands.h"
 #include "events/dead_letter.h"
 #include "events/message.h"
+#include "events/topic_policy.h"
 #include "worker/lane/source.h"
 
 /* The messages of one poll on their way through the protocol. Everything lives in the batch arena.
@@ -60,7 +61,9 @@ struct batch {
 
 /* The number of a command topic in the store; 0: it is none of the command topics. */
 int32_t topic_id_of(const struct lane *lane, struct text topic);
-/* The other way round; "": it is none. */
+/* The allow-list of a command topic; NULL: it takes everything. */
+const struct topic_policy *policy_of(const struct lane *lane, struct text topic);
+/* The other way round of topic_id_of(); "": it is none. */
 struct text topic_of(const struct lane *lane, int32_t topic_id);
 
 /* Decodes the messages of one poll into `arena`, which the caller has reset.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "events/topic_policy.h"
 #include "worker/lane/metrics.h"
 #include "worker/lane/sink.h"
 #include "worker/lane/source.h"
@@ -19,6 +20,8 @@ struct lane_options {
     struct text group_id;
     const struct text *command_topics;
     size_t command_topic_count;
+    const struct topic_policy *policies; /* allow-lists of command topics that have one */
+    size_t policy_count;
     struct batch_limits limits;
 };
 

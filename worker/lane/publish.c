@@ -69,6 +69,7 @@ static enum outcome produce_letter(struct lane *lane, const struct batch *batch,
     bool truncated;
 
     assert(!entry->settled);
+    limits.no_secrets = topic_policy_excludes_secrets(policy_of(lane, entry->message->topic));
     if (form != NULL)
         limits.changes = letter_form_changes(form);
     enum outcome outcome = dead_letter_encode(entry->message, &entry->reason, &limits,

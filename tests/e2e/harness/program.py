@@ -7,6 +7,7 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,11 @@ def assert_sanitizers_silent(log: str) -> None:
 class Worker:
     """A replica: one process of `catalyst-worker run`."""
 
-    def __init__(self, env: dict[str, str], instance: str, log: Path, http: bool = True):
+    def __init__(
+        self, env: dict[str, str], instance: str, log: Path, http: bool = True, arguments: Sequence[str] = ()
+    ):
         self.instance = instance
+        self.arguments = tuple(arguments)
         self.port = free_port()
         self.log_path = log
         self.env = clean_environment(
@@ -103,7 +107,7 @@ class Worker:
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log_path.open("ab") as output:
             return subprocess.Popen(
-                [str(BINARY), "run"],
+                [str(BINARY), "run", *self.arguments],
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -36,6 +36,7 @@ class Site:
         self.dlq_suffix = ".dlq"
         self.workers: list[Worker] = []
         self.extra: dict[str, str] = {}
+        self.arguments: list[str] = []  # of run
 
     # --- setting up ----------------------------------------------------------------------------
 
@@ -82,7 +83,7 @@ class Site:
 
     def start(self, instance: str = "a", ready: bool = True, http: bool = True, **env: str) -> Worker:
         log = self.logs / f"{self.name}-{instance}.log"
-        worker = Worker(self.env | env, f"{self.name}-{instance}", log, http)
+        worker = Worker(self.env | env, f"{self.name}-{instance}", log, http, self.arguments)
         self.workers.append(worker)
         return worker.wait_ready() if ready and http else worker
 

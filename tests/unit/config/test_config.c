@@ -251,6 +251,39 @@ static void test_config_load__a_line_that_went_astray_is_not_quoted(void **state
         assert_null(strstr(loaded->problems.items[i].what, "S3CRET"));
 }
 
+static void test_config_load__allow_lists_of_topics(void **state)
+{
+    struct loaded *loaded = *state;
+
+    assert_int_equal(load_text(loaded, "[worker]\ncommand_topics = a,b\n[topic b]\n"
+                                       "types = t1 ,t2,\n  t3\nsources = all\n[topic a]\n"),
+                     OUTCOME_OK);
+
+    assert_int_equal(loaded->config.topic_count, 1);
+    const struct config_topic *topic = &loaded->config.topics[0];
+    assert_string_equal(topic->name, "b");
+    assert_int_equal(topic->types.count, 3);
+    assert_string_equal(topic->types.items[0], "t1");
+    assert_string_equal(topic->types.items[2], "t3");
+    assert_int_equal(topic->sources.count, 0);
+}
+
+static void test_config_load__mistakes_in_allow_lists(void **state)
+{
+    struct loaded *loaded = *state;
+
+    assert_int_equal(load_text(loaded, "[worker]\ncommand_topics = a\n[topic a]\ntypes =\n"
+                                       "sources = x\nsources = y\nkind = z\n[topic b]\n"
+                                       "types = all\n"),
+                     OUTCOME_REJECT);
+
+    assert_problem(loaded, line(loaded, 4), "topic a.types: must be all, or ce_types");
+    assert_problem(loaded, line(loaded, 6), "topic a.sources: given twice");
+    assert_problem(loaded, line(loaded, 7), "no such setting: kind");
+    assert_problem(loaded, line(loaded, 9), "[topic b]: is not one of worker.command_topics");
+    assert_int_equal(loaded->problems.count, 4);
+}
+
 static void test_config_load__comments_and_empty_values_are_fine(void **state)
 {
     struct loaded *loaded = *state;
@@ -615,6 +648,8 @@ int main(void)
         TEST(test_config_load__an_indented_line_continues_the_value),
         TEST(test_config_load__lines_of_a_value_are_joined_by_a_blank),
         TEST(test_config_load__a_line_that_went_astray_is_not_quoted),
+        TEST(test_config_load__allow_lists_of_topics),
+        TEST(test_config_load__mistakes_in_allow_lists),
         TEST(test_config_load__a_line_too_long_to_read_is_a_problem),
         TEST(test_config_load__comments_and_empty_values_are_fine),
         TEST(test_config_load__a_file_that_is_not_there_is_a_problem),
