@@ -31,6 +31,7 @@ bool assignment_add(struct assignment *assignment,
             (struct assigned){.topic = topic,
                               .partition = partitions->elems[i].partition,
                               .next_offset = partitions->elems[i].offset,
+                              .committed = -1,
                               .stuck_offset = -1};
     }
     return true;

@@ -11,6 +11,7 @@ struct assigned {
     int32_t partition;
     int64_t next_offset; /* behind the last message taken; RD_KAFKA_OFFSET_INVALID: not known;
                             RD_KAFKA_OFFSET_BEGINNING: the group has committed nothing */
+    int64_t committed;   /* by the group, as far as this member has heard; -1: nothing */
     bool taken;          /* told by take_assigned() */
     bool out_of_range;   /* the broker says that the log does not hold next_offset */
 

@@ -45,7 +45,8 @@ struct sink_kafka {
     bool initialised;     /* init_transactions() is done */
     bool committing;      /* a commit is under way in the background: only commit() may follow, or
                              reopen() */
-    struct kafka_topic_handles topics; /* of the open producer */
+    struct kafka_topic_handles topics;        /* of the open producer */
+    rd_kafka_topic_partition_list_t *offsets; /* of the open transaction; NULL: none yet */
 
     /* of the transaction: deliveries that failed, and why the first did */
     uint64_t failed;
@@ -103,8 +104,16 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
 /* --- opening -----------------------------------------------------------------------------------
  */
 
+static void drop_offsets(struct sink_kafka *self)
+{
+    if (self->offsets != NULL)
+        rd_kafka_topic_partition_list_destroy(self->offsets);
+    self->offsets = NULL;
+}
+
 static void close_producer(struct sink_kafka *self)
 {
+    drop_offsets(self);
     kafka_topic_handles_release(&self->topics);
     kafka_transactional_destroy(self->producer, LAST_ABORT_TIMEOUT_MS);
     self->producer = NULL;
@@ -312,6 +321,7 @@ static enum outcome send_offsets(struct sink *port, const struct position *posit
     rd_kafka_topic_partition_list_t *offsets = rd_kafka_topic_partition_list_new((int)count + 1);
     if (offsets == NULL)
         return err_no_memory(err, "send offsets");
+    drop_offsets(self);
     for (size_t i = 0; i < count; i++) {
         char topic[256]; /* Kafka allows 249 characters */
         snprintf(topic, sizeof(topic), "%.*s", TEXT_ARG(positions[i].topic));
@@ -325,8 +335,10 @@ static enum outcome send_offsets(struct sink *port, const struct position *posit
     send_queued(self, SENT_WAIT_MS);
     rd_kafka_error_t *error = rd_kafka_send_offsets_to_transaction(
         self->producer, offsets, membership, SEND_OFFSETS_TIMEOUT_MS);
-    if (error == NULL)
+    if (error == NULL) {
+        self->offsets = TAKE(offsets);
         return OUTCOME_OK;
+    }
     outcome = transaction_fail(self, error, "send offsets", err);
     /* Called again after its timeout, 2.16 may wait for ever. */
     if (outcome == OUTCOME_RETRY)
@@ -346,6 +358,9 @@ static enum outcome commit(struct sink *port, struct err *err)
             kafka_transaction_acknowledge(
                 rd_kafka_commit_transaction(self->producer, COMMIT_TIMEOUT_MS));
         self->committing = false;
+        if (self->offsets != NULL)
+            source_kafka_committed(self->source, self->offsets);
+        drop_offsets(self);
         record_limit_passed(&self->limit);
         return OUTCOME_OK;
     }

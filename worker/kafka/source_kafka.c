@@ -24,6 +24,7 @@ enum {
     IDLE_PROBE_EVERY_US = 5000000,
     WATERMARKS_TIMEOUT_MS = 5000,
     COMMIT_TIMEOUT_MS = 5000,
+    COMMITTED_CHECKED_EVERY_US = 500000,
     CLOSE_TIMEOUT_MS = 10000,
     STUCK_TOLD_EVERY_US = 60000000,
 };
@@ -41,9 +42,10 @@ struct source_kafka {
     size_t reset_capacity;
     uint64_t generation;
     bool paused;
-    bool broken;       /* no memory for an assignment: its messages would go unseen */
-    bool rewind;       /* positions do not hold: all partitions begin at the committed offsets */
-    bool out_of_range; /* so is a partition of the assignment */
+    bool broken;        /* no memory for an assignment: its messages would go unseen */
+    bool rewind;        /* positions do not hold: all partitions begin at the committed offsets */
+    bool out_of_range;  /* so is a partition of the assignment */
+    int64_t checked_us; /* monotonic: when the committed offsets were last asked for */
 
     rd_kafka_consumer_group_metadata_t *metadata; /* of the assignment; NULL: none */
     bool cooperative;
@@ -222,6 +224,13 @@ static void pause_all(struct source_kafka *self)
                error_of(rd_kafka_pause_partitions(self->consumer, list)));
 }
 
+/* The group had committed an offset, and has none now: brokers forget the offsets of a topic that
+ * is deleted. A topic of that name is another topic. */
+static bool is_gone(const struct assigned *assigned, const rd_kafka_topic_partition_t *committed)
+{
+    return committed->offset < 0 && assigned->committed >= 0;
+}
+
 /* All partitions begin at their committed offsets: those that stayed through a revocation again,
  * because the batch that was dropped held messages of theirs too, and those whose committed offsets
  * were not told when they were assigned. */
@@ -239,6 +248,11 @@ static enum outcome seek_committed(struct source_kafka *self, struct err *err)
         return kafka_fail(code, err, "committed offsets of group %s", self->group_id);
 
     for (int i = 0; i < list->cnt; i++) {
+        if (is_gone(&self->assignment.items[i], &list->elems[i])) {
+            list->elems[i].offset = self->assignment.items[i].committed;
+            self->assignment.items[i].out_of_range = true;
+            self->out_of_range = true;
+        }
         if (list->elems[i].offset < 0)
             list->elems[i].offset = 0;
         self->assignment.items[i].next_offset = list->elems[i].offset;
@@ -403,6 +417,8 @@ static enum outcome reset_positions(struct source_kafka *self, struct err *err)
         return outcome;
     }
     for (size_t i = 0; i < self->assignment.count; i++) {
+        if (self->assignment.items[i].out_of_range)
+            self->assignment.items[i].committed = self->assignment.items[i].next_offset;
         self->assignment.items[i].out_of_range = false;
         self->assignment.items[i].taken = false;
         unstick(&self->assignment.items[i], self->assignment.items[i].next_offset);
@@ -607,6 +623,29 @@ static enum outcome fill_stash(struct source_kafka *self, int timeout_ms,
     return OUTCOME_OK;
 }
 
+/* A topic that was made anew and has grown past the position is read at the position, and no broker
+ * says that this is another log. But the group has no offset in it. Asked before the messages are
+ * handed out: the batch would commit one. Asked at most twice a second, which a lane with much to
+ * do does not feel: a fetch that meets a deleted topic waits that long, too. */
+static enum outcome check_committed(struct source_kafka *self, struct err *err)
+{
+    int64_t now_us = clock_monotonic_us();
+
+    if (now_us - self->checked_us < COMMITTED_CHECKED_EVERY_US)
+        return OUTCOME_OK;
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = assignment_list(&self->assignment);
+    if (list == NULL)
+        return err_no_memory(err, "committed offsets");
+    rd_kafka_resp_err_t code = ask_committed(self, list, COMMITTED_TIMEOUT_MS);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_fail(code, err, "committed offsets of group %s", self->group_id);
+    self->checked_us = clock_monotonic_us();
+    for (int i = 0; i < list->cnt; i++)
+        self->rewind = self->rewind || is_gone(&self->assignment.items[i], &list->elems[i]);
+    return OUTCOME_OK;
+}
+
 /* Moves the first messages of the stash, up to the limits, into the hand. */
 static enum outcome take_in_hand(struct source_kafka *self, const struct batch_limits *limits,
                                  struct err *err)
@@ -642,6 +681,11 @@ static enum outcome poll(struct source *port, int timeout_ms, const struct batch
         return outcome;
 
     outcome = fill_stash(self, timeout_ms, limits, err);
+    if (outcome == OUTCOME_OK && self->stash.count > 0 && !self->rewind) {
+        outcome = check_committed(self, err);
+        if (outcome != OUTCOME_OK)
+            return outcome;
+    }
     if (self->rewind) /* meanwhile: what came is not known to follow the committed offsets */
         received_clear(&self->stash);
     self->hand_generation = self->generation;
@@ -723,6 +767,17 @@ enum outcome source_kafka_membership(struct source_kafka *source,
     return OUTCOME_OK;
 }
 
+void source_kafka_committed(struct source_kafka *source,
+                            const rd_kafka_topic_partition_list_t *offsets)
+{
+    for (int i = 0; i < offsets->cnt; i++) {
+        struct assigned *assigned = assignment_find(&source->assignment, offsets->elems[i].topic,
+                                                    offsets->elems[i].partition);
+        if (assigned != NULL && offsets->elems[i].offset >= 0)
+            assigned->committed = offsets->elems[i].offset;
+    }
+}
+
 static enum outcome committed(struct source *port, struct position *positions, size_t count,
                               struct err *err)
 {
@@ -743,6 +798,7 @@ static enum outcome committed(struct source *port, struct position *positions, s
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return kafka_fail(code, err, "committed offsets of group %s", self->group_id);
 
+    source_kafka_committed(self, list);
     for (size_t i = 0; i < count; i++) {
         const rd_kafka_topic_partition_t *answer = &list->elems[i];
         positions[i].offset = answer->offset >= 0 ? answer->offset : -1;

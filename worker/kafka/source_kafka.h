@@ -37,3 +37,8 @@ struct rd_kafka_consumer_group_metadata_s;
 enum outcome source_kafka_membership(struct source_kafka *source,
                                      const struct rd_kafka_consumer_group_metadata_s **ret_metadata,
                                      struct err *err);
+
+/* A transaction has committed these offsets of the batch in hand. */
+struct rd_kafka_topic_partition_list_s;
+void source_kafka_committed(struct source_kafka *source,
+                            const struct rd_kafka_topic_partition_list_s *offsets);
