@@ -23,3 +23,12 @@
 enum outcome audit_message_encode(const struct audit_event *event, struct text topic,
                                   struct arena *arena, struct outgoing *ret_record,
                                   struct err *err);
+
+/* The event that a record of the audit topic holds, with its documents in both forms. What only the
+ * row has is not set: digest and coordinates of the command. Encoded again it is the same value.
+ *
+ * ret_event  borrowed from the message, or in the arena
+ * REJECT     the value is none that audit_message_encode() writes
+ * FULL       the arena is full */
+enum outcome audit_message_decode(const struct message *message, struct arena *arena,
+                                  struct audit_event *ret_event, struct err *err);

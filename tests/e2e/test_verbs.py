@@ -515,7 +515,20 @@ def test_a_changed_migration_is_refused(new_site: Callable[..., Site]) -> None:
 
 # --- version and help --------------------------------------------------------------------------
 
-VERBS = ("run", "check", "migrate", "publish", "tail", "show", "dlq", "retention", "seed", "version", "help")
+VERBS = (
+    "run",
+    "check",
+    "migrate",
+    "publish",
+    "tail",
+    "show",
+    "dlq",
+    "recover",
+    "retention",
+    "seed",
+    "version",
+    "help",
+)
 
 
 def test_version() -> None:

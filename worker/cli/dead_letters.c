@@ -90,8 +90,7 @@ static enum outcome read_to_end(struct kafka_reader *reader, struct arena *arena
         if (interrupted())
             return err_set(err, OUTCOME_RETRY, "", "interrupted");
         if (clock_monotonic_us() - last_us > SILENCE_MAX_US)
-            return err_set(err, OUTCOME_RETRY, "",
-                           "read the dead letters: nothing came for two minutes");
+            return err_set(err, OUTCOME_RETRY, "", "read topics: nothing came for two minutes");
         arena_reset(arena);
         enum outcome outcome = kafka_reader_next(reader, POLL_MS, arena, &message, &beyond, err);
         if (outcome == OUTCOME_OK && message != NULL) {
@@ -106,28 +105,36 @@ static enum outcome read_to_end(struct kafka_reader *reader, struct arena *arena
 }
 
 static enum outcome open_reader(const struct config *config, const struct letter_topics *topics,
+                                const struct kafka_reader_start *start,
                                 struct kafka_reader **ret_reader, struct err *err)
 {
-    const struct kafka_reader_start start = {
-        .beginning = true, .from_us = TIMESTAMP_ABSENT, .past_open = true};
     int64_t deadline_us = clock_monotonic_us() + SILENCE_MAX_US;
     enum outcome outcome;
-    while ((outcome = kafka_reader_new(config, topics->items, topics->count, &start, ret_reader,
+    while ((outcome = kafka_reader_new(config, topics->items, topics->count, start, ret_reader,
                                        err)) == OUTCOME_RETRY &&
            !interrupted() && clock_monotonic_us() < deadline_us)
         clock_sleep_us(PAUSE_US);
     return outcome;
 }
 
-enum outcome letter_topics_visit(const struct config *config, const struct letter_topics *topics,
-                                 letter_visitor *visitor, void *context, struct err *err)
+enum outcome topics_visit(const struct config *config, const struct letter_topics *topics,
+                          const struct kafka_reader_start *start, letter_visitor *visitor,
+                          void *context, struct err *err)
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new(RECORD_ARENA_BYTES);
     CLEANUP(kafka_reader_freep) struct kafka_reader *reader = NULL;
     if (arena == NULL)
-        return err_no_memory(err, "dead letters");
-    enum outcome outcome = open_reader(config, topics, &reader, err);
+        return err_no_memory(err, "read topics");
+    enum outcome outcome = open_reader(config, topics, start, &reader, err);
     return outcome == OUTCOME_OK ? read_to_end(reader, arena, visitor, context, err) : outcome;
+}
+
+enum outcome letter_topics_visit(const struct config *config, const struct letter_topics *topics,
+                                 letter_visitor *visitor, void *context, struct err *err)
+{
+    const struct kafka_reader_start start = {
+        .beginning = true, .from_us = TIMESTAMP_ABSENT, .past_open = true};
+    return topics_visit(config, topics, &start, visitor, context, err);
 }
 
 /* --- lists -------------------------------------------------------------------------------------

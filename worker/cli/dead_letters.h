@@ -40,11 +40,15 @@ struct letter_topics {
     size_t count;
 };
 
-/* Shows every committed record there is now. Transactions that are open now are waited for, so that
- * no letter comes without the mark that is there already. Brokers that are away are waited for up
- * to two minutes.
+/* Shows every committed record there is now, of any topics. Transactions that are open now are
+ * waited for, so that no letter comes without the mark that is there already. Brokers that are away
+ * are waited for up to two minutes. start  where to begin; past_open must be set
  *
  * RETRY  also for an interruption. Else what the reader and the visitor fail with */
+enum outcome topics_visit(const struct config *config, const struct letter_topics *topics,
+                          const struct kafka_reader_start *start, letter_visitor *visitor,
+                          void *context, struct err *err);
+/* The same from the beginning of the topics. */
 enum outcome letter_topics_visit(const struct config *config, const struct letter_topics *topics,
                                  letter_visitor *visitor, void *context, struct err *err);
 

@@ -14,6 +14,7 @@ extern const struct verb verb_tail;
 extern const struct verb verb_show;
 extern const struct verb verb_dlq;
 extern const struct verb verb_retention;
+extern const struct verb verb_recover;
 extern const struct verb verb_seed;
 extern const struct verb verb_skip;
 extern const struct verb verb_version;

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "config/config.h"
+#include "worker/lane/source.h"
 
 /* What the consumer group of the configuration stands at, asked without joining it. */
 struct kafka_group_position {
@@ -17,3 +18,9 @@ struct kafka_group_position {
 enum outcome kafka_group_position(const struct config *config, const char *topic, int32_t partition,
                                   int timeout_ms, struct kafka_group_position *ret_position,
                                   struct err *err);
+
+/* The group's committed, stable offsets: fills offset and `ours` of the positions.
+ * RETRY   no broker answers within timeout_ms, or a transaction is still open
+ * REJECT  they refuse */
+enum outcome kafka_group_committed(const struct config *config, struct position *positions,
+                                   size_t count, int timeout_ms, struct err *err);

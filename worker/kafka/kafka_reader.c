@@ -48,6 +48,10 @@ static enum outcome ask_ends(struct kafka_reader *reader, rd_kafka_t *consumer,
             return kafka_fail(code, err, "end of topic %s partition %" PRId32, partition->topic,
                               partition->partition);
         partition->offset = start->beginning ? low : high;
+        if (start->offsets != NULL)
+            partition->offset = start->offsets[i] < low    ? low
+                                : start->offsets[i] > high ? high
+                                                           : start->offsets[i];
         reader->ends[i] = high;
     }
     return OUTCOME_OK;

@@ -19,6 +19,9 @@ struct kafka_reader_start {
     bool beginning; /* else the end */
     int64_t
         from_us; /* records with this timestamp or a later one; TIMESTAMP_ABSENT: not asked for */
+    /* One per partition, topic by topic: where to begin, or at the nearest offset that there is;
+     * NULL: not asked for. */
+    const int64_t *offsets;
     /* To read up to is what stands on the partitions at the start, also where an open transaction
      * is in front of it: that one is waited for. Else what is committed and before the first open
      * transaction. */

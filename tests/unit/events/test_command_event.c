@@ -602,8 +602,72 @@ static void forget_packed(struct audit_event *event)
         documents[i]->packed = (struct slice){NULL, 0};
 }
 
+/* Read back from its record, the event has the same row: texts, and documents as JSON. */
+static void assert_read_back(void **state, const struct audit_event *event)
+{
+    struct outgoing record = encode(state, event);
+    const struct message message = {.topic = TEXT("audit"),
+                                    .key = record.key,
+                                    .value = record.value,
+                                    .headers = record.headers,
+                                    .header_count = record.header_count};
+    struct audit_event read;
+    struct err err = {.text = ""};
+
+    assert_int_equal(audit_message_decode(&message, *state, &read, &err), OUTCOME_OK);
+
+    const struct text expected[] = {
+        event->category,      event->action,
+        event->outcome,       event->correlation_id,
+        event->entity,        event->command_source,
+        event->command_id,    event->command_type,
+        event->traceparent,   event->tracestate,
+        event->actor.json,    event->subject.json,
+        event->resource.json, event->metadata.json,
+        event->error.json,    event->carried_correlation_id,
+    };
+    const struct text found[] = {
+        read.category,      read.action,         read.outcome,    read.correlation_id,
+        read.entity,        read.command_source, read.command_id, read.command_type,
+        read.traceparent,   read.tracestate,     read.actor.json, read.subject.json,
+        read.resource.json, read.metadata.json,  read.error.json, read.carried_correlation_id,
+    };
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+        assert_int_equal(text_present(found[i]), text_present(expected[i]));
+        if (text_present(expected[i]))
+            assert_slice(slice_of_text(found[i]), slice_of_text(expected[i]));
+    }
+    assert_true(uuid_equal(&read.id, &event->id));
+    assert_int_equal(read.occurred_at_us, event->occurred_at_us);
+}
+
+static void test_audit_message_decode__what_the_worker_did_not_write_is_refused(void **state)
+{
+    static const char *const bodies[] = {
+        "{}",
+        "{'id':'x'}",
+        "[]",
+        "{'category':'c'}",
+        /* another order than the worker's */
+        "{'occurredAt':'2026-01-02T03:04:05.678000Z','id':'00000000-0000-0000-0000-000000000000',"
+        "'category':'c','action':'a','outcome':'applied','command':{}}",
+        "{'id':'00000000-0000-0000-0000-000000000000','occurredAt':'2026-01-02T03:04:05.678000Z',"
+        "'category':'c','action':'a','outcome':'applied','command':{},'more':1}",
+    };
+    struct audit_event event;
+    struct err err;
+
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        const struct message message = {.value = packed(*state, bodies[i])};
+        assert_int_equal(audit_message_decode(&message, *state, &event, &err), OUTCOME_REJECT);
+    }
+    const struct message tombstone = {.topic = TEXT("audit")};
+    assert_int_equal(audit_message_decode(&tombstone, *state, &event, &err), OUTCOME_REJECT);
+}
+
 static void assert_same_from_json(void **state, const struct audit_event *event)
 {
+    assert_read_back(state, event);
     struct audit_event stored = *event;
 
     forget_packed(&stored);
@@ -719,6 +783,7 @@ int main(void)
         cmocka_unit_test(test_command_conflict_event__resource_and_nothing_more),
         cmocka_unit_test(test_command_conflict_event__of_an_audit_entry),
         cmocka_unit_test(test_command_event__full_arena_is_fatal_at_every_allocation),
+        cmocka_unit_test(test_audit_message_decode__what_the_worker_did_not_write_is_refused),
         cmocka_unit_test(test_audit_message_encode__golden),
         cmocka_unit_test(test_audit_message_encode__absent_things_are_left_out),
         cmocka_unit_test(test_audit_message_encode__stored_json_gives_the_same_bytes),
