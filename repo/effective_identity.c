@@ -60,7 +60,8 @@ static const char *identity_sql(struct arena *arena)
         &sql,
         " FROM member, LATERAL (SELECT l.wanted, min(l.place) AS place"
         " FROM unnest(member.group_ids) WITH ORDINALITY AS l(wanted, place) GROUP BY l.wanted)"
-        " AS listed, LATERAL (SELECT * FROM auth_groups WHERE id = listed.wanted OFFSET 0) AS g"
+        " AS listed, LATERAL (SELECT * FROM {schema}.auth_groups WHERE id = listed.wanted OFFSET "
+        "0) AS g"
         " WHERE $4)"
         ", label AS (SELECT s.source, s.place, e.position, e.key, e.value::text AS value FROM ("
         "SELECT 1 AS source, 0 AS place, labels::json AS labels FROM asker"
@@ -81,15 +82,15 @@ static const char *identity_sql(struct arena *arena)
     buffer_append_literal(&sql, ", ");
     append_columns(&sql, "team", group->columns);
     buffer_append_literal(
-        &sql,
-        ", ARRAY(SELECT e.entitlement FROM subject, LATERAL (SELECT entitlement, created_at"
-        " FROM auth_entitlements WHERE subject_kind = subject.kind AND subject_id = subject.id"
-        " OFFSET 0) AS e"
-        " GROUP BY e.entitlement ORDER BY min(e.created_at), e.entitlement)"
-        ", ARRAY(SELECT key FROM label ORDER BY source, place, position)"
-        ", ARRAY(SELECT value FROM label ORDER BY source, place, position)"
-        " FROM (SELECT) AS one LEFT JOIN asker ON true LEFT JOIN home ON true"
-        " LEFT JOIN member ON true LEFT JOIN team ON true ORDER BY team.place");
+        &sql, ", ARRAY(SELECT e.entitlement FROM subject, LATERAL (SELECT entitlement, created_at"
+              " FROM {schema}.auth_entitlements WHERE subject_kind = subject.kind AND subject_id = "
+              "subject.id"
+              " OFFSET 0) AS e"
+              " GROUP BY e.entitlement ORDER BY min(e.created_at), e.entitlement)"
+              ", ARRAY(SELECT key FROM label ORDER BY source, place, position)"
+              ", ARRAY(SELECT value FROM label ORDER BY source, place, position)"
+              " FROM (SELECT) AS one LEFT JOIN asker ON true LEFT JOIN home ON true"
+              " LEFT JOIN member ON true LEFT JOIN team ON true ORDER BY team.place");
     buffer_append_byte(&sql, '\0');
     return sql.full ? NULL : (const char *)sql.bytes;
 }

@@ -10,7 +10,7 @@ DEFINE_STORE_GET(entitlement)
 /* OFFSET 0 keeps this a look-up per row: without it the planner joins, and a join planned while the
  * table was small reads all of it when it no longer is. */
 static const char triple_taken[] =
-    "EXISTS (SELECT FROM auth_entitlements AS e WHERE e.subject_kind = u.subject_kind"
+    "EXISTS (SELECT FROM {schema}.auth_entitlements AS e WHERE e.subject_kind = u.subject_kind"
     " AND e.subject_id = u.subject_id AND e.entitlement = u.entitlement AND e.id <> u.id OFFSET 0)";
 
 static struct store_upsert upsert_form(bool keep, struct arena *arena)
@@ -103,7 +103,7 @@ enum outcome entitlements_triples_prepare(const struct text *ids, size_t count, 
     struct params params;
     struct statement statement = {
         .name = "entitlements.triples",
-        .sql = "SELECT id, subject_kind, subject_id, entitlement FROM auth_entitlements"
+        .sql = "SELECT id, subject_kind, subject_id, entitlement FROM {schema}.auth_entitlements"
                " WHERE id = ANY ($1::text[])",
     };
 

@@ -49,11 +49,13 @@ static enum outcome issue_read(struct write *write, const struct rows *rows, siz
  * triggers come before inserts as well, nobody can tell which of the two it was. */
 static const char collisions_sql[] =
     "SELECT u.id,"
-    " EXISTS (SELECT FROM auth_keys AS k WHERE k.id = ANY (ARRAY[u.id])),"
-    " (SELECT k.id FROM auth_keys AS k WHERE k.hash = ANY (ARRAY[u.hash])),"
-    " (SELECT count(*) > 2 FROM pg_index AS i WHERE i.indrelid = to_regclass('auth_keys')"
+    " EXISTS (SELECT FROM {schema}.auth_keys AS k WHERE k.id = ANY (ARRAY[u.id])),"
+    " (SELECT k.id FROM {schema}.auth_keys AS k WHERE k.hash = ANY (ARRAY[u.hash])),"
+    " (SELECT count(*) > 2 FROM pg_index AS i WHERE i.indrelid = "
+    "to_regclass('{schema_text}.auth_keys')"
     " AND (i.indisunique OR i.indisexclusion))"
-    " AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = to_regclass('auth_keys')"
+    " AND NOT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = "
+    "to_regclass('{schema_text}.auth_keys')"
     " AND " ROW_TRIGGER_BEFORE_INSERT ")"
     " FROM unnest($1::text[], $2::text[]) AS u(id, hash)";
 
@@ -301,7 +303,7 @@ struct revoke_state {
 };
 
 static const char revoke_sql[] =
-    "UPDATE auth_keys AS k SET status = 'revoked', revoked_at = u.revoked_at,"
+    "UPDATE {schema}.auth_keys AS k SET status = 'revoked', revoked_at = u.revoked_at,"
     " updated_at = u.revoked_at, revoked_by_kind = u.by_kind, revoked_by_id = u.by_id,"
     " revocation_reason = u.reason"
     " FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])"
@@ -347,7 +349,7 @@ static enum outcome revoke_settle(struct write *write, struct executor *db, stru
     const struct revoke_state *state = write->state;
     struct statement statement = {
         .name = "keys.exist",
-        .sql = "SELECT id, status = 'revoked' OR revoked_at IS NOT NULL FROM auth_keys"
+        .sql = "SELECT id, status = 'revoked' OR revoked_at IS NOT NULL FROM {schema}.auth_keys"
                " WHERE id = ANY ($1::text[])",
     };
     struct params params;

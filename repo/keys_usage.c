@@ -20,7 +20,8 @@ struct usage_state {
  * others are left to judge_sql. ANY (ARRAY[...]) makes the planner look keys up one by one, in the
  * order of the parameter, see store_remove_prepare(). */
 static const char usage_sql[] =
-    "UPDATE auth_keys AS k SET usage_count = k.usage_count + u.n, last_used_at = u.last_at,"
+    "UPDATE {schema}.auth_keys AS k SET usage_count = k.usage_count + u.n, last_used_at = "
+    "u.last_at,"
     " updated_at = u.last_at"
     " FROM unnest($1::text[], $2::int8[], $3::timestamptz[], $4::timestamptz[])"
     " AS u(wanted, n, last_at, max_at)"
@@ -36,7 +37,7 @@ static const char judge_sql[] =
     "WITH held AS ("
     "SELECT k.id, k.revoked_at IS NOT NULL OR k.status = 'revoked' AS revoked,"
     " k.status = 'expired' AS expired, k.expires_at"
-    " FROM auth_keys AS k WHERE k.id = ANY ($1::text[]) ORDER BY k.id FOR UPDATE"
+    " FROM {schema}.auth_keys AS k WHERE k.id = ANY ($1::text[]) ORDER BY k.id FOR UPDATE"
     "), judged AS ("
     "SELECT u.place, u.wanted, u.used_at, CASE WHEN h.id IS NULL THEN 'not_found'"
     " WHEN h.revoked THEN 'revoked'"
@@ -47,7 +48,8 @@ static const char judge_sql[] =
     "SELECT wanted, count(*) AS n, (array_agg(used_at ORDER BY place DESC))[1] AS last_at"
     " FROM judged WHERE verdict = 'counted' GROUP BY wanted"
     "), counted AS ("
-    "UPDATE auth_keys AS k SET usage_count = k.usage_count + g.n, last_used_at = g.last_at,"
+    "UPDATE {schema}.auth_keys AS k SET usage_count = k.usage_count + g.n, last_used_at = "
+    "g.last_at,"
     " updated_at = g.last_at"
     " FROM good AS g WHERE k.id = ANY (ARRAY[g.wanted])"
     " RETURNING k.id, k.owner_kind, k.owner_id, k.usage_count"

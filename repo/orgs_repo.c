@@ -8,7 +8,7 @@ DEFINE_STORE_GET(org)
 /* OFFSET 0 keeps this a look-up per row: without it the planner joins, and a join planned while the
  * table was small reads all of it when it no longer is. */
 static const char slug_taken[] =
-    "EXISTS (SELECT FROM auth_orgs AS o WHERE o.slug = u.slug AND o.id <> u.id OFFSET 0)";
+    "EXISTS (SELECT FROM {schema}.auth_orgs AS o WHERE o.slug = u.slug AND o.id <> u.id OFFSET 0)";
 
 enum outcome orgs_upsert_prepare(const struct org *const *orgs, size_t count, struct arena *arena,
                                  enum write_result *ret_results, struct write *ret_write,
@@ -59,7 +59,7 @@ enum outcome orgs_slugs_prepare(const struct text *ids, size_t count, struct are
     struct params params;
     struct statement statement = {
         .name = "orgs.slugs",
-        .sql = "SELECT id, slug FROM auth_orgs WHERE id = ANY ($1::text[])",
+        .sql = "SELECT id, slug FROM {schema}.auth_orgs WHERE id = ANY ($1::text[])",
     };
 
     params_init(&params, arena, 1);

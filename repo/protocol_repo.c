@@ -14,9 +14,9 @@ static enum outcome no_memory(struct err *err)
 static const struct statement intern_topics = {
     .name = "topics.intern",
     .own = true,
-    .sql = "INSERT INTO catalyst_topics (name)"
+    .sql = "INSERT INTO {schema}.catalyst_topics (name)"
            " SELECT DISTINCT u.name FROM unnest($1::text[]) AS u(name)"
-           " WHERE NOT EXISTS (SELECT FROM catalyst_topics t WHERE t.name = u.name)"
+           " WHERE NOT EXISTS (SELECT FROM {schema}.catalyst_topics t WHERE t.name = u.name)"
            " ORDER BY u.name"
            " ON CONFLICT (name) DO NOTHING",
 };
@@ -25,7 +25,7 @@ static const struct statement find_topics = {
     .name = "topics.find",
     .own = true,
     .sql = "SELECT t.topic_id FROM unnest($1::text[]) WITH ORDINALITY AS u(name, nth)"
-           " JOIN catalyst_topics t ON t.name = u.name ORDER BY u.nth",
+           " JOIN {schema}.catalyst_topics t ON t.name = u.name ORDER BY u.nth",
 };
 
 enum outcome topics_intern(struct executor *db, const struct text *names, size_t count,
@@ -62,8 +62,8 @@ enum outcome topics_list(struct executor *db, struct arena *arena,
         .name = "topics.list",
         .own = true,
         .sql = "SELECT t.topic_id, t.name, coalesce((SELECT max(o.\"partition\") + 1"
-               " FROM catalyst_consumer_offsets o WHERE o.topic_id = t.topic_id), 0)"
-               " FROM catalyst_topics t ORDER BY t.topic_id",
+               " FROM {schema}.catalyst_consumer_offsets o WHERE o.topic_id = t.topic_id), 0)"
+               " FROM {schema}.catalyst_topics t ORDER BY t.topic_id",
     };
     struct rows rows;
 
@@ -120,7 +120,7 @@ enum outcome published_offsets_load(struct executor *db, struct stored_offset *o
         .own = true,
         .sql = "SELECT coalesce(o.published_offset, 0), coalesce(o.recorded_offset, 0)"
                " FROM unnest($1::int4[], $2::int4[]) WITH ORDINALITY AS u(topic_id, part, nth)"
-               " LEFT JOIN catalyst_consumer_offsets o"
+               " LEFT JOIN {schema}.catalyst_consumer_offsets o"
                " ON o.topic_id = u.topic_id AND o.\"partition\" = u.part ORDER BY u.nth",
     };
     struct params params;
@@ -155,7 +155,7 @@ enum outcome published_offsets_save_prepare(const struct stored_offset *offsets,
     struct statement statement = {
         .name = "published_offsets.save",
         .own = true,
-        .sql = "INSERT INTO catalyst_consumer_offsets AS o"
+        .sql = "INSERT INTO {schema}.catalyst_consumer_offsets AS o"
                " (topic_id, \"partition\", published_offset, recorded_offset)"
                " SELECT * FROM unnest($1::int4[], $2::int4[], $3::int8[], $4::int8[])"
                " AS u(topic_id, part, published_offset, recorded_offset)"

@@ -138,15 +138,15 @@ static bool make(const struct record_spec *spec, struct arena *arena, struct rec
     };
     /* In a select list the arrays are streamed; in FROM each would be stored as a table first. */
     sql.unnest = arena_printf(arena, "(SELECT %s) AS u", finish(&pieces.types));
-    sql.insert = arena_printf(arena, "INSERT INTO %s (%s) SELECT %s FROM %s", spec->table,
+    sql.insert = arena_printf(arena, "INSERT INTO {schema}.%s (%s) SELECT %s FROM %s", spec->table,
                               sql.columns, sql.values, sql.unnest);
     static const char upsert[] = "%s ON CONFLICT (id) DO UPDATE SET %s"
                                  " RETURNING id, (xmax = 0) AS inserted";
     sql.upsert = arena_printf(arena, upsert, sql.insert, sql.assignments);
     sql.upsert_keep = arena_printf(arena, upsert, sql.insert, sql.assignments_keep);
-    sql.copy =
-        arena_printf(arena, "COPY %s (%s) FROM STDIN (FORMAT binary)", spec->table, sql.columns);
-    sql.select = arena_printf(arena, "SELECT %s FROM %s", sql.columns, spec->table);
+    sql.copy = arena_printf(arena, "COPY {schema}.%s (%s) FROM STDIN (FORMAT binary)", spec->table,
+                            sql.columns);
+    sql.select = arena_printf(arena, "SELECT %s FROM {schema}.%s", sql.columns, spec->table);
 
     *ret_sql = sql;
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {

@@ -189,7 +189,7 @@ static enum outcome lock_prepare(const struct store_keeping_upsert *upsert,
     struct write write = {
         .statement = {.name = upsert->lock_name,
                       .sql = arena_printf(arena,
-                                          "SELECT id FROM %s WHERE id = ANY ($1::text[])"
+                                          "SELECT id FROM {schema}.%s WHERE id = ANY ($1::text[])"
                                           " ORDER BY id FOR UPDATE",
                                           upsert->replace.spec->table)},
         .read = lock_read,
@@ -346,7 +346,7 @@ static enum outcome remove_again(const struct remove_state *state, const struct 
     struct statement statements[2] = {
         {.name = arena_printf(arena, "%s_left", write->statement.name),
          .sql = arena_printf(arena,
-                             "SELECT id FROM %s WHERE id = ANY ($1::text[])"
+                             "SELECT id FROM {schema}.%s WHERE id = ANY ($1::text[])"
                              " ORDER BY id FOR UPDATE",
                              state->spec->table)},
         {.name = write->statement.name, .sql = write->statement.sql},
@@ -405,10 +405,11 @@ enum outcome store_remove_prepare(const struct record_spec *spec, const char *na
      * table was small, and lock in that join's order. */
     struct write write = {
         .statement = {.name = name,
-                      .sql = arena_printf(arena,
-                                          "DELETE FROM %s USING unnest($1::text[]) AS u(wanted)"
-                                          " WHERE id = ANY (ARRAY[u.wanted]) RETURNING %s",
-                                          spec->table, sql->columns)},
+                      .sql = arena_printf(
+                          arena,
+                          "DELETE FROM {schema}.%s USING unnest($1::text[]) AS u(wanted)"
+                          " WHERE id = ANY (ARRAY[u.wanted]) RETURNING %s",
+                          spec->table, sql->columns)},
         .read = remove_read,
         .settle = remove_settle,
         .state = state,

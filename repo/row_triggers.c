@@ -6,9 +6,11 @@
 const struct statement row_triggers_look = {
     .name = "row_triggers.look",
     .own = true,
-    .sql = "WITH RECURSIVE tree AS (SELECT to_regclass('auth_audit_events')::oid AS relid"
+    .sql = "WITH RECURSIVE tree AS (SELECT to_regclass('{schema_text}.auth_audit_events')::oid AS "
+           "relid"
            " UNION ALL SELECT i.inhrelid FROM tree JOIN pg_inherits AS i ON i.inhparent = relid)"
-           " SELECT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = to_regclass('auth_keys')"
+           " SELECT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = "
+           "to_regclass('{schema_text}.auth_keys')"
            " AND " ROW_TRIGGER_BEFORE_INSERT "),"
            " EXISTS (SELECT FROM tree JOIN pg_trigger AS t ON t.tgrelid = tree.relid"
            " AND " ROW_TRIGGER_BEFORE_INSERT ")",

@@ -13,7 +13,7 @@ enum outcome skip_request_write(struct executor *db, const struct stored_skip *s
     struct statement statement = {
         .name = "skip_requests.write",
         .own = true,
-        .sql = "INSERT INTO catalyst_skip_requests"
+        .sql = "INSERT INTO {schema}.catalyst_skip_requests"
                " (topic, \"partition\", from_offset, to_offset, reason, unread)"
                " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (topic, \"partition\") DO NOTHING",
     };
@@ -60,7 +60,7 @@ enum outcome skip_requests_list(struct executor *db, struct arena *arena,
         .own = true,
         .sql = "SELECT topic, \"partition\", from_offset, to_offset, reason, unread,"
                " requested_at"
-               " FROM catalyst_skip_requests ORDER BY topic, \"partition\"",
+               " FROM {schema}.catalyst_skip_requests ORDER BY topic, \"partition\"",
     };
     struct rows rows;
 
@@ -83,7 +83,7 @@ enum outcome skip_request_delete(struct executor *db, const struct stored_skip *
     struct statement statement = {
         .name = "skip_requests.delete",
         .own = true,
-        .sql = "DELETE FROM catalyst_skip_requests WHERE topic = $1 AND \"partition\" = $2"
+        .sql = "DELETE FROM {schema}.catalyst_skip_requests WHERE topic = $1 AND \"partition\" = $2"
                " AND from_offset = $3 AND to_offset = $4",
     };
     struct params params;

@@ -47,7 +47,7 @@ test_packages=(
     cppcheck:cppcheck shellcheck:shellcheck gcovr:gcovr spin:spin
     man-db:man groff:groff
     nodejs:node npm:npm
-    golang-go:go libfaketime
+    golang-go:go libfaketime pgbouncer
     openjdk-17-jdk-headless:javac
 )
 

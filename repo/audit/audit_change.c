@@ -6,6 +6,7 @@
 #include "repo/audit/audit_layout.h"
 #include "repo/pg/pg_binary.h"
 #include "repo/schema/migrate.h"
+#include "repo/schema/trusted_schema.h"
 
 /* Between two attempts everyone who waited goes on. */
 enum { PAUSE_MIN_MS = 100, PAUSE_MAX_MS = 2000 };
@@ -48,11 +49,12 @@ enum outcome audit_sql_text(struct executor *db, const char *sql, struct arena *
 enum outcome audit_columns(struct executor *db, struct arena *arena, const char **ret_columns,
                            struct err *err)
 {
-    return audit_sql_text(db,
-                          "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum)"
-                          " FROM pg_attribute WHERE attrelid = 'auth_audit_events'::regclass"
-                          " AND attnum > 0 AND NOT attisdropped AND attgenerated = ''",
-                          arena, ret_columns, err);
+    return audit_sql_text(
+        db,
+        "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum)"
+        " FROM pg_attribute WHERE attrelid = '{schema_text}.auth_audit_events'::regclass"
+        " AND attnum > 0 AND NOT attisdropped AND attgenerated = ''",
+        arena, ret_columns, err);
 }
 
 struct audit_range_sql audit_range_sql(const struct audit_range *range)
@@ -82,16 +84,19 @@ static enum outcome begin(const struct audit_change *change, struct arena *arena
                 " set_config('statement_timeout', '0', true),"
                 " set_config('idle_in_transaction_session_timeout', '10s', true)"},
         {.sql = "SELECT pg_try_advisory_xact_lock(" MIGRATE_LOCK_CLASS ", hashtext($1))"},
+        trusted_schema_enter,
     };
     struct params params;
-    struct rows rows[3];
+    struct rows rows[4];
     struct pg_row row;
 
     params_init(&params, arena, 1);
     params_text(&params, text_of(change->schema));
     if (!params_done(&params, &statements[2]))
         return err_no_memory(err, "audit log");
-    enum outcome outcome = executor_run_all(change->db, statements, 3, arena, rows, err);
+    enum outcome outcome = trusted_schema_check(change->db, change->schema, arena, err);
+    if (outcome == OUTCOME_OK)
+        outcome = executor_run_all(change->db, statements, 4, arena, rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     pg_row_init(&row, &rows[2], 0, arena);

@@ -80,12 +80,12 @@ static const struct statement tree = {
            " pg_get_expr(c.relpartbound, c.oid),"
            " CASE WHEN c.relkind = 'p' THEN 0 ELSE pg_total_relation_size(c.oid) END::int8,"
            " c.reltuples::int8, now()"
-           " FROM pg_partition_tree('auth_audit_events'::regclass) t"
+           " FROM pg_partition_tree('{schema_text}.auth_audit_events'::regclass) t"
            " JOIN pg_class c ON c.oid = t.relid LEFT JOIN pg_class p ON p.oid = t.parentrelid"
            " UNION ALL"
            " SELECT relname::text, false, NULL, NULL, pg_total_relation_size(oid)::int8,"
            " reltuples::int8, now() FROM pg_class"
-           " WHERE oid = 'auth_audit_events'::regclass AND relkind <> 'p'",
+           " WHERE oid = '{schema_text}.auth_audit_events'::regclass AND relkind <> 'p'",
 };
 
 struct branch {

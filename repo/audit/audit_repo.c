@@ -75,7 +75,7 @@ enum { COLUMN_COUNT = sizeof(columns) / sizeof(columns[0]) };
     "unnest($23::text[])"
 
 /* int4 to smallint is an assignment cast: the insert does it. */
-#define INSERT "INSERT INTO auth_audit_events (" COLUMNS ") SELECT " UNNEST
+#define INSERT "INSERT INTO {schema}.auth_audit_events (" COLUMNS ") SELECT " UNNEST
 
 /* COMMIT is sent in the same round trip, so the server itself compares the ids that it wrote with
  * those that it was asked to write: the logarithm of zero fails the statement where they differ. */
@@ -224,7 +224,8 @@ enum outcome audit_record_copy(struct executor *db, const struct audit_event *co
                                struct err *err)
 {
     struct copy copy = {.name = "audit.record_copy",
-                        .sql = "COPY auth_audit_events (" COLUMNS ") FROM STDIN (FORMAT binary)",
+                        .sql = "COPY {schema}.auth_audit_events (" COLUMNS
+                               ") FROM STDIN (FORMAT binary)",
                         .row_count = count,
                         .overlap = overlap};
     struct arena_mark mark = arena_mark(arena);
@@ -253,7 +254,8 @@ static enum outcome audit_expect(struct executor *db, const struct uuid *id, str
                                  struct err *err)
 {
     struct statement statement = {.name = "audit.expect",
-                                  .sql = "SELECT FROM auth_audit_events WHERE id = $1::uuid"};
+                                  .sql =
+                                      "SELECT FROM {schema}.auth_audit_events WHERE id = $1::uuid"};
     struct params params;
     struct rows rows;
 
@@ -363,7 +365,7 @@ static enum id_group group_of(const struct uuid *id)
 static const struct statement find_in_range = {
     .name = "audit.find",
     .own = true,
-    .sql = "SELECT " COLUMNS " FROM auth_audit_events"
+    .sql = "SELECT " COLUMNS " FROM {schema}.auth_audit_events"
            " WHERE id = ANY($1::uuid[]) AND id >= $2::uuid AND id <= $3::uuid",
 };
 
@@ -488,7 +490,7 @@ static void filter_time(struct conditions *conditions, const char *before, int64
 
 static void build_list(struct conditions *conditions, const struct audit_filter *filter)
 {
-    buffer_append_literal(&conditions->sql, "SELECT " COLUMNS " FROM auth_audit_events");
+    buffer_append_literal(&conditions->sql, "SELECT " COLUMNS " FROM {schema}.auth_audit_events");
     filter_text(conditions, "entity = ", filter->entity);
     filter_text(conditions, "actor->>'id' = ", filter->actor_id);
     filter_text(conditions, "category = ", filter->category);

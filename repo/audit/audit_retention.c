@@ -87,7 +87,7 @@ struct search {
 };
 
 /* Another name for the interval, no copy of it. */
-#define INTERVAL_AS_A "WITH RECURSIVE a AS NOT MATERIALIZED (SELECT * FROM %s)%s "
+#define INTERVAL_AS_A "WITH RECURSIVE a AS NOT MATERIALIZED (SELECT * FROM {schema}.%s)%s "
 
 /* Reads the interval. */
 static const struct search scanning = {
@@ -163,7 +163,7 @@ static enum outcome index_state(struct executor *db, const char *interval, struc
 
     const char *sql = arena_printf(arena,
                                    "SELECT (SELECT indisvalid::text FROM pg_index"
-                                   " WHERE indexrelid = to_regclass('%s_retention'))",
+                                   " WHERE indexrelid = to_regclass('{schema_text}.%s_retention'))",
                                    interval);
     if (sql == NULL)
         return err_no_memory(err, "retention");
@@ -221,10 +221,11 @@ static enum outcome ensure_index(struct executor *db, const char *interval, stru
     if (outcome != OUTCOME_OK || valid)
         return outcome;
     if (there)
-        outcome = audit_sql(db, arena, err, "DROP INDEX CONCURRENTLY %s_retention", interval);
+        outcome =
+            audit_sql(db, arena, err, "DROP INDEX CONCURRENTLY {schema}.%s_retention", interval);
     if (outcome == OUTCOME_OK)
         outcome = audit_sql(db, arena, err,
-                            "CREATE INDEX CONCURRENTLY %s_retention ON %s"
+                            "CREATE INDEX CONCURRENTLY %s_retention ON {schema}.%s"
                             " (topic_id, \"partition\", \"offset\")",
                             interval, interval);
     return outcome;
@@ -246,12 +247,12 @@ static enum outcome move_staying(struct executor *db, const struct dropping *sel
     enum outcome outcome = audit_columns(db, arena, &columns, err);
     if (outcome != OUTCOME_OK)
         return outcome;
-    const char *sql =
-        arena_printf(arena,
-                     INTERVAL_AS_A "INSERT INTO auth_audit_events_stray (%s) SELECT %s FROM %s"
-                                   " WHERE id IN (SELECT a.id%s UNION ALL SELECT a.id%s)",
-                     self->interval->name, self->search->sources, columns, columns,
-                     self->interval->name, self->search->deliverable, young);
+    const char *sql = arena_printf(
+        arena,
+        INTERVAL_AS_A "INSERT INTO {schema}.auth_audit_events_stray (%s) SELECT %s FROM {schema}.%s"
+                      " WHERE id IN (SELECT a.id%s UNION ALL SELECT a.id%s)",
+        self->interval->name, self->search->sources, columns, columns, self->interval->name,
+        self->search->deliverable, young);
     return guarded(db, sql, self->guard, arena, &rows, err);
 }
 
@@ -263,8 +264,9 @@ static enum outcome drop(struct executor *db, void *context, struct arena *arena
     int64_t deliverable = 0;
     int64_t young_rows = 0;
 
-    enum outcome outcome = audit_sql(
-        db, arena, err, "LOCK TABLE ONLY auth_audit_events_timed IN ACCESS EXCLUSIVE MODE");
+    enum outcome outcome =
+        audit_sql(db, arena, err,
+                  "LOCK TABLE ONLY {schema}.auth_audit_events_timed IN ACCESS EXCLUSIVE MODE");
     if (outcome == OUTCOME_OK)
         outcome = audit_sql(db, arena, err,
                             "LOCK TABLE ONLY %s, ONLY auth_audit_events_stray"
@@ -279,12 +281,13 @@ static enum outcome drop(struct executor *db, void *context, struct arena *arena
     self->judgement = judge(self->interval, deliverable, young_rows);
     if (self->judgement.verdict != AUDIT_MAY_GO)
         return OUTCOME_OK;
-    outcome =
-        audit_sql(db, arena, err, "ALTER TABLE auth_audit_events_timed DETACH PARTITION %s", name);
+    outcome = audit_sql(db, arena, err,
+                        "ALTER TABLE {schema}.auth_audit_events_timed DETACH PARTITION {schema}.%s",
+                        name);
     if (outcome == OUTCOME_OK && self->judgement.staying > 0)
         outcome = move_staying(db, self, arena, err);
     if (outcome == OUTCOME_OK)
-        outcome = audit_sql(db, arena, err, "DROP TABLE %s", name);
+        outcome = audit_sql(db, arena, err, "DROP TABLE {schema}.%s", name);
     return outcome;
 }
 
@@ -326,8 +329,9 @@ static enum outcome count_old(struct executor *db, const char *table,
     struct rows rows;
     struct pg_row row;
 
-    enum outcome outcome = guarded(db, arena_printf(arena, "SELECT count(*) FROM %s a" OLD, table),
-                                   guard, arena, &rows, err);
+    enum outcome outcome =
+        guarded(db, arena_printf(arena, "SELECT count(*) FROM {schema}.%s a" OLD, table), guard,
+                arena, &rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     pg_row_init(&row, &rows, 0, arena);
@@ -343,7 +347,7 @@ static enum outcome collect(struct executor *db, const char *table, const struct
 
     const char *sql = arena_printf(arena,
                                    "DECLARE catalyst_old NO SCROLL CURSOR WITH HOLD FOR"
-                                   " SELECT a.id FROM %s a" OLD " LIMIT %d",
+                                   " SELECT a.id FROM {schema}.%s a" OLD " LIMIT %d",
                                    table, COLLECT_ROWS);
     enum outcome outcome = executor_run(db, &executor_begin, arena, &rows, err);
     if (outcome == OUTCOME_OK)
@@ -358,9 +362,11 @@ static enum outcome delete_ids(struct executor *db, const char *table,
                                struct arena *arena, int64_t *deleted, struct err *err)
 {
     struct statement statement = {
-        .sql = arena_printf(
-            arena, "DELETE FROM %s WHERE id IN (SELECT a.id FROM %s a" OLD " AND a.id = ANY($6))",
-            table, table)};
+        .sql =
+            arena_printf(arena,
+                         "DELETE FROM {schema}.%s WHERE id IN (SELECT a.id FROM {schema}.%s a" OLD
+                         " AND a.id = ANY($6))",
+                         table, table)};
     struct pg_array ids;
     struct params params;
     struct rows rows;

@@ -11,6 +11,7 @@
 #include "repo/pg/pq_conninfo.h"
 #include "repo/pg/pq_hosts.h"
 #include "repo/pg/pq_prepared.h"
+#include "repo/pg/pq_session.h"
 #include "repo/pg/pq_statement.h"
 #include "repo/pg/pq_wait.h"
 #include "repo/pg/refused_row.h"
@@ -22,6 +23,10 @@ enum {
      * runs into the client's own deadline. */
     TIMEOUT_GRACE_MS = 2000,
 };
+
+/* Nobody but superusers creates objects in pg_catalog; pg_temp is not searched for functions and
+ * operators, and would come first if it were not named. */
+static const char SEARCH_PATH[] = "pg_catalog, pg_temp";
 
 DEFINE_CLEANUP(PGresult *, PQclear)
 
@@ -36,7 +41,9 @@ struct executor_pq {
 
     char *conninfo;
     struct pq_hosts hosts; /* of the conninfo, the next one to try first */
-    char *schema;
+    struct sql_schema schema;
+    char *search_path;
+    char session[PQ_SESSION_VALUE_LENGTH + 1]; /* of the connection */
     char *application_name;
     int connect_timeout_s;
     int64_t statement_timeout_ms;
@@ -92,6 +99,10 @@ static enum outcome fail(struct executor_pq *self, const PGresult *result,
     enum outcome outcome = statement->own ? sqlstate_own_outcome(rule) : rule->outcome;
     self->broken = self->broken || rule->reconnect;
     self->stale = self->stale || rule->prepare_anew;
+    if (pq_session_is_check(statement) && rule->outcome == OUTCOME_REJECT) {
+        self->broken = true;
+        return pq_session_fail(err);
+    }
     if (rule->outcome == OUTCOME_REJECT)
         return tell_refusal(result, label, sqlstate, outcome, err);
     if (strcmp(function, RAISE) == 0) /* in somebody's own words: they may hold values */
@@ -142,7 +153,8 @@ static enum outcome send_one(struct executor_pq *self, const struct statement *s
     sent[index].prepare = statement->name != NULL &&
                           !pq_prepared_has(&self->prepared, statement->name) &&
                           !is_prepared_before(statements, sent, index);
-    switch (pq_statement_send(self->connection, statement, sent[index].prepare, arena)) {
+    switch (
+        pq_statement_send(self->connection, statement, sent[index].prepare, &self->schema, arena)) {
     case PQ_SENT:
         return OUTCOME_OK;
     case PQ_NO_MEMORY:
@@ -273,17 +285,24 @@ static enum outcome receive_all(struct executor_pq *self, const struct statement
     return first != OUTCOME_OK ? first : outcome;
 }
 
-static enum outcome run(struct executor *port, const struct statement *statements, size_t count,
-                        struct overlap *overlap, struct arena *arena, struct rows *ret_rows,
-                        struct err *err)
+/* The statements with the check of the session behind BEGIN. */
+static enum outcome insert_check(const struct executor_pq *self, const struct statement *statements,
+                                 size_t count, struct arena *arena,
+                                 const struct statement **ret_statements, struct err *err)
 {
-    struct executor_pq *self = (struct executor_pq *)port;
+    struct statement *all = ARENA_ARRAY(arena, struct statement, count + 1);
+    if (all == NULL)
+        return err_no_memory(err, "batch arena");
+    all[0] = statements[0];
+    memcpy(all + 2, statements + 1, (count - 1) * sizeof(*all));
+    *ret_statements = all;
+    return pq_session_check_prepare(self->session, arena, &all[1], err);
+}
 
-    if (count == 0)
-        return OUTCOME_OK;
-    if (self->connection == NULL || self->broken)
-        return err_set(err, OUTCOME_RETRY, pq_connection_failure, "%s: not connected",
-                       statement_label(&statements[0]));
+static enum outcome run_all(struct executor_pq *self, const struct statement *statements,
+                            size_t count, struct overlap *overlap, struct arena *arena,
+                            const struct rows **ret_rows, struct err *err)
+{
     struct sent *sent = ARENA_ARRAY(arena, struct sent, count);
     struct rows *rows = ARENA_ARRAY(arena, struct rows, count);
     if (sent == NULL || rows == NULL)
@@ -302,11 +321,33 @@ static enum outcome run(struct executor *port, const struct statement *statement
         CRASH_POINT(commit_sent);
     overlap_run(overlap);
 
-    enum outcome outcome =
-        receive_all(self, statements, sent, count, deadline_us(self), arena, rows, err);
+    *ret_rows = rows;
+    return receive_all(self, statements, sent, count, deadline_us(self), arena, rows, err);
+}
+
+static enum outcome run(struct executor *port, const struct statement *statements, size_t count,
+                        struct overlap *overlap, struct arena *arena, struct rows *ret_rows,
+                        struct err *err)
+{
+    struct executor_pq *self = (struct executor_pq *)port;
+    const struct rows *rows = NULL;
+    enum outcome outcome = OUTCOME_OK;
+
+    if (count == 0)
+        return OUTCOME_OK;
+    if (self->connection == NULL || self->broken)
+        return err_set(err, OUTCOME_RETRY, pq_connection_failure, "%s: not connected",
+                       statement_label(&statements[0]));
+    size_t checks = statements[0].sql == executor_begin.sql ? 1 : 0;
+    if (checks > 0)
+        outcome = insert_check(self, statements, count, arena, &statements, err);
     if (outcome == OUTCOME_OK)
-        memcpy(ret_rows, rows, count * sizeof(rows[0]));
-    return outcome;
+        outcome = run_all(self, statements, count + checks, overlap, arena, &rows, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    ret_rows[0] = rows[0];
+    memcpy(ret_rows + 1, rows + 1 + checks, (count - 1) * sizeof(rows[0]));
+    return OUTCOME_OK;
 }
 
 static enum outcome copy(struct executor *port, const struct copy *copy, struct err *err)
@@ -316,7 +357,11 @@ static enum outcome copy(struct executor *port, const struct copy *copy, struct 
 
     if (self->connection == NULL || self->broken)
         return err_set(err, OUTCOME_RETRY, pq_connection_failure, "%s: not connected", copy->name);
-    struct pq_copied copied = pq_copy(self->connection, copy, deadline_us(self));
+    struct copy named = *copy;
+    named.sql = sql_schema_expand(&self->schema, copy->sql);
+    if (named.sql == NULL)
+        return err_no_memory(err, copy->name);
+    struct pq_copied copied = pq_copy(self->connection, &named, deadline_us(self));
     CLEANUP(PQclearp) PGresult *refusal = copied.refused;
     if (copied.lost != NULL)
         return lost(self, &statement, copied.lost, err);
@@ -352,8 +397,12 @@ static enum outcome apply_settings(struct executor_pq *self, struct err *err)
     if (arena == NULL)
         return err_no_memory(err, "connect to PostgreSQL");
 
-    enum outcome outcome =
-        session_settings_prepare(self->schema, self->statement_timeout_ms, arena, &settings, err);
+    if (!pq_session_new(self->session))
+        return err_set(err, OUTCOME_RETRY, "", "connect to PostgreSQL: no random bytes");
+    const struct session_settings wanted = {.search_path = self->search_path,
+                                            .session = self->session,
+                                            .statement_timeout_ms = self->statement_timeout_ms};
+    enum outcome outcome = session_settings_prepare(&wanted, arena, &settings, err);
     if (outcome == OUTCOME_OK)
         outcome = executor_run(&self->port, &settings, arena, &rows, err);
     return outcome == OUTCOME_OK ? outcome : err_prefix(err, "session settings");
@@ -425,7 +474,8 @@ void executor_pq_free(struct executor_pq *db)
     pq_prepared_release(&db->prepared);
     free(db->conninfo);
     pq_hosts_release(&db->hosts);
-    free(db->schema);
+    sql_schema_release(&db->schema);
+    free(db->search_path);
     free(db->application_name);
     free(db);
 }
@@ -446,9 +496,10 @@ enum outcome executor_pq_new(const struct executor_pq_options *options, struct e
     db->connect_timeout_s = options->connect_timeout_s;
     db->statement_timeout_ms = options->statement_timeout_ms;
     db->conninfo = strdup(options->conninfo);
-    db->schema = strdup(options->schema);
+    db->search_path = strdup(options->search_path != NULL ? options->search_path : SEARCH_PATH);
     db->application_name = strdup(options->application_name);
-    if (db->conninfo == NULL || db->schema == NULL || db->application_name == NULL ||
+    if (db->conninfo == NULL || db->search_path == NULL || db->application_name == NULL ||
+        !sql_schema_init(&db->schema, options->schema) ||
         !pq_hosts_parse(options->conninfo, &db->hosts)) {
         executor_pq_free(db);
         return err_no_memory(err, "connect to PostgreSQL");

@@ -9,7 +9,9 @@ struct executor_pq;
 
 struct executor_pq_options {
     const char *conninfo;         /* URI or key=value; "" for libpq's defaults and PG* variables */
-    const char *schema;           /* search_path of the session */
+    const char *schema;           /* of the tables, see repo/pg/sql_schema.h */
+    const char *search_path;      /* of the session; NULL: "pg_catalog, pg_temp", so that nobody can
+                                     put a function or an operator in the way of a statement */
     const char *application_name; /* as pg_stat_activity shows it */
     int connect_timeout_s;        /* 0: libpq's */
     int64_t statement_timeout_ms; /* of one round trip, enforced by the client too; 0: none */
@@ -21,6 +23,10 @@ enum outcome executor_pq_new(const struct executor_pq_options *options, struct e
                              struct err *err);
 void executor_pq_free(struct executor_pq *db);
 DEFINE_CLEANUP(struct executor_pq *, executor_pq_free)
+
+/* The code of a FATAL failure: a connection pooler in transaction mode is in between. Every
+ * transaction looks, see repo/pg/pq_session.h. */
+#define EXECUTOR_PQ_POOLED "TRANSACTION_POOLING"
 
 /* The port; belongs to `db`. */
 struct executor *executor_pq_port(struct executor_pq *db);

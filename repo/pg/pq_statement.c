@@ -38,20 +38,23 @@ static bool bind_params(const struct statement *statement, struct arena *arena,
 }
 
 enum pq_sending pq_statement_send(PGconn *connection, const struct statement *statement,
-                                  bool prepare, struct arena *arena)
+                                  bool prepare, struct sql_schema *schema, struct arena *arena)
 {
     int count = (int)statement->param_count;
     struct bound bound;
     int done = 1;
+    /* A statement that the server knows travels by its name. */
+    const char *sql = prepare || statement->name == NULL ? sql_schema_expand(schema, statement->sql)
+                                                         : statement->sql;
 
-    if (!bind_params(statement, arena, &bound))
+    if (sql == NULL || !bind_params(statement, arena, &bound))
         return PQ_NO_MEMORY;
     if (statement->name == NULL) {
-        done = PQsendQueryParams(connection, statement->sql, count, bound.types, bound.values,
-                                 bound.lengths, bound.formats, BINARY);
+        done = PQsendQueryParams(connection, sql, count, bound.types, bound.values, bound.lengths,
+                                 bound.formats, BINARY);
     } else {
         if (prepare)
-            done = PQsendPrepare(connection, statement->name, statement->sql, count, bound.types);
+            done = PQsendPrepare(connection, statement->name, sql, count, bound.types);
         if (done == 1)
             done = PQsendQueryPrepared(connection, statement->name, count, bound.values,
                                        bound.lengths, bound.formats, BINARY);

@@ -8,7 +8,8 @@
  * plan made while a table was empty must not become a sequential scan. The TCP settings are the
  * server's side of a dead peer: locks of a vanished client go within half a minute. */
 static const char settings_sql[] =
-    "SELECT set_config('search_path', quote_ident($1), false),"
+    "SELECT set_config('search_path', $1, false),"
+    " set_config('catalyst.session', $3, false),"
     " set_config('statement_timeout', $2, false),"
     " set_config('timezone', 'UTC', false),"
     " set_config('plan_cache_mode', 'force_generic_plan', false),"
@@ -25,17 +26,17 @@ static const char settings_sql[] =
     " set_config('tcp_keepalives_count', '3', false),"
     " set_config('tcp_user_timeout', '25s', false)";
 
-enum outcome session_settings_prepare(const char *schema, int64_t statement_timeout_ms,
-                                      struct arena *arena, struct statement *ret_statement,
-                                      struct err *err)
+enum outcome session_settings_prepare(const struct session_settings *settings, struct arena *arena,
+                                      struct statement *ret_statement, struct err *err)
 {
-    const char *timeout = arena_printf(arena, "%" PRId64, statement_timeout_ms);
+    const char *timeout = arena_printf(arena, "%" PRId64, settings->statement_timeout_ms);
     struct statement statement = {.sql = settings_sql, .own = true};
     struct params params;
 
-    params_init(&params, arena, 2);
-    params_text(&params, text_of(schema));
+    params_init(&params, arena, 3);
+    params_text(&params, text_of(settings->search_path));
     params_text(&params, timeout != NULL ? text_of(timeout) : TEXT_ABSENT);
+    params_text(&params, text_of(settings->session));
     if (timeout == NULL || !params_done(&params, &statement))
         return err_no_memory(err, "session settings");
     *ret_statement = statement;

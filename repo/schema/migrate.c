@@ -6,6 +6,7 @@
 #include "repo/pg/pg_binary.h"
 #include "repo/schema/migrations/embedded.h"
 #include "repo/schema/sql_script.h"
+#include "repo/schema/trusted_schema.h"
 
 enum {
     STEP_ROWS = 5000,              /* audit ids a fetch */
@@ -61,8 +62,9 @@ static enum outcome read_applied(struct executor *db, struct arena *arena,
     struct rows rows;
     struct applied_list list = {.items = NULL};
 
-    enum outcome outcome = run_sql(
-        db, "SELECT to_regclass('catalyst_schema_migrations') IS NOT NULL", arena, &rows, err);
+    enum outcome outcome =
+        run_sql(db, "SELECT to_regclass('{schema_text}.catalyst_schema_migrations') IS NOT NULL",
+                arena, &rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     struct pg_row row;
@@ -75,7 +77,7 @@ static enum outcome read_applied(struct executor *db, struct arena *arena,
 
     outcome = run_sql(db,
                       "SELECT number, name, checksum, breaking, applied_at"
-                      " FROM catalyst_schema_migrations ORDER BY number",
+                      " FROM {schema}.catalyst_schema_migrations ORDER BY number",
                       arena, &rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
@@ -272,7 +274,7 @@ static enum outcome has_text_audit_ids(struct executor *db, struct arena *arena,
     enum outcome outcome =
         run_sql(db,
                 "SELECT atttypid = 'text'::regtype FROM pg_attribute"
-                " WHERE attrelid = 'auth_audit_events'::regclass AND attname = 'id'",
+                " WHERE attrelid = '{schema_text}.auth_audit_events'::regclass AND attname = 'id'",
                 arena, &rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
@@ -289,14 +291,14 @@ static enum outcome make_new_audit_ids(struct executor *db, struct migrate_repor
 {
     static const char declare[] =
         "DECLARE catalyst_old_ids NO SCROLL CURSOR FOR"
-        " SELECT id FROM auth_audit_events"
+        " SELECT id FROM {schema}.auth_audit_events"
         " WHERE id !~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
         " UNION ALL"
         " SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY lower(id) ORDER BY id) AS nth"
-        " FROM auth_audit_events WHERE id <> lower(id)"
+        " FROM {schema}.auth_audit_events WHERE id <> lower(id)"
         " AND id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$') AS capitals"
         " WHERE nth > 1 OR EXISTS"
-        " (SELECT FROM auth_audit_events other WHERE other.id = lower(capitals.id))";
+        " (SELECT FROM {schema}.auth_audit_events other WHERE other.id = lower(capitals.id))";
     const struct statement fetch = {.name = "migrate.fetch",
                                     .sql = "FETCH 5000 FROM catalyst_old_ids"};
     CLEANUP(arena_freep) struct arena *arena = arena_new(STEP_BYTES);
@@ -429,7 +431,7 @@ static enum outcome create_bookkeeping(struct executor *db, const char *schema, 
     enum outcome outcome =
         run_with_text(db,
                       "SELECT quote_ident($1), to_regnamespace(quote_ident($1)) IS NOT NULL,"
-                      " to_regclass('catalyst_schema_migrations') IS NOT NULL",
+                      " to_regclass('{schema_text}.catalyst_schema_migrations') IS NOT NULL",
                       text_of(schema), arena, &rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
@@ -441,6 +443,9 @@ static enum outcome create_bookkeeping(struct executor *db, const char *schema, 
     if (outcome != OUTCOME_OK)
         return outcome;
 
+    outcome = trusted_schema_check(db, schema, arena, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
     if (!has_schema) {
         const char *create = arena_printf(arena, "CREATE SCHEMA %.*s", TEXT_ARG(quoted));
         if (create == NULL)
@@ -449,10 +454,11 @@ static enum outcome create_bookkeeping(struct executor *db, const char *schema, 
         if (outcome != OUTCOME_OK)
             return err_prefix(err, "create the schema");
     }
-    if (has_table)
-        return OUTCOME_OK;
+    outcome = executor_run(db, &trusted_schema_enter, arena, &rows, err);
+    if (outcome != OUTCOME_OK || has_table)
+        return outcome;
     return run_sql(db,
-                   "CREATE TABLE catalyst_schema_migrations ("
+                   "CREATE TABLE {schema}.catalyst_schema_migrations ("
                    "number integer PRIMARY KEY, name text NOT NULL, checksum text NOT NULL,"
                    " breaking boolean NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
                    arena, &rows, err);
@@ -462,7 +468,7 @@ static enum outcome record(struct executor *db, const struct migration_status *m
                            bool breaking, struct arena *arena, struct err *err)
 {
     struct statement insert = {
-        .sql = "INSERT INTO catalyst_schema_migrations (number, name, checksum, breaking)"
+        .sql = "INSERT INTO {schema}.catalyst_schema_migrations (number, name, checksum, breaking)"
                " VALUES ($1, $2, $3, $4)",
     };
     struct params params;
@@ -534,14 +540,16 @@ static enum outcome count_set_aside(struct executor *db, struct arena *arena, si
     struct pg_row row;
 
     *ret_count = 0;
-    enum outcome outcome = run_sql(
-        db, "SELECT to_regclass('auth_entitlements_duplicates') IS NOT NULL", arena, &rows, err);
+    enum outcome outcome =
+        run_sql(db, "SELECT to_regclass('{schema_text}.auth_entitlements_duplicates') IS NOT NULL",
+                arena, &rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     pg_row_init(&row, &rows, 0, arena);
     if (!pg_row_bool(&row))
         return OUTCOME_OK;
-    outcome = run_sql(db, "SELECT count(*) FROM auth_entitlements_duplicates", arena, &rows, err);
+    outcome = run_sql(db, "SELECT count(*) FROM {schema}.auth_entitlements_duplicates", arena,
+                      &rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     pg_row_init(&row, &rows, 0, arena);

@@ -101,7 +101,7 @@ def _refused_at_commit(site: Site) -> None:
     """The same rule, looked at when everything else is done."""
     site.sql("CREATE TABLE house (name text PRIMARY KEY)")
     site.sql(
-        "CREATE FUNCTION house_rule() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        "CREATE FUNCTION house_rule() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN"
         " IF NEW.display_name <> 'forbidden' THEN INSERT INTO house VALUES (NEW.display_name)"
         " ON CONFLICT DO NOTHING; END IF; RETURN NEW; END $$"
     )
@@ -136,7 +136,7 @@ def test_a_commit_that_fails_once_publishes_once(narrow: Site) -> None:
     """A serialization failure, told by the COMMIT itself, when the event is at the brokers already."""
     narrow.sql("CREATE SEQUENCE attempts")
     narrow.sql(
-        "CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        "CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN"
         " IF nextval('attempts') = 1 THEN PERFORM pg_sleep(1); RAISE EXCEPTION 'no'"
         " USING ERRCODE = '40001'; END IF; RETURN NULL; END $$"
     )

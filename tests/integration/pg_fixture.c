@@ -31,9 +31,13 @@ static const char *database_url(void)
 struct executor_pq *pg_fixture_connect(const struct pg_fixture *fixture,
                                        int64_t statement_timeout_ms)
 {
+    /* The tests' own statements name no schema. */
+    char search_path[sizeof(fixture->schema) + 2];
+    snprintf(search_path, sizeof(search_path), "\"%s\"", fixture->schema);
     const struct executor_pq_options options = {
         .conninfo = database_url(),
         .schema = fixture->schema,
+        .search_path = search_path,
         .application_name = "catalyst-test",
         .statement_timeout_ms = statement_timeout_ms,
     };

@@ -7,6 +7,7 @@
 #include "repo/audit/audit_layout.h"
 #include "repo/pg/pg_binary.h"
 #include "repo/schema/migrate.h"
+#include "repo/schema/trusted_schema.h"
 #include "worker/daemon/database.h"
 
 enum { STATEMENT_TIMEOUT_MS = 15000, SCRATCH_BYTES = 4 * 1024 * 1024 };
@@ -118,8 +119,8 @@ static const struct statement missing_privileges = {
            " ('catalyst_consumer_offsets', 'UPDATE')) t (name, more)"
            " cross join lateral unnest(string_to_array('SELECT,INSERT' ||"
            " case when t.more = '' then '' else ',' || t.more end, ',')) p (privilege)"
-           " where to_regclass(t.name) is not null"
-           " and not has_table_privilege(to_regclass(t.name), p.privilege)"
+           " where to_regclass('{schema_text}.' || t.name) is not null"
+           " and not has_table_privilege(to_regclass('{schema_text}.' || t.name), p.privilege)"
            " order by 1"};
 
 static void look_at_privileges(const struct looking *looking)
@@ -188,6 +189,25 @@ static void look_at_schema(const struct looking *looking)
     look_at_partitions(looking);
 }
 
+static void look_at_session(const struct config *config, const struct looking *looking)
+{
+    struct err err;
+
+    if (database_check_session(config, looking->db, looking->arena, &err) == OUTCOME_OK)
+        return;
+    look_failed(looking, &err);
+    executor_recover(looking->db, &err);
+}
+
+static void look_at_schema_rights(const struct config *config, const struct looking *looking)
+{
+    struct err err;
+
+    if (trusted_schema_check(looking->db, config->database_schema, looking->arena, &err) !=
+        OUTCOME_OK)
+        look_failed(looking, &err);
+}
+
 void check_conninfo(const struct config *config, struct findings *findings)
 {
     const struct executor_pq_options options = {
@@ -220,6 +240,8 @@ void check_database(const struct config *config, struct findings *findings)
     }
     looking.db = executor_pq_port(db);
     look_at_server(&looking);
+    look_at_session(config, &looking);
+    look_at_schema_rights(config, &looking);
     look_at_schema(&looking);
     look_at_privileges(&looking);
 }

@@ -11,6 +11,7 @@
 #include "base/timestamp.h"
 #include "config/nearest.h"
 #include "events/command_types.h"
+#include "repo/pg/executor_pq.h"
 #include "repo/schema/migrate.h"
 #include "worker/cli/printed.h"
 #include "worker/kafka/kafka_config.h"
@@ -90,7 +91,8 @@ static bool refused_by_database(const char *code)
 static bool refused_otherwise(const char *code)
 {
     return strstr(code, "AUTH") != NULL || strstr(code, "UNKNOWN_TOPIC") != NULL ||
-           strcmp(code, ERR_CONFIG) == 0 || strcmp(code, MIGRATE_SCHEMA) == 0;
+           strcmp(code, ERR_CONFIG) == 0 || strcmp(code, MIGRATE_SCHEMA) == 0 ||
+           strcmp(code, EXECUTOR_PQ_POOLED) == 0;
 }
 
 enum exit_code exit_code_of(const struct err *err)

@@ -36,6 +36,9 @@ static enum outcome check_database(struct checking *checking, struct err *err)
     else
         outcome = executor_recover(executor_pq_port(checking->db), err);
     if (outcome == OUTCOME_OK)
+        outcome = database_check_session(checking->startup->config, executor_pq_port(checking->db),
+                                         checking->arena, err);
+    if (outcome == OUTCOME_OK)
         outcome = migrate_check(executor_pq_port(checking->db), checking->arena, err);
     return outcome;
 }

@@ -102,7 +102,7 @@ static void test_audit_record__sends_every_column_sorted_by_id(void **state)
 
     assert_recorded_name(&recording->db, 0, "audit.record");
     ASSERT_RECORDED_SQL(&recording->db, 0,
-                        "WITH written AS (INSERT INTO auth_audit_events (id, occurred_at",
+                        "WITH written AS (INSERT INTO {schema}.auth_audit_events (id, occurred_at",
                         "unnest($1::uuid[]", "$23::text[])");
     assert_null(strstr(recording->db.statements[0].sql, "ON CONFLICT"));
     ASSERT_RECORDED_PARAMS(&recording->db, 0, "{" ID_1 "," ID_2 "}",
@@ -143,7 +143,8 @@ static void test_audit_record_copy__sends_every_column_sorted_by_id(void **state
 
     assert_recorded_name(&recording->db, 0, "audit.record_copy");
     assert_sql(recording, 0,
-               "COPY auth_audit_events (id, occurred_at, category, action, outcome, actor, subject,"
+               "COPY {schema}.auth_audit_events (id, occurred_at, category, action, outcome, "
+               "actor, subject,"
                " resource, metadata, correlation_id, error, entity, command_source, command_id,"
                " command_type, command_digest, topic_id, \"partition\", \"offset\", traceparent,"
                " tracestate, carried_correlation_id, legacy_id) FROM STDIN (FORMAT binary)");
@@ -419,8 +420,8 @@ static void test_audit_list__without_filters_has_no_condition(void **state)
 
     list(recording, &everything);
 
-    ASSERT_RECORDED_SQL(&recording->db, 0, "FROM auth_audit_events ORDER BY occurred_at, id",
-                        "LIMIT 10");
+    ASSERT_RECORDED_SQL(&recording->db, 0,
+                        "FROM {schema}.auth_audit_events ORDER BY occurred_at, id", "LIMIT 10");
     assert_int_equal(recording->db.statements[0].param_count, 0);
 }
 

@@ -86,13 +86,14 @@ static void test_effective_identity_get__is_one_statement(void **state)
     assert_int_equal(outcome, OUTCOME_OK);
     assert_recorded_name(&t->db, 0, "identity.get");
     ASSERT_RECORDED_SQL(
-        &t->db, 0, "WITH asker AS (SELECT id, authentik_id", "FROM auth_users WHERE id = $1)",
-        "FROM auth_memberships WHERE $3 IS NOT NULL AND id = $3)",
+        &t->db, 0, "WITH asker AS (SELECT id, authentik_id",
+        "FROM {schema}.auth_users WHERE id = $1)",
+        "FROM {schema}.auth_memberships WHERE $3 IS NOT NULL AND id = $3)",
         "WHERE $3 IS NULL AND $2 IS NOT NULL AND user_id = $1 AND org_id = $2",
         "ORDER BY created_at, id LIMIT 1)", "WHERE $3 IS NULL AND $2 IS NULL AND user_id = $1",
         "ORDER BY created_at, id LIMIT 1)", "coalesce($2, (SELECT org_id FROM",
         "member), (SELECT primary_org_id FROM asker))", "unnest(member.group_ids) WITH ORDINALITY",
-        "FROM auth_groups WHERE id = listed.wanted", "WHERE $4)", "json_each(",
+        "FROM {schema}.auth_groups WHERE id = listed.wanted", "WHERE $4)", "json_each(",
         "SELECT asker.id, asker.authentik_id", "home.id", "member.id, member.", "team.id",
         "ORDER BY min(e.created_at), e.entitlement)", "ORDER BY source, place, position)",
         "ORDER BY team.place");

@@ -5,7 +5,7 @@
 #define COLUMNS "id, subject_kind, subject_id, entitlement, created_at, metadata"
 #define TIME "2026-01-02T03:04:05.678901Z"
 #define GUARD                                                                                      \
-    " WHERE NOT (EXISTS (SELECT FROM auth_entitlements AS e"                                       \
+    " WHERE NOT (EXISTS (SELECT FROM {schema}.auth_entitlements AS e"                              \
     " WHERE e.subject_kind = u.subject_kind AND e.subject_id = u.subject_id"                       \
     " AND e.entitlement = u.entitlement AND e.id <> u.id OFFSET 0))"                               \
     " ORDER BY u.id COLLATE \"C\" ON CONFLICT (id) DO UPDATE SET"                                  \
@@ -39,7 +39,8 @@ static void test_entitlements_upsert__leaves_out_rows_whose_triple_is_taken(void
     assert_int_equal(results[1], WRITE_DUPLICATE);
     assert_int_equal(results[2], WRITE_CREATED);
     assert_recorded_name(&t->db, 0, "entitlements.upsert");
-    ASSERT_RECORDED_SQL(&t->db, 0, "INSERT INTO auth_entitlements (" COLUMNS ") SELECT u.id",
+    ASSERT_RECORDED_SQL(&t->db, 0,
+                        "INSERT INTO {schema}.auth_entitlements (" COLUMNS ") SELECT u.id",
                         GUARD " created_at = excluded.created_at, metadata = excluded.metadata"
                               " RETURNING id, (xmax = 0) AS inserted");
     ASSERT_RECORDED_PARAMS(&t->db, 0, "{a,b,c}", "{user,user,user}", "{u,u,u}", "{a,b,c}",
@@ -157,7 +158,7 @@ static void test_entitlements_remove__hands_out_the_rows_as_they_were(void **sta
     assert_record_equal(&entitlement_spec, &removed[1], &gone);
     assert_recorded_name(&t->db, 0, "entitlements.remove");
     assert_sql(t, 0,
-               "DELETE FROM auth_entitlements USING unnest($1::text[]) AS u(wanted)"
+               "DELETE FROM {schema}.auth_entitlements USING unnest($1::text[]) AS u(wanted)"
                " WHERE id = ANY (ARRAY[u.wanted]) RETURNING " COLUMNS);
     ASSERT_RECORDED_PARAMS(&t->db, 0, "{b,c}");
 }
@@ -192,7 +193,8 @@ static void test_entitlements_get__answers_in_the_order_asked(void **state)
     assert_null(entitlements[0]);
     assert_record_equal(&entitlement_spec, entitlements[1], &b);
     assert_recorded_name(&t->db, 0, "entitlements.get");
-    assert_sql(t, 0, "SELECT " COLUMNS " FROM auth_entitlements WHERE id = ANY ($1::text[])");
+    assert_sql(t, 0,
+               "SELECT " COLUMNS " FROM {schema}.auth_entitlements WHERE id = ANY ($1::text[])");
     ASSERT_RECORDED_PARAMS(&t->db, 0, "{b,none}");
 }
 
@@ -228,7 +230,7 @@ static void test_entitlements_list__oldest_first(void **state)
     assert_record_equal(&entitlement_spec, &entitlements[1], &a);
     assert_recorded_name(&t->db, 0, "entitlements.list");
     assert_sql(t, 0,
-               "SELECT " COLUMNS " FROM auth_entitlements"
+               "SELECT " COLUMNS " FROM {schema}.auth_entitlements"
                " WHERE subject_kind = $1 AND subject_id = $2 ORDER BY created_at, id");
     ASSERT_RECORDED_PARAMS(&t->db, 0, "user", "u");
 }
@@ -263,7 +265,7 @@ static void test_entitlements_triples_prepare__asks_for_the_triples_of_these(voi
 
     assert_recorded_name(&t->db, 0, "entitlements.triples");
     assert_sql(t, 0,
-               "SELECT id, subject_kind, subject_id, entitlement FROM auth_entitlements"
+               "SELECT id, subject_kind, subject_id, entitlement FROM {schema}.auth_entitlements"
                " WHERE id = ANY ($1::text[])");
     ASSERT_RECORDED_PARAMS(&t->db, 0, "{b,a}");
 }

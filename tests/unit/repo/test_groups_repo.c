@@ -28,7 +28,7 @@ static void test_groups_upsert__is_one_statement_sorted_by_id(void **state)
     assert_int_equal(results[0], WRITE_CREATED);
     assert_int_equal(results[1], WRITE_UPDATED);
     assert_recorded_name(&t->db, 0, "groups.upsert");
-    static const char insert[] = "INSERT INTO auth_groups (" COLUMNS ") SELECT";
+    static const char insert[] = "INSERT INTO {schema}.auth_groups (" COLUMNS ") SELECT";
     ASSERT_RECORDED_SQL(&t->db, 0, insert, "FROM (SELECT unnest($1::text[]) AS id,",
                         "unnest($7::json[]) AS labels) AS u", "ON CONFLICT (id) DO UPDATE SET",
                         "org_id = excluded.org_id", "labels = excluded.labels",
@@ -72,12 +72,13 @@ static void test_groups_delete__hands_out_the_rows_as_they_were(void **state)
     assert_record_equal(&group_spec, &removed[1], &gone);
     assert_recorded_name(&t->db, 0, "groups.delete");
     assert_sql(t, 0,
-               "DELETE FROM auth_groups USING unnest($1::text[]) AS u(wanted)"
+               "DELETE FROM {schema}.auth_groups USING unnest($1::text[]) AS u(wanted)"
                " WHERE id = ANY (ARRAY[u.wanted]) RETURNING " COLUMNS);
     ASSERT_RECORDED_PARAMS(&t->db, 0, "{b,c}");
     assert_recorded_name(&t->db, 1, "groups.delete_left");
-    assert_sql(t, 1,
-               "SELECT id FROM auth_groups WHERE id = ANY ($1::text[]) ORDER BY id FOR UPDATE");
+    assert_sql(
+        t, 1,
+        "SELECT id FROM {schema}.auth_groups WHERE id = ANY ($1::text[]) ORDER BY id FOR UPDATE");
     ASSERT_RECORDED_PARAMS(&t->db, 1, "{c}");
     assert_recorded_name(&t->db, 2, "groups.delete");
     ASSERT_RECORDED_PARAMS(&t->db, 2, "{c}");
@@ -146,7 +147,7 @@ static void test_groups_get__answers_in_the_order_asked(void **state)
     assert_null(groups[0]);
     assert_record_equal(&group_spec, groups[1], &b);
     assert_recorded_name(&t->db, 0, "groups.get");
-    assert_sql(t, 0, "SELECT " COLUMNS " FROM auth_groups WHERE id = ANY ($1::text[])");
+    assert_sql(t, 0, "SELECT " COLUMNS " FROM {schema}.auth_groups WHERE id = ANY ($1::text[])");
     ASSERT_RECORDED_PARAMS(&t->db, 0, "{b,none}");
 }
 
@@ -181,7 +182,8 @@ static void test_groups_list_by_org__by_slug(void **state)
     assert_record_equal(&group_spec, &groups[0], &a);
     assert_record_equal(&group_spec, &groups[1], &b);
     assert_recorded_name(&t->db, 0, "groups.list_by_org");
-    assert_sql(t, 0, "SELECT " COLUMNS " FROM auth_groups WHERE org_id = $1 ORDER BY slug, id");
+    assert_sql(t, 0,
+               "SELECT " COLUMNS " FROM {schema}.auth_groups WHERE org_id = $1 ORDER BY slug, id");
     ASSERT_RECORDED_PARAMS(&t->db, 0, "o");
 }
 

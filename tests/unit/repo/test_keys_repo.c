@@ -44,7 +44,7 @@ static void test_keys_issue__inserts_new_keys_sorted_by_id(void **state)
     assert_int_equal(results[0], WRITE_CREATED);
     assert_int_equal(results[1], WRITE_CREATED);
     assert_recorded_name(&t->db, 0, "keys.issue");
-    ASSERT_RECORDED_SQL(&t->db, 0, "INSERT INTO auth_keys (" COLUMNS ") SELECT u.id",
+    ASSERT_RECORDED_SQL(&t->db, 0, "INSERT INTO {schema}.auth_keys (" COLUMNS ") SELECT u.id",
                         "u.scopes::text[]", "FROM (SELECT unnest($1::text[]) AS id,",
                         "unnest($21::text[]) AS revocation_reason) AS u"
                         " ON CONFLICT DO NOTHING RETURNING id");
@@ -89,11 +89,12 @@ static void test_keys_issue__asks_what_collided(void **state)
     assert_int_equal(results[3], WRITE_DUPLICATE_HASH);
     assert_int_equal(results[4], WRITE_DUPLICATE_ID);
     assert_recorded_name(&t->db, 1, "keys.collisions");
-    ASSERT_RECORDED_SQL(&t->db, 1,
-                        "SELECT u.id,"
-                        " EXISTS (SELECT FROM auth_keys AS k WHERE k.id = ANY (ARRAY[u.id])),"
-                        " (SELECT k.id FROM auth_keys AS k WHERE k.hash = ANY (ARRAY[u.hash])),",
-                        " FROM unnest($1::text[], $2::text[]) AS u(id, hash)");
+    ASSERT_RECORDED_SQL(
+        &t->db, 1,
+        "SELECT u.id,"
+        " EXISTS (SELECT FROM {schema}.auth_keys AS k WHERE k.id = ANY (ARRAY[u.id])),"
+        " (SELECT k.id FROM {schema}.auth_keys AS k WHERE k.hash = ANY (ARRAY[u.hash])),",
+        " FROM unnest($1::text[], $2::text[]) AS u(id, hash)");
     ASSERT_RECORDED_PARAMS(&t->db, 1, "{e,d,b,a}", "{e,d,b,a}");
     assert_recording_done(&t->db, 2, 2);
 }
@@ -194,7 +195,8 @@ static void test_keys_issue_copy__copies_new_keys_sorted_by_id(void **state)
     assert_int_equal(results[1], WRITE_CREATED);
     assert_recorded_name(&t->db, 0, "keys.issue_copy");
     assert_sql(t, 0,
-               "SAVEPOINT keys_issue; COPY auth_keys (" COLUMNS ") FROM STDIN (FORMAT binary)");
+               "SAVEPOINT keys_issue; COPY {schema}.auth_keys (" COLUMNS
+               ") FROM STDIN (FORMAT binary)");
     pg_copy_init(&expected, t->arena, 0);
     record_sql_copy(&key_spec, &as_new, &expected);
     record_sql_copy(&key_spec, &b, &expected);
@@ -270,7 +272,8 @@ static void test_keys_issue_copy__a_failure_to_undo_passes_through(void **state)
 /* --- usage --- */
 
 static const char usage_sql[] =
-    "UPDATE auth_keys AS k SET usage_count = k.usage_count + u.n, last_used_at = u.last_at,"
+    "UPDATE {schema}.auth_keys AS k SET usage_count = k.usage_count + u.n, last_used_at = "
+    "u.last_at,"
     " updated_at = u.last_at"
     " FROM unnest($1::text[], $2::int8[], $3::timestamptz[], $4::timestamptz[])"
     " AS u(wanted, n, last_at, max_at)"
@@ -382,7 +385,7 @@ static void test_keys_record_usage__judges_what_is_open_one_by_one(void **state)
                         "WHEN h.id IS NULL THEN 'not_found'", "WHEN h.revoked THEN 'revoked'",
                         "WHEN h.expired OR h.expires_at <= u.used_at THEN 'expired'",
                         "unnest($2::text[], $3::timestamptz[]) WITH ORDINALITY",
-                        "UPDATE auth_keys AS k SET usage_count = k.usage_count + g.n");
+                        "UPDATE {schema}.auth_keys AS k SET usage_count = k.usage_count + g.n");
     ASSERT_RECORDED_PARAMS(&t->db, 1, "{away,gone,mixed}", "{away,gone,mixed,mixed}",
                            "{" TIME "," TIME "," TIME_PLUS_1 "," TIME "}");
     assert_recording_done(&t->db, 2, 2);
@@ -486,7 +489,7 @@ static void test_keys_revoke__revokes_what_is_not_revoked(void **state)
     assert_text(owners[1].kind, "org");
     assert_recorded_name(&t->db, 0, "keys.revoke");
     assert_sql(t, 0,
-               "UPDATE auth_keys AS k SET status = 'revoked', revoked_at = u.revoked_at,"
+               "UPDATE {schema}.auth_keys AS k SET status = 'revoked', revoked_at = u.revoked_at,"
                " updated_at = u.revoked_at, revoked_by_kind = u.by_kind,"
                " revoked_by_id = u.by_id, revocation_reason = u.reason"
                " FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[])"
@@ -522,7 +525,7 @@ static void test_keys_revoke__tells_missing_keys_from_revoked_ones(void **state)
     assert_int_equal(results[2], WRITE_NOT_FOUND);
     assert_recorded_name(&t->db, 1, "keys.exist");
     assert_sql(t, 1,
-               "SELECT id, status = 'revoked' OR revoked_at IS NOT NULL FROM auth_keys"
+               "SELECT id, status = 'revoked' OR revoked_at IS NOT NULL FROM {schema}.auth_keys"
                " WHERE id = ANY ($1::text[])");
     ASSERT_RECORDED_PARAMS(&t->db, 1, "{a,c}");
     assert_recording_done(&t->db, 2, 2);
@@ -600,7 +603,7 @@ static void test_keys_get__answers_in_the_order_asked(void **state)
     assert_null(keys[0]);
     assert_record_equal(&key_spec, keys[1], &b);
     assert_recorded_name(&t->db, 0, "keys.get");
-    assert_sql(t, 0, "SELECT " COLUMNS " FROM auth_keys WHERE id = ANY ($1::text[])");
+    assert_sql(t, 0, "SELECT " COLUMNS " FROM {schema}.auth_keys WHERE id = ANY ($1::text[])");
     ASSERT_RECORDED_PARAMS(&t->db, 0, "{b,none}");
 }
 
@@ -630,7 +633,7 @@ static void test_keys_get_by_hash__finds_it(void **state)
     assert_int_equal(outcome, OUTCOME_OK);
     assert_record_equal(&key_spec, found, &key);
     assert_recorded_name(&t->db, 0, "keys.get_by_hash");
-    assert_sql(t, 0, "SELECT " COLUMNS " FROM auth_keys WHERE hash = $1");
+    assert_sql(t, 0, "SELECT " COLUMNS " FROM {schema}.auth_keys WHERE hash = $1");
     ASSERT_RECORDED_PARAMS(&t->db, 0, "b");
 }
 
@@ -680,7 +683,7 @@ static void test_keys_list_by_owner__newest_first_by_status(void **state)
     assert_record_equal(&key_spec, &keys[1], &a);
     assert_recorded_name(&t->db, 0, "keys.list_by_owner");
     assert_sql(t, 0,
-               "SELECT " COLUMNS " FROM auth_keys WHERE owner_kind = $1 AND owner_id = $2"
+               "SELECT " COLUMNS " FROM {schema}.auth_keys WHERE owner_kind = $1 AND owner_id = $2"
                " AND CASE WHEN status = 'revoked' OR revoked_at IS NOT NULL THEN $3"
                " WHEN status = 'expired' OR expires_at <= $5 THEN $4 ELSE true END"
                " ORDER BY created_at DESC, id");

@@ -30,7 +30,7 @@ static void test_memberships_upsert__replaces_whole_records(void **state)
     assert_int_equal(results[0], WRITE_UPDATED);
     assert_int_equal(results[1], WRITE_CREATED);
     assert_recorded_name(&t->db, 0, "memberships.upsert");
-    ASSERT_RECORDED_SQL(&t->db, 0, "INSERT INTO auth_memberships (" COLUMNS ")",
+    ASSERT_RECORDED_SQL(&t->db, 0, "INSERT INTO {schema}.auth_memberships (" COLUMNS ")",
                         "u.group_ids::text[]", "ON CONFLICT (id) DO UPDATE SET",
                         "labels_delta = excluded.labels_delta, created_at = excluded.created_at,"
                         " updated_at = excluded.updated_at RETURNING id, (xmax = 0) AS inserted");
@@ -57,7 +57,7 @@ static void test_memberships_upsert__keeping_does_not_touch_created_at(void **st
     assert_int_equal(outcome, OUTCOME_OK);
     assert_int_equal(results[0], WRITE_UPDATED);
     assert_recorded_name(&t->db, 0, "memberships.upsert_keep");
-    ASSERT_RECORDED_SQL(&t->db, 0, "INSERT INTO auth_memberships (" COLUMNS ")",
+    ASSERT_RECORDED_SQL(&t->db, 0, "INSERT INTO {schema}.auth_memberships (" COLUMNS ")",
                         "ON CONFLICT (id) DO UPDATE SET",
                         "labels_delta = excluded.labels_delta,"
                         " updated_at = excluded.updated_at RETURNING id, (xmax = 0) AS inserted");
@@ -95,7 +95,7 @@ static void test_memberships_upsert__both_kinds_lock_first_and_share_a_trip(void
     assert_int_equal(results[2], WRITE_CREATED);
     assert_recorded_name(&t->db, 0, "memberships.lock");
     assert_sql(t, 0,
-               "SELECT id FROM auth_memberships WHERE id = ANY ($1::text[])"
+               "SELECT id FROM {schema}.auth_memberships WHERE id = ANY ($1::text[])"
                " ORDER BY id FOR UPDATE");
     ASSERT_RECORDED_PARAMS(&t->db, 0, "{a,b,c}");
     assert_recorded_name(&t->db, 1, "memberships.upsert");
@@ -166,7 +166,7 @@ static void test_memberships_remove__hands_out_the_rows_as_they_were(void **stat
     assert_record_equal(&membership_spec, &removed[1], &gone);
     assert_recorded_name(&t->db, 0, "memberships.remove");
     assert_sql(t, 0,
-               "DELETE FROM auth_memberships USING unnest($1::text[]) AS u(wanted)"
+               "DELETE FROM {schema}.auth_memberships USING unnest($1::text[]) AS u(wanted)"
                " WHERE id = ANY (ARRAY[u.wanted]) RETURNING " COLUMNS);
     ASSERT_RECORDED_PARAMS(&t->db, 0, "{b,c}");
 }
@@ -201,7 +201,8 @@ static void test_memberships_get__answers_in_the_order_asked(void **state)
     assert_null(memberships[0]);
     assert_record_equal(&membership_spec, memberships[1], &b);
     assert_recorded_name(&t->db, 0, "memberships.get");
-    assert_sql(t, 0, "SELECT " COLUMNS " FROM auth_memberships WHERE id = ANY ($1::text[])");
+    assert_sql(t, 0,
+               "SELECT " COLUMNS " FROM {schema}.auth_memberships WHERE id = ANY ($1::text[])");
     ASSERT_RECORDED_PARAMS(&t->db, 0, "{b,none}");
 }
 
@@ -262,7 +263,7 @@ static void test_memberships_list_by_user__oldest_first(void **state)
 {
     check_list(*state, memberships_list_by_user, "memberships.list_by_user",
                "SELECT " COLUMNS
-               " FROM auth_memberships WHERE user_id = $1 ORDER BY created_at, id");
+               " FROM {schema}.auth_memberships WHERE user_id = $1 ORDER BY created_at, id");
 }
 
 static void test_memberships_list_by_user__a_failure_leaves_results_alone(void **state)
@@ -274,7 +275,7 @@ static void test_memberships_list_by_org__oldest_first(void **state)
 {
     check_list(*state, memberships_list_by_org, "memberships.list_by_org",
                "SELECT " COLUMNS
-               " FROM auth_memberships WHERE org_id = $1 ORDER BY created_at, id");
+               " FROM {schema}.auth_memberships WHERE org_id = $1 ORDER BY created_at, id");
 }
 
 static void test_memberships_list_by_org__a_failure_leaves_results_alone(void **state)

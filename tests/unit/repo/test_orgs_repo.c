@@ -33,9 +33,10 @@ static void test_orgs_upsert__leaves_out_rows_whose_slug_is_taken(void **state)
     assert_int_equal(results[1], WRITE_DUPLICATE);
     assert_int_equal(results[2], WRITE_CREATED);
     assert_recorded_name(&t->db, 0, "orgs.upsert");
-    ASSERT_RECORDED_SQL(&t->db, 0, "INSERT INTO auth_orgs (" COLUMNS ") SELECT u.id, u.slug",
+    ASSERT_RECORDED_SQL(&t->db, 0,
+                        "INSERT INTO {schema}.auth_orgs (" COLUMNS ") SELECT u.id, u.slug",
                         "FROM (SELECT unnest($1::text[]) AS id,",
-                        " WHERE NOT (EXISTS (SELECT FROM auth_orgs AS o"
+                        " WHERE NOT (EXISTS (SELECT FROM {schema}.auth_orgs AS o"
                         " WHERE o.slug = u.slug AND o.id <> u.id OFFSET 0))"
                         " ORDER BY u.id COLLATE \"C\""
                         " ON CONFLICT (id) DO UPDATE SET slug = excluded.slug,"
@@ -48,7 +49,7 @@ static void test_orgs_upsert__leaves_out_rows_whose_slug_is_taken(void **state)
                            "{{},{\"sso\":true},{\"sso\":true}}");
     assert_recorded_name(&t->db, 1, "orgs.slug_taken");
     ASSERT_RECORDED_SQL(&t->db, 1, "SELECT u.id FROM (SELECT unnest($1::text[]) AS id,",
-                        " WHERE EXISTS (SELECT FROM auth_orgs AS o WHERE o.slug = u.slug");
+                        " WHERE EXISTS (SELECT FROM {schema}.auth_orgs AS o WHERE o.slug = u.slug");
     assert_string_equal(recorded_param(&t->db, 1, 0), "{b}");
     assert_recording_done(&t->db, 2, 2);
 }
@@ -111,7 +112,7 @@ static void test_orgs_get__answers_in_the_order_asked(void **state)
     assert_null(orgs[0]);
     assert_record_equal(&org_spec, orgs[1], &b);
     assert_recorded_name(&t->db, 0, "orgs.get");
-    assert_sql(t, 0, "SELECT " COLUMNS " FROM auth_orgs WHERE id = ANY ($1::text[])");
+    assert_sql(t, 0, "SELECT " COLUMNS " FROM {schema}.auth_orgs WHERE id = ANY ($1::text[])");
     ASSERT_RECORDED_PARAMS(&t->db, 0, "{b,none}");
 }
 
@@ -141,7 +142,7 @@ static void test_orgs_get_by_slug__finds_it(void **state)
     assert_int_equal(outcome, OUTCOME_OK);
     assert_record_equal(&org_spec, found, &org);
     assert_recorded_name(&t->db, 0, "orgs.get_by_slug");
-    assert_sql(t, 0, "SELECT " COLUMNS " FROM auth_orgs WHERE slug = $1");
+    assert_sql(t, 0, "SELECT " COLUMNS " FROM {schema}.auth_orgs WHERE slug = $1");
     ASSERT_RECORDED_PARAMS(&t->db, 0, "b");
 }
 
@@ -183,7 +184,7 @@ static void test_orgs_slugs_prepare__asks_for_the_slugs_of_these(void **state)
     assert_int_equal(executor_run(&t->db.port, &statement, t->arena, &rows, &t->err), OUTCOME_OK);
 
     assert_recorded_name(&t->db, 0, "orgs.slugs");
-    assert_sql(t, 0, "SELECT id, slug FROM auth_orgs WHERE id = ANY ($1::text[])");
+    assert_sql(t, 0, "SELECT id, slug FROM {schema}.auth_orgs WHERE id = ANY ($1::text[])");
     ASSERT_RECORDED_PARAMS(&t->db, 0, "{b,a}");
 }
 

@@ -19,8 +19,8 @@ static void test_topics_intern__inserts_the_missing_and_asks_in_order(void **sta
 
     assert_int_equal(ids[0], 2);
     assert_int_equal(ids[1], 1);
-    ASSERT_RECORDED_SQL(&recording->db, 0, "INSERT INTO catalyst_topics", "WHERE NOT EXISTS",
-                        "ON CONFLICT (name) DO NOTHING");
+    ASSERT_RECORDED_SQL(&recording->db, 0, "INSERT INTO {schema}.catalyst_topics",
+                        "WHERE NOT EXISTS", "ON CONFLICT (name) DO NOTHING");
     ASSERT_RECORDED_SQL(&recording->db, 1, "ORDER BY u.nth");
     ASSERT_RECORDED_PARAMS(&recording->db, 0, "{b,a}");
     ASSERT_RECORDED_PARAMS(&recording->db, 1, "{b,a}");
@@ -60,7 +60,7 @@ static void test_topics_list__hands_out_names_with_their_numbers(void **state)
     assert_int_equal(topics[0].partitions, 4);
     assert_int_equal(topics[1].topic_id, 7);
     assert_string_equal(topics[1].name, "b");
-    ASSERT_RECORDED_SQL(&recording->db, 0, "FROM catalyst_topics");
+    ASSERT_RECORDED_SQL(&recording->db, 0, "FROM {schema}.catalyst_topics");
 }
 
 /* --- published offsets ------------------------------------------------------------------------ */
@@ -83,7 +83,8 @@ static void test_published_offsets_load__fills_them_in_order(void **state)
     assert_int_equal(offsets[1].offset, 0);
     assert_int_equal(offsets[1].recorded, 0);
     assert_recorded_name(&recording->db, 0, "published_offsets.load");
-    ASSERT_RECORDED_SQL(&recording->db, 0, "LEFT JOIN catalyst_consumer_offsets", "ORDER BY u.nth");
+    ASSERT_RECORDED_SQL(&recording->db, 0, "LEFT JOIN {schema}.catalyst_consumer_offsets",
+                        "ORDER BY u.nth");
     ASSERT_RECORDED_PARAMS(&recording->db, 0, "{1,2}", "{4,0}");
 }
 
@@ -118,8 +119,8 @@ static void test_published_offsets_save__resets_only_what_is_asked_to(void **sta
         OUTCOME_OK);
 
     assert_recorded_name(&recording->db, 0, "published_offsets.save");
-    ASSERT_RECORDED_SQL(&recording->db, 0, "INSERT INTO catalyst_consumer_offsets", "ORDER BY",
-                        "ON CONFLICT (topic_id, \"partition\") DO UPDATE", "greatest(",
+    ASSERT_RECORDED_SQL(&recording->db, 0, "INSERT INTO {schema}.catalyst_consumer_offsets",
+                        "ORDER BY", "ON CONFLICT (topic_id, \"partition\") DO UPDATE", "greatest(",
                         "recorded_offset = greatest(");
     ASSERT_RECORDED_PARAMS(&recording->db, 0, "{1,2}", "{4,5}", "{10,3}", "{12,0}", "{2}", "{5}");
 }

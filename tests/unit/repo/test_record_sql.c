@@ -46,10 +46,10 @@ static void test_record_sql_of__makes_every_piece_of_a_group(void **state)
                         "org_id = excluded.org_id, slug = excluded.slug, name = excluded.name,"
                         " description = excluded.description,"
                         " parent_group_id = excluded.parent_group_id, labels = excluded.labels");
-    assert_string_equal(sql->copy, "COPY auth_groups (id, org_id, slug, name, description,"
+    assert_string_equal(sql->copy, "COPY {schema}.auth_groups (id, org_id, slug, name, description,"
                                    " parent_group_id, labels) FROM STDIN (FORMAT binary)");
     assert_string_equal(sql->select, "SELECT id, org_id, slug, name, description, parent_group_id,"
-                                     " labels FROM auth_groups");
+                                     " labels FROM {schema}.auth_groups");
 }
 
 static void test_record_sql_of__upsert_tells_inserted_from_updated(void **state)
@@ -58,10 +58,11 @@ static void test_record_sql_of__upsert_tells_inserted_from_updated(void **state)
     const struct record_sql *sql = record_sql_of(&user_spec);
     char expected[2048];
 
-    snprintf(expected, sizeof(expected),
-             "INSERT INTO auth_users (%s) SELECT %s FROM %s ON CONFLICT (id) DO UPDATE SET %s"
-             " RETURNING id, (xmax = 0) AS inserted",
-             sql->columns, sql->values, sql->unnest, sql->assignments);
+    snprintf(
+        expected, sizeof(expected),
+        "INSERT INTO {schema}.auth_users (%s) SELECT %s FROM %s ON CONFLICT (id) DO UPDATE SET %s"
+        " RETURNING id, (xmax = 0) AS inserted",
+        sql->columns, sql->values, sql->unnest, sql->assignments);
     assert_string_equal(sql->upsert, expected);
 }
 

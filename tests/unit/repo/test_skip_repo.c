@@ -16,7 +16,7 @@ static void test_skip_request_write__sends_every_field(void **state)
         OUTCOME_OK);
 
     assert_true(written);
-    ASSERT_RECORDED_SQL(&recording->db, 0, "INSERT INTO catalyst_skip_requests",
+    ASSERT_RECORDED_SQL(&recording->db, 0, "INSERT INTO {schema}.catalyst_skip_requests",
                         "ON CONFLICT (topic, \"partition\") DO NOTHING");
     ASSERT_RECORDED_PARAMS(&recording->db, 0, "commands", "3", "10", "20", "a bomb", "true");
 }
@@ -57,7 +57,7 @@ static void test_skip_requests_list__hands_out_all(void **state)
     assert_int_equal(skips[0].to, 20);
     assert_true(text_equal(skips[0].reason, skip.reason));
     assert_true(skips[0].unread);
-    ASSERT_RECORDED_SQL(&recording->db, 0, "FROM catalyst_skip_requests", "ORDER BY");
+    ASSERT_RECORDED_SQL(&recording->db, 0, "FROM {schema}.catalyst_skip_requests", "ORDER BY");
 }
 
 static void test_skip_request_delete__this_very_request(void **state)
@@ -69,8 +69,8 @@ static void test_skip_request_delete__this_very_request(void **state)
         skip_request_delete(&recording->db.port, &skip, recording->arena, &recording->err),
         OUTCOME_OK);
 
-    ASSERT_RECORDED_SQL(&recording->db, 0, "DELETE FROM catalyst_skip_requests", "topic = $1",
-                        "from_offset = $3", "to_offset = $4");
+    ASSERT_RECORDED_SQL(&recording->db, 0, "DELETE FROM {schema}.catalyst_skip_requests",
+                        "topic = $1", "from_offset = $3", "to_offset = $4");
     ASSERT_RECORDED_PARAMS(&recording->db, 0, "commands", "3", "10", "20");
 }
 

@@ -3,7 +3,8 @@
 #include "repo/users_repo.h"
 
 static const char upsert_sql[] =
-    "INSERT INTO auth_users (id, authentik_id, email, primary_org_id, display_name, avatar_url,"
+    "INSERT INTO {schema}.auth_users (id, authentik_id, email, primary_org_id, display_name, "
+    "avatar_url,"
     " labels, metadata) SELECT u.id, u.authentik_id, u.email, u.primary_org_id, u.display_name,"
     " u.avatar_url, u.labels, u.metadata FROM (SELECT unnest($1::text[]) AS id,"
     " unnest($2::text[]) AS authentik_id, unnest($3::text[]) AS email,"
@@ -167,7 +168,7 @@ static void test_users_get__answers_in_the_order_asked(void **state)
     assert_recorded_name(&t->db, 0, "users.get");
     assert_sql(t, 0,
                "SELECT id, authentik_id, email, primary_org_id, display_name, avatar_url, labels,"
-               " metadata FROM auth_users WHERE id = ANY ($1::text[])");
+               " metadata FROM {schema}.auth_users WHERE id = ANY ($1::text[])");
     ASSERT_RECORDED_PARAMS(&t->db, 0, "{bare,full,full,none}");
     assert_recording_done(&t->db, 1, 1);
 }
