@@ -137,15 +137,31 @@ void secret_filter_add_conninfo(const char *conninfo)
     add_named(conninfo);
 }
 
+void secret_filter_add_property(const char *value)
+{
+    enum { PAIR_VALUE_MIN = 8 /* a shorter one is a name: "admin" */ };
+
+    secret_filter_add(text_of(value));
+    for (const char *at = strchr(value, '='); at != NULL; at = strchr(at + 1, '=')) {
+        size_t length = strcspn(at + 1, " ,\t\r\n");
+        if (length >= PAIR_VALUE_MIN)
+            secret_filter_add((struct text){at + 1, length});
+    }
+}
+
 /* --- hiding ------------------------------------------------------------------------------------
  */
 
+/* The shortest of the buffers that messages are written into has 256 bytes. */
+enum { CUT_FROM_BYTES = 255 };
+
 /* Bytes of the secret that begins at `text`; 0: none. */
-static size_t secret_at(const char *text)
+static size_t secret_at(const char *text, bool may_be_cut)
 {
     for (size_t i = 0; i < known.count; i++) {
         size_t length = common(text, known.items[i]);
-        if (length == known.lengths[i] || (length >= SECRET_MIN_BYTES && text[length] == '\0'))
+        if (length == known.lengths[i] ||
+            (may_be_cut && length >= SECRET_MIN_BYTES && text[length] == '\0'))
             return length;
     }
     return 0;
@@ -157,8 +173,9 @@ void secret_filter_hide(char *text)
 
     if (known.count == 0)
         return;
+    bool may_be_cut = strlen(text) >= CUT_FROM_BYTES;
     for (const char *at = text; *at != '\0';) {
-        size_t length = secret_at(at);
+        size_t length = secret_at(at, may_be_cut);
         if (length == 0) {
             *written++ = *at++;
             continue;

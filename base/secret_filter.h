@@ -16,8 +16,14 @@ void secret_filter_add(struct text secret);
  * each part of that between the letters @ / ? # :, and the values of password and sslpassword. */
 void secret_filter_add_conninfo(const char *conninfo);
 
-/* Replaces every secret in the text by "***", in place; the text only gets shorter. A beginning of
- * a secret of SECRET_MIN_BYTES or more at the very end, where a buffer cut it, is replaced too. */
+/* Remembers the value of a property of librdkafka, and what stands behind each '=' in it: the value
+ * of sasl.oauthbearer.config is a list of such pairs, and the library's message may quote the rest
+ * of it. */
+void secret_filter_add_property(const char *value);
+
+/* Replaces every secret in the text by "***", in place; the text only gets shorter. Where a text is
+ * so long that a buffer may have cut it, a beginning of a secret of SECRET_MIN_BYTES or more at its
+ * very end is replaced too. */
 void secret_filter_hide(char *text);
 
 /* Whether any secret is known. */

@@ -222,7 +222,7 @@ static void kafka_take(struct loader *loader, const char *name, const char *valu
     if (earlier != NULL && from_this_source(loader, earlier->where) && !loader->repeats)
         complain(loader, where, "kafka.%s: given twice, also at %s", name, earlier->where);
     if (kafka_property_secret(name))
-        secret_filter_add(text_of(value));
+        secret_filter_add_property(value);
     if (!kafka_set(loader->config, name, value, where))
         loader->no_memory = true;
 }

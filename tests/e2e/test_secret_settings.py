@@ -68,11 +68,12 @@ def test_a_server_that_refuses_the_password(stack: Stack) -> None:
     ):
         env = {"CATALYST_DATABASE_URL": url, "CATALYST_KAFKA_BOOTSTRAP_SERVERS": stack.servers}
 
-        done = run("show", "user", "u1", env=env)
+        for verb in (("show", "user", "u1"), ("check", "--online")):
+            done = run(*verb, env=env)
 
-        assert done.returncode == EXIT_CONFIG, done.stderr
-        assert '"***"' in done.stderr
-        assert "S3CRET" not in done.stderr
+            assert done.returncode == EXIT_CONFIG, done.stderr
+            assert "***" in done.stdout + done.stderr
+            assert "S3CRET" not in done.stdout + done.stderr
 
 
 def _address(stack: Stack) -> str:

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/json_writer.h"
+#include "base/secret_filter.h"
 
 static const char *const level_names[] = {
     [FINDING_INFO] = "info",
@@ -35,6 +36,7 @@ void finding_add(struct findings *findings, enum finding_level level, const char
     va_start(arguments, format);
     vsnprintf(what, sizeof(what), format, arguments);
     va_end(arguments);
+    secret_filter_hide(what);
     const char *kept_where = arena_copy(findings->arena, where, strlen(where));
     const char *kept_what = arena_copy(findings->arena, what, strlen(what));
     if (kept_where == NULL || kept_what == NULL ||
