@@ -37,16 +37,12 @@ def seen(new_module_site: Callable[..., Site], tmp_path_factory: pytest.TempPath
     worker = site.start()
     forged = make.revoke("k1", id="later", source="attacker")
     taken = make.revoke("k1", id="later", source="billing")
-    placed = [
-        make.issue("k1", {"secret": "s3cr3t"}, id="issue", source="billing").record(),
-        forged.record(),
-        taken,
-        make.user("u1"),
-    ]
-    site.process(placed)
+    other = make.user("u1")
+    issue = make.issue("k1", {"secret": "s3cr3t"}, id="issue", source="billing")
+    site.process([issue.record(), forged.record(), taken, other])
     yield Seen(site, file, {letter.text("ce_id") or "": letter for letter in site.dead_letters(KEYS)})
     assert worker.alive()
-    site.check(Model().take_all([taken, placed[-1]]))
+    site.check(Model().take_all([taken, other]))
 
 
 @pytest.mark.key
