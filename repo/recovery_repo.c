@@ -16,7 +16,7 @@ enum outcome recoveries_list(struct executor *db, struct arena *arena,
         .name = "recoveries.list",
         .own = true,
         .sql = "SELECT r.topic_id, r.\"partition\", r.from_offset, r.to_offset"
-               " FROM catalyst_recoveries r ORDER BY r.topic_id, r.\"partition\"",
+               " FROM {schema}.catalyst_recoveries r ORDER BY r.topic_id, r.\"partition\"",
     };
     struct rows rows;
 
@@ -48,7 +48,8 @@ enum outcome recoveries_store(struct executor *db, const struct recovery_range *
     struct statement store = {
         .name = "recoveries.store",
         .own = true,
-        .sql = "INSERT INTO catalyst_recoveries (topic_id, \"partition\", from_offset, to_offset)"
+        .sql = "INSERT INTO {schema}.catalyst_recoveries (topic_id, \"partition\", from_offset, "
+               "to_offset)"
                " SELECT * FROM unnest($1::int4[], $2::int4[], $3::int8[], $4::int8[])"
                " ON CONFLICT (topic_id, \"partition\") DO NOTHING",
     };
@@ -82,7 +83,7 @@ enum outcome recoveries_finish(struct executor *db, const struct recovery_range 
     static const struct statement clear = {
         .name = "recoveries.clear",
         .own = true,
-        .sql = "DELETE FROM catalyst_recoveries",
+        .sql = "DELETE FROM {schema}.catalyst_recoveries",
     };
     struct stored_offset *offsets = ARENA_ARRAY(arena, struct stored_offset, count);
     struct statement save;

@@ -70,6 +70,10 @@ BANNED = {
 # Only main may end the process.
 EXIT_HOME = "worker/main.c"
 
+# A table without its schema is not found: the sessions' search path is pg_catalog alone
+# (repo/pg/sql_schema.h). Tables that only a migration or one transaction has are named old and new.
+BARE_TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE|JOIN|COPY) ((?:auth|catalyst)_(?!old|new)\w+)")
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 # Comments, then string and character literals, so that neither is read as code.
 NOT_CODE = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
@@ -135,6 +139,9 @@ def banned(path: str, text: str) -> Iterator[tuple[int, str]]:
                 yield number, f"{name} is banned; use {BANNED[name]}"
             elif name == "exit" and product and path != EXIT_HOME:
                 yield number, f"only {EXIT_HOME} ends the process; return an outcome"
+    for number, line in numbered(text) if product else ():
+        if found := BARE_TABLE.search(line):
+            yield number, f"{found.group(1)} lacks its schema; write {{schema}}.{found.group(1)}"
 
 
 def placeholders(path: str, text: str) -> Iterator[tuple[int, str]]:
