@@ -72,6 +72,33 @@ def test_a_batch_of_only_bad_rows_ends(narrow: Site) -> None:
     assert _transactions(worker) <= 2 * (count + 1) + worker.metric("catalyst_batches_total")
 
 
+def test_a_message_that_fails_by_itself_ends_after_a_minute(narrow: Site) -> None:
+    """A trigger of the installation that fails for one user with a code of its own: no refusal, and no outage."""
+    narrow.sql(
+        "CREATE FUNCTION house_rule() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.display_name = 'forbidden' THEN RAISE EXCEPTION 'no' USING ERRCODE = 'ZZ001'; END IF;"
+        " RETURN NEW; END $$"
+    )
+    narrow.sql(
+        "CREATE TRIGGER house_rule BEFORE INSERT ON auth_users FOR EACH ROW EXECUTE FUNCTION house_rule()"
+    )
+    users: list[Command] = [make.user("u-0"), _forbidden("u-1"), make.user("u-2")]
+    worker = narrow.start()
+    placed = narrow.publish(users)
+    at = f"with {narrow.topics[IDENTITY]}, partition 0, offset {placed[1].offset} "
+    wait_until("a reason", lambda: f"(ZZ001) {at}" in worker.get("/health/ready")[1], 30)
+    narrow.wait_done(120)
+
+    (letter,) = narrow.dead_letters()
+    assert letter.text("__connect.errors.stage") == "TASK_PUT"
+    assert letter.text("__connect.errors.offset") == str(placed[1].offset)
+    reason = letter.text("__connect.errors.exception.message")
+    assert reason == "fails with SQLSTATE ZZ001, and nothing fails without it"
+    narrow.check(Model().take_all([users[0], users[2]]))
+    assert "a message fails by itself" in worker.log
+    assert worker.get("/health/ready")[0] == 200
+
+
 def test_readiness_tells_why_a_lane_waits(narrow: Site) -> None:
     """A trigger that says what a full disk says: nothing is buried, and all goes on when it is gone."""
     narrow.sql(

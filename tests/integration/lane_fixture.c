@@ -73,7 +73,8 @@ struct lane_fixture *lane_fixture_new(struct pg_fixture *pg, int64_t statement_t
                                .arena = lane->arena,
                                .scratch = lane->scratch,
                                .topic_ids = &lane->topic_id,
-                               .random = 1};
+                               .random = 1,
+                               .suspect_after_us = INT64_MAX};
     current = lane;
     return lane;
 }

@@ -614,6 +614,90 @@ static void test_split__a_server_that_recovers_gets_the_whole_batch(void **state
     assert_int_equal(lane->metrics.bisections, BISECTIONS);
 }
 
+/* --- failures of one message's own --------------------------------------------------------------
+ */
+
+static void assert_is_isolated(const struct entry *entry)
+{
+    assert_int_equal(entry->state, ENTRY_DEAD);
+    assert_int_equal(entry->reason.stage, DEAD_LETTER_APPLY);
+    assert_string_equal(entry->reason.message,
+                        "fails with SQLSTATE ZZ001, and nothing fails without it");
+}
+
+static void test_isolate__the_rest_of_the_batch_proves_it(void **state)
+{
+    (void)state;
+    lane->lane.suspect_after_us = 0;
+    refuse_bad("ZZ001");
+
+    settle(USERS, one_is_bad);
+
+    assert_is_isolated(&lane->batch.entries[BAD]);
+    assert_all_applied(USERS - 1);
+    allow();
+}
+
+static void test_isolate__the_same_statements_without_rows_prove_it(void **state)
+{
+    (void)state;
+    lane->lane.suspect_after_us = 0;
+    refuse_bad("ZZ001");
+
+    settle(1, all_are_bad);
+
+    assert_is_isolated(&lane->batch.entries[0]);
+    assert_all_applied(0);
+    allow();
+}
+
+static void test_isolate__a_table_that_takes_nothing_is_an_outage(void **state)
+{
+    (void)state;
+    lane->lane.suspect_after_us = 0;
+    lane->mend = mend_by_allowing;
+    lane->mend_after = 12;
+    pg_fixture_sql(pg, "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+                       " $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'ZZ001'; END $$");
+    pg_fixture_sql(pg, "CREATE TRIGGER refuse BEFORE INSERT ON auth_users"
+                       " FOR EACH STATEMENT EXECUTE FUNCTION refuse()");
+
+    settle(USERS, all_are_fine);
+
+    assert_all_applied(USERS);
+}
+
+static void test_isolate__what_others_cause_is_waited_for(void **state)
+{
+    static const char *const codes[] = {"08000", "40001", "53100", "55P03", "57014", "58030"};
+
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        lane->lane.suspect_after_us = 0;
+        lane->mend = mend_by_allowing;
+        lane->mend_after = 12;
+        refuse_bad(codes[i]);
+
+        settle(1, all_are_bad);
+
+        assert_all_applied(1);
+        teardown(state);
+        assert_int_equal(setup(state), 0);
+    }
+}
+
+static void test_isolate__a_failure_is_suspected_after_a_time_only(void **state)
+{
+    (void)state;
+    lane->lane.suspect_after_us = (int64_t)60 * 1000 * 1000;
+    lane->mend = mend_by_allowing;
+    lane->mend_after = 12;
+    refuse_bad("ZZ001");
+
+    settle(1, all_are_bad);
+
+    assert_all_applied(1);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -643,6 +727,11 @@ int main(void)
         TEST(test_split__a_batch_too_large_for_the_time_out_becomes_smaller),
         TEST(test_split__a_single_message_waits_and_stops_with_the_lane),
         TEST(test_split__a_server_that_recovers_gets_the_whole_batch),
+        TEST(test_isolate__the_rest_of_the_batch_proves_it),
+        TEST(test_isolate__the_same_statements_without_rows_prove_it),
+        TEST(test_isolate__a_table_that_takes_nothing_is_an_outage),
+        TEST(test_isolate__what_others_cause_is_waited_for),
+        TEST(test_isolate__a_failure_is_suspected_after_a_time_only),
     };
     return cmocka_run_group_tests(tests, pg_fixture_setup, pg_fixture_teardown);
 }

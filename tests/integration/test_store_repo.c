@@ -163,6 +163,26 @@ static void test_store_repo__a_table_that_takes_no_copy_is_written_by_statement(
     pg_fixture_sql(t, "ALTER TABLE auth_audit_events DISABLE ROW LEVEL SECURITY");
 }
 
+/* Each statement takes no row at all. */
+static void test_store_repo__a_probe_writes_nothing(void **state)
+{
+    struct pg_fixture *t = *state;
+    struct store_repo repo;
+    struct err err;
+
+    store_repo_init(&repo, t->db);
+    for (int kind = 0; kind < COMMAND_KIND_COUNT; kind++) {
+        const struct command command = {.type = &command_types[kind]};
+        if (store_probe(&repo.port, &command, t->arena, &err) != OUTCOME_OK)
+            fail_msg("%s: %s", command_types[kind].name, err.text);
+    }
+
+    assert_int_equal(pg_fixture_int(t, "SELECT (SELECT count(*) FROM auth_users)"
+                                       " + (SELECT count(*) FROM auth_keys)"
+                                       " + (SELECT count(*) FROM auth_audit_events)"),
+                     0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +191,7 @@ int main(void)
         PG_TEST(test_store_repo__overlap_runs_once_for_few_events),
         PG_TEST(test_store_repo__a_known_event_is_a_race),
         PG_TEST(test_store_repo__a_table_that_takes_no_copy_is_written_by_statement),
+        PG_TEST(test_store_repo__a_probe_writes_nothing),
     };
     return cmocka_run_group_tests(tests, pg_fixture_setup, pg_fixture_teardown);
 }

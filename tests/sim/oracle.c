@@ -61,7 +61,8 @@ static void write_one(struct oracle *oracle, int partition, int nth)
         write_poison(partition);
     } else if (what < 12) {
         snprintf(entity, sizeof(entity), "u%d-0", partition);
-        write_message(oracle, partition, 0, id, entity, SIM_REFUSED);
+        write_message(oracle, partition, 0, id, entity,
+                      sim_random(4) > 0 ? SIM_REFUSED : SIM_STUBBORN);
         sim.topic[partition][there].refused = true;
     } else if (what < 20 && earlier != NULL && earlier->source_id[0] != '\0') {
         write_copy(partition, earlier);

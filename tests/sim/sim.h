@@ -21,6 +21,7 @@ enum {
     SIM_STACK_BYTES = 256 * 1024,
     SIM_TOPIC_NAMES_MAX = 8,
     SIM_REFUSED = 99,               /* variant of a user whose e-mail the store refuses */
+    SIM_STUBBORN = 98,              /* of one with which every transaction fails */
     SIM_RECORD_BYTES = 1000000,     /* what the producer takes */
     SIM_SMALL_RECORD_BYTES = 10000, /* what the topics take in some worlds */
     SIM_TINY_RECORD_BYTES = 200,    /* in others, for a while: nothing fits */

@@ -212,10 +212,33 @@ static bool apply_one(struct sim_lane *lane, const struct command *command, stru
     return true;
 }
 
-bool sim_refuses(const struct command *command)
+static bool is_user_of(const struct command *command, const char *email)
 {
     return command->type->kind == USER_UPSERT &&
-           text_is(((const struct user *)command->record)->email, "v99@example.com");
+           text_is(((const struct user *)command->record)->email, email);
+}
+
+/* It fails each time, and no row of it is refused. */
+static bool is_stubborn(const struct command *command)
+{
+    return is_user_of(command, "v98@example.com");
+}
+
+bool sim_refuses(const struct command *command)
+{
+    return is_user_of(command, "v99@example.com") || is_stubborn(command);
+}
+
+static enum outcome probe(struct store *port, const struct command *command, struct arena *arena,
+                          struct err *err)
+{
+    struct sim_lane *lane = lane_of(port);
+
+    (void)command;
+    (void)arena;
+    sim_yield();
+    return lane->broken || sim.find_refusals > 0 || sim_chance(2) ? broken(lane, "08006", err)
+                                                                  : OUTCOME_OK;
 }
 
 static enum outcome apply(struct store *port, const struct command *const *commands, size_t count,
@@ -228,6 +251,8 @@ static enum outcome apply(struct store *port, const struct command *const *comma
     if (lane->broken || sim_chance(2))
         return broken(lane, "57P01", err);
     for (size_t i = 0; i < count; i++) {
+        if (is_stubborn(commands[i]))
+            return broken(lane, "P0001", err);
         if (sim_refuses(commands[i])) {
             broken(lane, "22021", err);
             return OUTCOME_REJECT;
@@ -450,6 +475,7 @@ void sim_store_init(struct sim_lane *lane)
                                          .apply = apply,
                                          .record = record,
                                          .recover = recover,
+                                         .probe = probe,
                                          .explain = explain,
                                          .intern = intern,
                                          .load_published = load_published,

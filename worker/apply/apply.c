@@ -201,3 +201,21 @@ enum outcome apply_commands(struct applier *applier, const struct command *const
     }
     return outcome;
 }
+
+enum outcome apply_nothing(struct applier *applier, const struct command *command,
+                           struct arena *arena, struct err *err)
+{
+    struct group_run run = {.type = command->type,
+                            .commands = &command,
+                            .results = ARENA_ARRAY(arena, struct command_result *, 0),
+                            .answers = ARENA_ARRAY(arena, enum write_result, 0),
+                            .arena = arena};
+    const struct binding *binding = &bindings[command->type->kind];
+
+    if (run.results == NULL || run.answers == NULL)
+        return err_no_memory(err, "apply nothing");
+    if (binding->row == RESOURCE_NONE)
+        return OUTCOME_OK;
+    enum outcome outcome = binding->prepare(&run, err);
+    return outcome == OUTCOME_OK ? write_run(applier->db, &run.write, 1, arena, err) : outcome;
+}

@@ -14,6 +14,10 @@ struct applier {
  * wrong: err->text names the type */
 enum outcome apply_check(struct err *err);
 
+/* Runs the statement of a command's kind for no row. Outcomes as executor_ops.run. */
+enum outcome apply_nothing(struct applier *applier, const struct command *command,
+                           struct arena *arena, struct err *err);
+
 /* Applies commands set-wise inside the caller's transaction, with the effect of one by one in this
  * order: plans waves (worker/apply/waves.h), turns each wave into one statement per kind of
  * command, and each wave is one round trip, or a few more when keys go by COPY.

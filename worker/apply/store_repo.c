@@ -121,6 +121,29 @@ static enum outcome record(struct store *port, const struct audit_event *const *
     return outcome;
 }
 
+static enum outcome probe(struct store *port, const struct command *command, struct arena *arena,
+                          struct err *err)
+{
+    struct store_repo *self = self_of(port);
+    struct statement statements[2];
+    struct rows rows[2];
+
+    enum outcome outcome = executor_run(self->applier.db, &executor_begin, arena, rows, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    self->in_transaction = true;
+    outcome = apply_nothing(&self->applier, command, arena, err);
+    if (outcome == OUTCOME_OK)
+        outcome = audit_record_prepare(NULL, 0, arena, &statements[0], err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    statements[1] = executor_commit;
+    outcome = executor_run_all(self->applier.db, statements, 2, arena, rows, err);
+    if (outcome == OUTCOME_OK)
+        self->in_transaction = false;
+    return outcome;
+}
+
 static enum outcome recover(struct store *port, struct err *err)
 {
     struct store_repo *self = self_of(port);
@@ -211,6 +234,7 @@ static const struct store_ops ops = {.find = find,
                                      .apply = apply,
                                      .record = record,
                                      .recover = recover,
+                                     .probe = probe,
                                      .explain = explain,
                                      .intern = intern,
                                      .load_published = load_published,

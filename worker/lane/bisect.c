@@ -1,6 +1,11 @@
 #include "worker/lane/bisect.h"
 
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
 #include "worker/lane/context.h"
+#include "worker/lane/isolate.h"
 #include "worker/lane/publish.h"
 #include "worker/lane/setback.h"
 #include "worker/lane/settle.h"
@@ -94,7 +99,72 @@ static bool may_write(struct lane *lane, uint64_t generation, struct err *err)
     return true;
 }
 
-enum verdict { SETTLED, SPLIT, REFUSED_ALONE, GIVEN_UP };
+enum verdict { SETTLED, SPLIT, REFUSED_ALONE, FAILED_ALONE, GIVEN_UP };
+
+/* It failed for a minute, and the store works without it. */
+static enum outcome bury_isolated(struct lane *lane, struct entry *entry, struct err *err)
+{
+    char reason[REFUSAL_REASON_BYTES];
+
+    snprintf(reason, sizeof(reason), "fails with SQLSTATE %.5s, and nothing fails without it",
+             err->code);
+    log_line(LOG_WARN, "a message fails by itself: the batch goes on without it",
+             LOG_INT("lane", lane->options.index), LOG_TEXT("topic", entry->message->topic),
+             LOG_INT("partition", entry->message->partition),
+             LOG_INT("offset", entry->message->offset), LOG_STR("code", err->code),
+             LOG_INT("waited_ms", (clock_monotonic_us() - lane->wait.since_us) / 1000));
+    wait_done(lane);
+    return entry_bury(lane, entry, DEAD_LETTER_APPLY, "sqlstate", reason)
+               ? OUTCOME_OK
+               : err_no_memory(err, "settle");
+}
+
+/* The store works without the message. What held it up may have ended just now: once more. */
+static enum verdict try_last(struct lane *lane, struct batch *batch, size_t at,
+                             const struct err *before, struct err *err)
+{
+    if (settle_range(lane, batch, at, at + 1, err) == OUTCOME_OK) {
+        wait_done(lane);
+        return SETTLED;
+    }
+    if (!abort_overlap(lane, batch, err))
+        return GIVEN_UP;
+    bool same = strcmp(err->code, before->code) == 0;
+    if (!store_recover_until_done(lane, batch->generation)) {
+        dropped(err);
+        return GIVEN_UP;
+    }
+    return same ? FAILED_ALONE : SPLIT;
+}
+
+/* SPLIT: the cause was looked for in vain, and the store is ready for the next attempt. */
+static enum verdict look_for_cause(struct lane *lane, struct batch *batch, size_t at,
+                                   struct err *err)
+{
+    const struct err before = *err;
+
+    if (!may_write(lane, batch->generation, err)) {
+        dropped(err);
+        return GIVEN_UP;
+    }
+    if (isolate_proves(lane, batch, at))
+        return try_last(lane, batch, at, &before, err);
+    *err = before;
+    if (store_recover_until_done(lane, batch->generation))
+        return SPLIT;
+    dropped(err);
+    return GIVEN_UP;
+}
+
+/* Of entries that were settled while the cause of another's failure was looked for. */
+static bool are_settled(const struct batch *batch, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++) {
+        if (!batch->entries[i].settled && batch->entries[i].state != ENTRY_DEAD)
+            return false;
+    }
+    return batch->entries[from].settled || batch->entries[to - 1].settled;
+}
 
 /* Tries entries from..to until they are settled, or are to be split. */
 static enum verdict persist(struct lane *lane, struct batch *batch, size_t from, size_t to,
@@ -103,6 +173,7 @@ static enum verdict persist(struct lane *lane, struct batch *batch, size_t from,
     uint64_t generation = batch->generation;
     bool alone = to - from == 1;
     int races_alone = 0;
+    struct suspicion suspicion = {.code = ""};
 
     lane->hand = batch->entries[from].message;
     for (int failures = 1;; failures++) {
@@ -131,17 +202,26 @@ static enum verdict persist(struct lane *lane, struct batch *batch, size_t from,
             return alone ? REFUSED_ALONE : SPLIT;
         if (!refused && !alone && failures >= patience)
             return SPLIT;
+        if (!refused && alone && isolate_suspects(lane, &suspicion, err)) {
+            enum verdict verdict = look_for_cause(lane, batch, from, err);
+            if (verdict != SPLIT)
+                return verdict;
+        }
     }
 }
 
 static enum outcome settle(struct lane *lane, struct batch *batch, size_t from, size_t to,
                            int patience, struct err *err)
 {
+    if (are_settled(batch, from, to))
+        return OUTCOME_OK;
     switch (persist(lane, batch, from, to, patience, err)) {
     case SETTLED:
         return OUTCOME_OK;
     case REFUSED_ALONE:
         return bury(lane, &batch->entries[from], err);
+    case FAILED_ALONE:
+        return bury_isolated(lane, &batch->entries[from], err);
     case GIVEN_UP:
         return err->outcome;
     case SPLIT:

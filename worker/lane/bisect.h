@@ -11,7 +11,8 @@
  * some times in a row for any other reason. So one bad row of n costs about 2 log2(n) transactions
  * and stands alone in the end: it becomes a dead letter. A batch that is too large for a time-out
  * or for the server's memory becomes smaller, and a server that is sick is probed by ever smaller
- * transactions, down to one message; a single message whose failure is not its own waits.
+ * transactions, down to one message; a single message whose failure is not its own waits (see
+ * isolate.h).
  *
  * REJECT  dropped: the lane stops, or the batch's partitions were revoked
  * FULL    the batch needs more memory than its arena has */

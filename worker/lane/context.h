@@ -45,5 +45,6 @@ struct lane {
     const struct message *hand;  /* the first message of what is settled or published now; NULL */
     uint64_t random;             /* spreads the attempts of many lanes */
     int64_t looked_for_skips_us; /* monotonic */
+    int64_t suspect_after_us;    /* so long a message may fail in the same way, see isolate.h */
     atomic_int stopping;
 };

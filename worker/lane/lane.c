@@ -17,6 +17,9 @@
 /* How long a stop request may go unnoticed on an idle topic. */
 enum { POLL_MS = 100 };
 
+/* How long a message may fail in the same way before the lane looks whether others do too. */
+enum { SUSPECT_AFTER_US = 60 * 1000 * 1000 };
+
 /* The arena's ceiling: room per message for its record, event and row, and per byte of the batch
  * for its forms (MessagePack, JSON text with every character escaped, parameter). A batch that
  * needs more is taken in halves. */
@@ -65,6 +68,7 @@ enum outcome lane_new(const struct lane_options *options, struct source *source,
     lane->store = store;
     lane->metrics = metrics;
     lane->random = (uint64_t)clock_monotonic_us() | 1;
+    lane->suspect_after_us = SUSPECT_AFTER_US;
     lane->limits = (struct dead_letter_limits){.suffix = options->dlq_suffix,
                                                .connector_name = options->group_id,
                                                .task_id = options->index};

@@ -76,6 +76,11 @@ struct store_ops {
      * REJECT. */
     enum outcome (*recover)(struct store *self, struct err *err);
 
+    /* Runs the statements of such a command for no row at all, and commits: whether the store works
+     * but for its row. Outside a transaction. */
+    enum outcome (*probe)(struct store *self, const struct command *command, struct arena *arena,
+                          struct err *err);
+
     /* What `err`, a REJECT of this store, means. Asks nobody. */
     void (*explain)(const struct store *self, const struct err *err, struct refusal *ret_refusal);
 
@@ -157,4 +162,10 @@ static inline enum outcome store_delete_skip(struct store *store, const struct s
                                              struct arena *arena, struct err *err)
 {
     return store->ops->delete_skip(store, skip, arena, err);
+}
+
+static inline enum outcome store_probe(struct store *store, const struct command *command,
+                                       struct arena *arena, struct err *err)
+{
+    return store->ops->probe(store, command, arena, err);
 }
