@@ -232,13 +232,18 @@ def test_recover_dry_run_changes_nothing(narrow: Site, tmp_path: Path) -> None:
     offsets = narrow.sql(RECORDED)
 
     report = program.run_json("recover", "--dry-run", env=narrow.env)
+    check = program.run("check", "--online", env=narrow.env)
 
     topic = narrow.topics[IDENTITY]
     assert report["ranges"] == [{"topic": topic, "partition": 0, "from": 40, "to": 80}]
     assert report["toRecover"] == 40 and report["dryRun"]
+    assert check.returncode == program.EXIT_CONFIG
+    told = [finding["what"] for finding in json.loads(check.stdout) if finding["level"] == "error"]
+    assert len(told) == 1 and "it has recorded 40, the group has committed 80" in told[0]
     assert narrow.sql(RECORDED) == offsets and narrow.recorded() == 40
     assert narrow.sql("SELECT * FROM catalyst_recoveries") == []
     program.run_ok("recover", env=narrow.env)
+    program.run_ok("check", "--online", env=narrow.env)
     _go_on(narrow, before + lost)
 
 

@@ -1,5 +1,6 @@
 #include "worker/cli/check_database.h"
 #include "worker/cli/check_kafka.h"
+#include "worker/cli/check_set_back.h"
 #include "worker/cli/verbs.h"
 #include "worker/kafka/kafka_version.h"
 
@@ -63,6 +64,8 @@ static enum exit_code check_run(const struct arguments *arguments)
     if (usable && argument(arguments, "online") != NULL) {
         check_database(&config, &findings);
         check_kafka(&config, &findings);
+        if (findings_of(&findings, FINDING_ERROR) + findings_of(&findings, FINDING_AWAY) == 0)
+            check_set_back(&config, &findings);
     }
     config_release(&config);
     return report(arguments, &findings);
@@ -80,7 +83,9 @@ const struct verb verb_check = {
         "Reports everything that is wrong with the configuration, each with its file and line or\n"
         "variable. With --online it also connects: database reachable, encoding, clock, schema\n"
         "version, privileges; topics, dead-letter topics and partitions, permissions of group,\n"
-        "transactions and topics, retention of the commands against that of the audit log.\n"
+        "transactions and topics, retention of the commands against that of the audit log. Where "
+        "all\n"
+        "of that is in order: whether the database was set back behind the group.\n"
         "Each finding has a level: error, away (did not answer), warning or info.\n"
         "Exit 0: no errors; 78: errors; 69: none, but broker or database did not answer.",
     .flags = flags,

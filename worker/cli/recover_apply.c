@@ -147,6 +147,7 @@ static enum outcome transact(struct applying *self, struct lost_command **items,
 {
     enum outcome outcome = OUTCOME_RETRY;
 
+    *ret_differs = false;
     for (int i = 0; outcome == OUTCOME_RETRY && i < ATTEMPTS_MAX; i++) {
         struct attempt attempt = {.items = items, .count = count, .mode = mode};
         if (interrupted())

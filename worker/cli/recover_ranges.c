@@ -123,8 +123,8 @@ enum outcome recover_find_ranges(struct recovery *self, struct letter_topics top
                                  struct err *err)
 {
     struct partitions all;
-    const struct recovery_range *ranges, *stored;
-    size_t count, stored_count;
+    const struct recovery_range *ranges = NULL, *stored = NULL;
+    size_t count = 0, stored_count = 0;
 
     enum outcome outcome = recover_ask_partitions(self, topics, store, &all, err);
     if (outcome == OUTCOME_OK)
