@@ -122,7 +122,7 @@ static enum outcome complete(struct recovery *self, struct letter_topics topics,
 enum outcome recover_find_ranges(struct recovery *self, struct letter_topics topics, bool store,
                                  struct err *err)
 {
-    struct partitions all;
+    struct partitions all = {.count = 0};
     const struct recovery_range *ranges = NULL, *stored = NULL;
     size_t count = 0, stored_count = 0;
 

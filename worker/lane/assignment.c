@@ -229,7 +229,7 @@ bool assignment_follow(struct lane *lane, struct err *err)
 {
     follow_resets(lane);
     uint64_t generation = source_generation(lane->source);
-    enum dependency away;
+    enum dependency away = DEPENDENCY_BROKERS;
 
     if (generation != lane->progress_generation) {
         confirm_progress(lane, CONFIRM_ATTEMPTS_MAX);
