@@ -97,6 +97,8 @@ static enum outcome check_rejections(const struct command_type *type, struct err
         const struct rejection *rejection = &type->rejections[i];
         if (rejection->message == NULL || rejection->field == NULL)
             return wrong(type, "a rejection has no message or no field", err);
+        if (!declares(type->record, rejection->field))
+            return wrong(type, "its record does not declare the field of a rejection", err);
     }
     return OUTCOME_OK;
 }

@@ -200,8 +200,8 @@ static enum outcome wrong(const struct command_type *type, const char *what, str
     return err_set(err, OUTCOME_FATAL, "", "command %s: %s", type->name, what);
 }
 
-static enum outcome check(const struct command_type *type, const struct binding *binding,
-                          struct err *err)
+enum outcome binding_check(const struct command_type *type, const struct binding *binding,
+                           struct err *err)
 {
     if (binding->prepare == NULL || binding->finish == NULL || binding->touch == NULL)
         return wrong(type, "its row lacks a function", err);
@@ -221,6 +221,6 @@ enum outcome bindings_check(struct err *err)
     enum outcome outcome = OUTCOME_OK;
 
     for (size_t i = 0; i < COMMAND_KIND_COUNT && outcome == OUTCOME_OK; i++)
-        outcome = check(&command_types[i], &bindings[i], err);
+        outcome = binding_check(&command_types[i], &bindings[i], err);
     return outcome;
 }

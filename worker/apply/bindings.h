@@ -60,5 +60,10 @@ struct text *ids_of(const struct group_run *run);
 enum outcome answer_read(const struct command_type *type, enum write_result answer,
                          struct command_result *ret_result, struct err *err);
 
-/* Every row has the functions and rejections that it needs. FATAL  err->text names the type */
+/* One row has the functions, the resource and the rejections that it needs. FATAL  err->text names
+ * the type */
+enum outcome binding_check(const struct command_type *type, const struct binding *binding,
+                           struct err *err);
+
+/* Every row of events/commands.def. */
 enum outcome bindings_check(struct err *err);

@@ -81,9 +81,13 @@ static void test_command_type_check__wants_words_for_each_rejection(void **state
     (void)state;
     struct command_type type = command_types[ORG_UPSERT];
 
+    struct command_type undeclared = command_types[ORG_UPSERT];
+
     type.rejections[0].message = NULL;
+    undeclared.rejections[0].field = "nothing";
 
     assert_wrong(type, "no message");
+    assert_wrong(undeclared, "does not declare the field of a rejection");
 }
 
 int main(void)

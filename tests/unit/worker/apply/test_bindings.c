@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -17,6 +18,37 @@ static void test_apply_check__passes_the_rows_of_the_contract(void **state)
 
     assert_string_equal(err.text, "");
     assert_int_equal(outcome, OUTCOME_OK);
+}
+
+static void assert_wrong(enum command_kind kind, struct binding binding, const char *what)
+{
+    struct err err = {0};
+
+    assert_int_equal(binding_check(&command_types[kind], &binding, &err), OUTCOME_FATAL);
+    assert_non_null(strstr(err.text, what));
+    assert_non_null(strstr(err.text, command_types[kind].name));
+}
+
+static void test_binding_check__names_what_a_row_lacks(void **state)
+{
+    (void)state;
+    struct binding no_prepare = bindings[USER_UPSERT];
+    struct binding no_finish = bindings[USER_UPSERT];
+    struct binding no_touch = bindings[USER_UPSERT];
+    struct binding no_row = bindings[USER_UPSERT];
+    struct binding same_answer = bindings[KEY_ISSUE_COMMAND];
+
+    no_prepare.prepare = NULL;
+    no_finish.finish = NULL;
+    no_touch.touch = NULL;
+    no_row.row = RESOURCE_NONE;
+    same_answer.rejected[1] = same_answer.rejected[0];
+
+    assert_wrong(USER_UPSERT, no_prepare, "lacks a function");
+    assert_wrong(USER_UPSERT, no_finish, "lacks a function");
+    assert_wrong(USER_UPSERT, no_touch, "lacks a function");
+    assert_wrong(USER_UPSERT, no_row, "lacks the resource");
+    assert_wrong(KEY_ISSUE_COMMAND, same_answer, "one answer has two rejections");
 }
 
 static void test_answer_read__maps_each_answer_to_its_rejection(void **state)
@@ -68,6 +100,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_apply_check__passes_the_rows_of_the_contract),
+        cmocka_unit_test(test_binding_check__names_what_a_row_lacks),
         cmocka_unit_test(test_answer_read__maps_each_answer_to_its_rejection),
         cmocka_unit_test(test_answer_read__an_answer_that_the_row_does_not_know_is_fatal),
     };
