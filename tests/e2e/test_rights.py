@@ -1,4 +1,5 @@
-"""Rights in Kafka: what docs/operations.md lists is enough, and what is missing is named.
+"""Rights in Kafka and PostgreSQL: what docs/operations.md and deploy/grants.sql list is enough, and what is
+missing, or too much, is named.
 
 On a broker of its own, with ACLs; the database is the stack's."""
 
@@ -7,13 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from harness import make, program
 from harness.model import Model
 from harness.program import EXIT_CONFIG, EXIT_OK, Worker, run
 from harness.secured import Right, SecuredBroker
-from harness.site import Site
+from harness.site import RUNTIME, Site
 from harness.stack import REPOSITORY, Stack
 from harness.wait import wait_until
 from harness.wire import IDENTITY, Command, Record
@@ -29,7 +31,7 @@ class Secured:
     def __init__(self, broker: SecuredBroker, stack: Stack):
         self.broker = broker
         self.site = Site(f"rights-{uuid4().hex[:8]}", stack, broker.kafka, LOGS, partitions=1).create()
-        self.site.extra = broker.login(WORKER)
+        self.site.as_runtime().extra |= broker.login(WORKER)
         self.commands: list[Command] = []
         self.garbage = 0
         self.mark = 0
@@ -280,3 +282,61 @@ def test_an_upstream_needs_to_write_on_the_command_topics(secured: Secured) -> N
     assert run("publish", env=env, stdin=line).returncode != EXIT_OK
     broker.grant(UPSTREAM, *(Right("WRITE", "TOPIC", topic) for topic in site.topics.values()))
     assert run("publish", env=env, stdin=line).returncode == EXIT_OK
+
+
+# --- PostgreSQL ------------------------------------------------------------------------------------
+
+
+def _check(site: Site) -> tuple[int, str]:
+    done = run("check", "--online", "--output", "table", env=site.env)
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.mark.key
+def test_the_runtime_role_does_all_work(narrow: Site) -> None:
+    """Also removals, partitions that the owner adds, skip requests, and every verb that reads."""
+    commands = [*make.stream(300, seed=5), *(make.issue(f"many-{n}") for n in range(100))]
+    assert program.run_json("retention", "partition", "--from", "2026-01-01T00:00:00Z", env=narrow.env)
+    narrow.as_runtime()
+
+    code, said = _check(narrow)
+    narrow.start()
+    narrow.process(commands)
+
+    assert code == EXIT_OK and "the role" not in said, said
+    narrow.check(Model().take_all(commands))
+    assert program.run_json("show", "audit", env=narrow.env)
+
+
+def test_the_runtime_role_can_not_rewrite_what_happened(narrow: Site) -> None:
+    narrow.as_runtime()
+    narrow.start()
+    narrow.process([make.user("u-1")])
+
+    for statement in (
+        "UPDATE auth_audit_events SET action = 'user.deleted'",
+        "DELETE FROM auth_audit_events",
+        "TRUNCATE auth_audit_events",
+        "ALTER TABLE auth_audit_events DISABLE TRIGGER ALL",
+        "CREATE TABLE mine ()",
+        "DELETE FROM auth_keys",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            narrow.sql(statement, url=narrow.env["CATALYST_DATABASE_URL"])
+
+
+def test_check_names_a_privilege_that_is_missing_or_too_much(narrow: Site) -> None:
+    owner = _check(narrow)
+    narrow.as_runtime()
+    narrow.sql(f"GRANT DELETE ON auth_audit_events TO {RUNTIME}")
+    more = _check(narrow)
+    narrow.sql(f"REVOKE DELETE ON auth_audit_events FROM {RUNTIME}")
+    narrow.sql(f"REVOKE UPDATE ON auth_keys FROM {RUNTIME}")
+    less = _check(narrow)
+    narrow.grant()
+    right = _check(narrow)
+
+    assert "the role owns the tables" in owner[1], owner
+    assert more[0] == EXIT_CONFIG and "may more than it needs: auth_audit_events: DELETE" in more[1], more
+    assert less[0] == EXIT_CONFIG and "lacks a privilege: auth_keys: UPDATE" in less[1], less
+    assert right[0] == EXIT_OK, right

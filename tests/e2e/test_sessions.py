@@ -1,7 +1,5 @@
 """Whose functions the worker calls, in whose schema it writes, and poolers that hand it another session."""
 
-from urllib.parse import urlsplit
-
 import psycopg
 import pytest
 
@@ -24,8 +22,7 @@ GRANT INSERT, SELECT ON {schema}.loot TO PUBLIC
 
 
 def _give_evil_the_right_to_create(site: Site) -> None:
-    server, here = urlsplit(site.stack.admin_url), urlsplit(site.stack.database_url)
-    with psycopg.connect(server._replace(path=here.path).geturl(), autocommit=True) as admin:
+    with psycopg.connect(site.admin_url(), autocommit=True) as admin:
         admin.execute(
             "DO $$ BEGIN CREATE ROLE evil; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
         )

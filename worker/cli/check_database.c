@@ -7,7 +7,7 @@
 #include "repo/audit/audit_layout.h"
 #include "repo/pg/pg_binary.h"
 #include "repo/schema/migrate.h"
-#include "repo/schema/trusted_schema.h"
+#include "worker/cli/check_rights.h"
 #include "worker/daemon/database.h"
 
 enum { STATEMENT_TIMEOUT_MS = 15000, SCRATCH_BYTES = 4 * 1024 * 1024 };
@@ -106,39 +106,6 @@ static void look_at_server(const struct looking *looking)
     judge_durability(looking, &rows);
 }
 
-/* --- permissions -------------------------------------------------------------------------------
- */
-
-/* What each table is used for beside SELECT and INSERT. */
-static const struct statement missing_privileges = {
-    .sql = "select t.name || ': ' || p.privilege"
-           " from (values ('auth_users', 'UPDATE'), ('auth_orgs', 'UPDATE'),"
-           " ('auth_groups', 'UPDATE,DELETE'), ('auth_memberships', 'UPDATE,DELETE'),"
-           " ('auth_entitlements', 'UPDATE,DELETE'), ('auth_keys', 'UPDATE'),"
-           " ('auth_audit_events', ''), ('catalyst_topics', ''),"
-           " ('catalyst_consumer_offsets', 'UPDATE')) t (name, more)"
-           " cross join lateral unnest(string_to_array('SELECT,INSERT' ||"
-           " case when t.more = '' then '' else ',' || t.more end, ',')) p (privilege)"
-           " where to_regclass('{schema_text}.' || t.name) is not null"
-           " and not has_table_privilege(to_regclass('{schema_text}.' || t.name), p.privilege)"
-           " order by 1"};
-
-static void look_at_privileges(const struct looking *looking)
-{
-    struct rows rows;
-    struct err err;
-
-    if (executor_run(looking->db, &missing_privileges, looking->arena, &rows, &err) != OUTCOME_OK) {
-        look_failed(looking, &err);
-        return;
-    }
-    for (size_t i = 0; i < rows.row_count; i++) {
-        struct cell cell = rows_cell(&rows, i, 0);
-        finding_add(looking->findings, FINDING_ERROR, where, "the role lacks a privilege: %.*s",
-                    (int)cell.length, cell.data);
-    }
-}
-
 /* --- all ---------------------------------------------------------------------------------------
  */
 
@@ -199,15 +166,6 @@ static void look_at_session(const struct config *config, const struct looking *l
     executor_recover(looking->db, &err);
 }
 
-static void look_at_schema_rights(const struct config *config, const struct looking *looking)
-{
-    struct err err;
-
-    if (trusted_schema_check(looking->db, config->database_schema, looking->arena, &err) !=
-        OUTCOME_OK)
-        look_failed(looking, &err);
-}
-
 void check_conninfo(const struct config *config, struct findings *findings)
 {
     const struct executor_pq_options options = {
@@ -241,7 +199,6 @@ void check_database(const struct config *config, struct findings *findings)
     looking.db = executor_pq_port(db);
     look_at_server(&looking);
     look_at_session(config, &looking);
-    look_at_schema_rights(config, &looking);
     look_at_schema(&looking);
-    look_at_privileges(&looking);
+    check_rights(looking.db, config->database_schema, arena, findings);
 }

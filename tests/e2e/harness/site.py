@@ -1,10 +1,12 @@
 """One installation of the worker: a schema, topics, a consumer group, and replicas on them."""
 
 import signal
+import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 from confluent_kafka import Consumer, KafkaError, TopicPartition
@@ -15,11 +17,13 @@ from . import program
 from .kafka import Kafka
 from .model import TABLES, Event, Model, check_event
 from .program import HANG_S, Worker
-from .stack import Stack
+from .stack import REPOSITORY, Stack
 from .wait import wait_until
 from .wire import IDENTITY, KEYS, Command, Record
 
 Publishable = Command | Record
+
+RUNTIME = "catalyst_runtime"
 
 
 class Site:
@@ -68,6 +72,30 @@ class Site:
 
     def migrate(self) -> None:
         program.run_ok("migrate", "up", env=self.env)
+
+    def admin_url(self) -> str:
+        """Of the stack's superuser, in the database of the worker."""
+        path = urlsplit(self.stack.database_url).path
+        return urlsplit(self.stack.admin_url)._replace(path=path).geturl()
+
+    def grant(self) -> None:
+        """What deploy/grants.sql gives to the owner, who migrates, and to RUNTIME."""
+        owner = urlsplit(self.stack.database_url).username
+        variables = {"schema": self.schema, "owner": owner, "runtime": RUNTIME}
+        options = [f"-v{name}={value}" for name, value in variables.items()]
+        script = REPOSITORY / "deploy" / "grants.sql"
+        command = ["psql", "-qX", *options, "-f", str(script), self.admin_url()]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+
+    def as_runtime(self) -> "Site":
+        """From here on the program comes as the role that may no more than it needs."""
+        self.grant()
+        url = urlsplit(self.stack.database_url)
+        self.extra["CATALYST_DATABASE_URL"] = url._replace(
+            netloc=f"{RUNTIME}@{url.hostname}:{url.port}"
+        ).geturl()
+        return self
 
     def sibling(self, suffix: str, **changes: Any) -> "Site":
         """A second installation on the same command topics."""
@@ -208,8 +236,8 @@ class Site:
     def dead_letters(self, topic: str = IDENTITY) -> list[Record]:
         return self.kafka.read_committed(self.topics[topic] + self.dlq_suffix)
 
-    def sql(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
-        with psycopg.connect(self.stack.database_url, row_factory=dict_row, autocommit=True) as db:
+    def sql(self, query: str, *parameters: Any, url: str | None = None) -> list[dict[str, Any]]:
+        with psycopg.connect(url or self.stack.database_url, row_factory=dict_row, autocommit=True) as db:
             db.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(self.schema)))
             db.execute("SET timezone TO 'UTC'")
             cursor = db.execute(query, parameters or None)
