@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import urllib.error
 import urllib.request
 
@@ -63,6 +64,18 @@ def test_a_port_that_is_taken_is_exit_78_or_69(site: Site) -> None:
 
     assert done.returncode in (69, 78), done.stderr
     assert "listen" in done.stderr
+
+
+def test_sighup_ends_nothing(site: Site) -> None:
+    worker = site.start("hup")
+
+    for _ in range(3):
+        worker.process.send_signal(signal.SIGHUP)
+    wait_until("the log tells of the signal", lambda: "SIGHUP does nothing" in worker.log, 10)
+    site.process([make.user("u-after-sighup")])
+
+    assert worker.alive()
+    assert "u-after-sighup" in site.table("auth_users")
 
 
 def test_metrics_count_what_happened(narrow: Site) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from harness import make, program
 from harness.model import Model
-from harness.program import EXIT_CONFIG, EXIT_DATA, EXIT_NOT_FOUND, EXIT_OK, EXIT_UNAVAILABLE, run
+from harness.program import EXIT_CONFIG, EXIT_DATA, EXIT_NOT_FOUND, EXIT_OK, EXIT_TRY_AGAIN, EXIT_UNAVAILABLE, run
 from harness.site import Site
 from harness.wait import wait_until
 from harness.wire import IDENTITY, KEYS, TYPES, Command, Record, format_time
@@ -184,6 +184,26 @@ def test_tail_of_the_dead_letters_shows_what_cannot_be_decoded(new_site: Callabl
     (line,) = _json_lines(out)
     assert line["topic"] == site.topics[IDENTITY] + ".dlq"
     assert "ce_id" in line["headers"]["__connect.errors.exception.message"]
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("tail", "--from", "beginning", "--count", "1"),
+        ("show", "--help"),
+        ("help",),
+        ("version",),
+        ("check",),
+        ("migrate", "status"),
+    ],
+    ids=" ".join,
+)
+def test_a_full_disk_is_no_success(site: Site, verb: tuple[str, ...]) -> None:
+    """The same call can succeed once there is room: exit code 75, and what went wrong."""
+    code, said = program.run_into("/dev/full", *verb, env=site.env)
+
+    assert code == EXIT_TRY_AGAIN, said
+    assert "standard output: No space left on device" in said or "could not be written" in said
 
 
 def test_tail_from_a_time(site: Site) -> None:

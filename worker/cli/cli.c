@@ -422,19 +422,13 @@ enum exit_code cli_main(int argc, char **argv, const struct verb *const *verbs, 
     const char *name = verb_name(argv[1]);
     if (strcmp(name, "help") == 0 && argc == 2) {
         help_all(verbs, verb_count, stdout);
-        return EXIT_DONE;
+        return output_finish(name, EXIT_DONE);
     }
     const struct verb *verb = verb_find(verbs, verb_count, name);
     if (verb == NULL)
         return unknown_verb(verbs, verb_count, argv[1]);
 
-    enum exit_code code = verb_call(verb, argc - 1, argv + 1);
-    /* What could not be written was not done, whatever the verb says. */
-    if (fflush(stdout) != 0 && code == EXIT_DONE) {
-        fprintf(stderr, PROGRAM " %s: standard output: %s\n", name, strerror(errno));
-        code = EXIT_TRY_AGAIN;
-    }
-    return code;
+    return output_finish(name, verb_call(verb, argc - 1, argv + 1));
 }
 
 /* The problems that librdkafka sees come on top, so that all are reported at once. */

@@ -107,5 +107,12 @@ void verb_help(const struct verb *verb, FILE *stream);
 enum exit_code output_json(const struct arguments *arguments, struct text json);
 bool output_table(struct text json, FILE *stream);
 
+/* Whoever read standard output has closed it (| head). Told also while nothing is to be written. */
+bool output_reader_is_gone(void);
+
+/* What could not be written was not done, whatever the verb says: EXIT_TRY_AGAIN and a message in
+ * place of EXIT_DONE, unless the reader has gone and wants no more. Otherwise the code itself. */
+enum exit_code output_finish(const char *verb, enum exit_code code);
+
 /* The nearest of the names to what was typed, or NULL when none is near. */
 const char *nearest_name(const char *typed, const char *const *names, size_t count);

@@ -33,6 +33,15 @@ struct daemon_state {
     bool hung;      /* with a batch in hand */
 };
 
+/* Within that a lane goes round its loop, or it loses its partitions. */
+enum { MAX_POLL_INTERVAL_MS = 300 * 1000 }; /* librdkafka's default */
+
+static int64_t poll_interval_ms(const struct config *config)
+{
+    const char *text = config_kafka_value(config, "max.poll.interval.ms");
+    return text != NULL ? strtoll(text, NULL, 10) : MAX_POLL_INTERVAL_MS;
+}
+
 /* --- pages -------------------------------------------------------------------------------------
  */
 
@@ -84,10 +93,12 @@ static const struct admin_page pages[] = {
 /* --- signals -----------------------------------------------------------------------------------
  */
 
-/* SIGUSR1 comes from the supervisor: a lane has ended. */
+/* SIGUSR1 comes from the supervisor: a lane has ended. SIGHUP must not end the process: to many
+ * operators and log rotators it means "read your settings again". */
 static void signals_block(sigset_t *ret_signals)
 {
     sigemptyset(ret_signals);
+    sigaddset(ret_signals, SIGHUP);
     sigaddset(ret_signals, SIGTERM);
     sigaddset(ret_signals, SIGINT);
     sigaddset(ret_signals, SIGUSR1);
@@ -95,12 +106,22 @@ static void signals_block(sigset_t *ret_signals)
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* The next signal within the pause, or negative. */
+static int take_signal(const struct daemon_state *state, const struct timespec *pause)
+{
+    int caught = sigtimedwait(&state->signals, NULL, pause);
+
+    if (caught == SIGHUP)
+        log_plain(LOG_INFO, "SIGHUP does nothing: settings are read at start only");
+    return caught;
+}
+
 /* A pause that a signal ends, for startup_check(). */
 static bool pause_or_signal(void *context, int64_t pause_ms)
 {
     struct daemon_state *state = context;
     const struct timespec pause = {pause_ms / 1000, (pause_ms % 1000) * 1000000};
-    int caught = sigtimedwait(&state->signals, NULL, &pause);
+    int caught = take_signal(state, &pause);
 
     if (caught == SIGTERM || caught == SIGINT)
         state->caught = caught;
@@ -114,8 +135,6 @@ enum { SECOND_SIGNAL_AFTER_US = 1000 * 1000 };
  * be taken down. librdkafka 2.0.2 waits for a thread of its own for ever when a command topic was
  * deleted meanwhile. */
 enum { CLIENTS_GONE_WITHIN_US = 5 * 1000 * 1000 };
-
-enum { MAX_POLL_INTERVAL_MS = 300 * 1000 }; /* librdkafka's default */
 
 static bool lanes_left_loop(const struct daemon_state *state)
 {
@@ -143,10 +162,7 @@ static bool clients_hang(const struct daemon_state *state, int64_t *left_since_u
  * partitions in any case, and another process can have them. */
 static unsigned looks_before_hanging(const struct config *config)
 {
-    const char *text = config_kafka_value(config, "max.poll.interval.ms");
-    long long interval_ms = text != NULL ? strtoll(text, NULL, 10) : MAX_POLL_INTERVAL_MS;
-
-    return (unsigned)(interval_ms / WATCHDOG_LOOK_MS) + 1;
+    return (unsigned)(poll_interval_ms(config) / WATCHDOG_LOOK_MS) + 1;
 }
 
 static bool lane_hangs(struct daemon_state *state, struct watchdog *watchdog, unsigned looks)
@@ -170,7 +186,7 @@ static void run_until_drained(struct daemon_state *state)
     struct watchdog watchdog = {0};
 
     while (supervisor_running(state->supervisor) > 0) {
-        int caught = sigtimedwait(&state->signals, NULL, &pause);
+        int caught = take_signal(state, &pause);
         bool asked = caught == SIGTERM || caught == SIGINT;
 
         if (clients_hang(state, &left_since_us)) {
@@ -255,6 +271,7 @@ static enum exit_code prepare(struct daemon_state *state)
         return fail(EXIT_BUG, &err);
     state->health.lanes = supervisor_metrics(state->supervisor);
     state->health.lane_count = supervisor_lane_count(state->supervisor);
+    state->health.stuck_after_us = poll_interval_ms(&state->config) * 1000;
     if (state->config.http_listen[0] != '\0' &&
         admin_http_start(state->config.http_listen, pages, sizeof(pages) / sizeof(pages[0]), state,
                          &state->http, &err) != OUTCOME_OK)

@@ -1,6 +1,4 @@
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -84,13 +82,6 @@ static enum outcome print_record(struct tail *tail, const struct message *messag
     return OUTCOME_OK;
 }
 
-/* Nobody reads any more (| head): found out also while nothing is there to write. */
-static bool reader_is_gone(void)
-{
-    struct pollfd output = {.fd = STDOUT_FILENO};
-    return poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
-}
-
 static bool is_done(const struct tail *tail, const struct kafka_reader *reader)
 {
     return interrupted() || tail->printed >= tail->count ||
@@ -114,7 +105,7 @@ static enum outcome follow(struct tail *tail, struct kafka_reader *reader, struc
         timeout_ms = message == NULL ? POLL_MS : 0;
         if (message == NULL) {
             fflush(stdout);
-            if (reader_is_gone())
+            if (output_reader_is_gone())
                 return OUTCOME_OK;
         }
     }
@@ -123,17 +114,6 @@ static enum outcome follow(struct tail *tail, struct kafka_reader *reader, struc
 
 /* --- the verb ----------------------------------------------------------------------------------
  */
-
-/* A reader that has seen enough (| head) closes the pipe. */
-static enum exit_code finish_output(const struct tail *tail)
-{
-    errno = 0;
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return EXIT_DONE;
-    return errno == EPIPE || errno == 0
-               ? EXIT_DONE
-               : cli_fail(tail->arguments, EXIT_BUG, "cannot write: %s", strerror(errno));
-}
 
 static enum exit_code read_topics(struct tail *tail, const struct kafka_reader_topic *topics)
 {
@@ -145,8 +125,7 @@ static enum exit_code read_topics(struct tail *tail, const struct kafka_reader_t
         kafka_reader_new(&tail->config, topics, tail->name_count, &tail->start, &reader, &err);
     if (outcome == OUTCOME_OK)
         outcome = follow(tail, reader, &err);
-    enum exit_code code = finish_output(tail);
-    return outcome != OUTCOME_OK ? cli_kafka_fail(tail->arguments, &err) : code;
+    return outcome != OUTCOME_OK ? cli_kafka_fail(tail->arguments, &err) : EXIT_DONE;
 }
 
 static enum exit_code tail_topics(struct tail *tail)

@@ -1,4 +1,6 @@
+#include <errno.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -157,4 +159,22 @@ enum exit_code output_json(const struct arguments *arguments, struct text json)
     cli_print_text(stdout, json);
     fputc('\n', stdout);
     return EXIT_DONE;
+}
+
+bool output_reader_is_gone(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO};
+    return poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
+}
+
+enum exit_code output_finish(const char *verb, enum exit_code code)
+{
+    errno = 0;
+    bool written = fflush(stdout) == 0 && !ferror(stdout);
+
+    if (written || code != EXIT_DONE || output_reader_is_gone())
+        return code;
+    fprintf(stderr, "catalyst-worker %s: standard output: %s\n", verb,
+            errno != 0 ? strerror(errno) : "a part could not be written");
+    return EXIT_TRY_AGAIN;
 }

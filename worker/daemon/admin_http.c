@@ -9,11 +9,25 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "config/config.h"
 
 /* A page is some tens of KiB at most: twelve command types, five steps. */
 enum { PAGE_BYTES_MAX = 1024 * 1024 };
-enum { CONNECTIONS_MAX = 32, IDLE_SECONDS = 10, BACKLOG = 16, HOST_MAX = 256 };
+enum { CONNECTIONS_KEPT = 64, IDLE_SECONDS = 10, BACKLOG = 128, HOST_MAX = 256 };
+
+/* Room for connections that were closed and are not yet taken down. */
+enum { CONNECTIONS_MAX = 4 * CONNECTIONS_KEPT };
+
+/* A connection without a whole request and answer within that makes way. */
+enum { REQUEST_WITHIN_US = 10 * 1000 * 1000 };
+
+/* An open connection, in a list by age. It is for one request: the answer ends it. */
+struct visitor {
+    struct visitor *older, *newer;
+    struct MHD_Connection *connection;
+    int64_t since_us;
+};
 
 struct admin_http {
     struct MHD_Daemon *daemon;
@@ -21,7 +35,83 @@ struct admin_http {
     size_t page_count;
     void *context;
     unsigned port;
+    /* The server's thread alone touches these. */
+    struct visitor *oldest, *newest;
+    size_t visitor_count;
 };
+
+/* --- connections -------------------------------------------------------------------------------
+ *
+ * Whoever reaches the port can open connections and send nothing, or a byte at a time. Such a
+ * connection must not keep a probe out. So a new connection is always accepted, and the oldest ones
+ * make way for it. */
+
+static void visitor_add(struct admin_http *server, struct visitor *visitor)
+{
+    visitor->since_us = clock_monotonic_us();
+    visitor->older = server->newest;
+    visitor->newer = NULL;
+    *(server->newest != NULL ? &server->newest->newer : &server->oldest) = visitor;
+    server->newest = visitor;
+    server->visitor_count++;
+}
+
+static void visitor_take_out(struct admin_http *server, struct visitor *visitor)
+{
+    *(visitor->older != NULL ? &visitor->older->newer : &server->oldest) = visitor->newer;
+    *(visitor->newer != NULL ? &visitor->newer->older : &server->newest) = visitor->older;
+    visitor->older = visitor->newer = NULL;
+    server->visitor_count--;
+}
+
+static bool visitor_is_listed(const struct admin_http *server, const struct visitor *visitor)
+{
+    return visitor->older != NULL || server->oldest == visitor;
+}
+
+/* The library sees the end of the connection and takes it down. */
+static void visitor_close(struct admin_http *server, struct visitor *visitor)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(visitor->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    visitor_take_out(server, visitor);
+    if (info != NULL)
+        shutdown(info->connect_fd, SHUT_RDWR);
+}
+
+static void make_way(struct admin_http *server)
+{
+    int64_t now_us = clock_monotonic_us();
+
+    while (server->oldest != NULL && (server->visitor_count >= CONNECTIONS_KEPT ||
+                                      now_us - server->oldest->since_us > REQUEST_WITHIN_US))
+        visitor_close(server, server->oldest);
+}
+
+static void connection_changed(void *context, struct MHD_Connection *connection,
+                               void **connection_context,
+                               enum MHD_ConnectionNotificationCode what)
+{
+    struct admin_http *server = context;
+    struct visitor *visitor = *connection_context;
+
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        make_way(server);
+        /* Without memory for it the connection is not listed; the idle time still ends it. */
+        visitor = calloc(1, sizeof(*visitor));
+        *connection_context = visitor;
+        if (visitor == NULL)
+            return;
+        visitor->connection = connection;
+        visitor_add(server, visitor);
+    } else if (visitor != NULL) {
+        if (visitor_is_listed(server, visitor))
+            visitor_take_out(server, visitor);
+        free(visitor);
+        *connection_context = NULL;
+    }
+}
 
 /* --- answering ---------------------------------------------------------------------------------
  */
@@ -166,7 +256,8 @@ enum outcome admin_http_start(const char *listen, const struct admin_page *pages
     server->daemon = MHD_start_daemon(
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL, 0, NULL, NULL, answer, server,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_NOTIFY_CONNECTION,
+        connection_changed, server, MHD_OPTION_END);
     if (server->daemon == NULL) {
         close(fd);
         free(server);

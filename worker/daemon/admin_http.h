@@ -5,7 +5,8 @@
 #include "base/err.h"
 
 /* A small HTTP server with a thread of its own, for health checks and metrics. GET and HEAD only;
- * what is not a page is 404, another method 405. */
+ * what is not a page is 404, another method 405. Connections that send no whole request make way
+ * for new ones, so nobody who holds some open keeps a probe out. */
 struct admin_http;
 
 struct admin_page {

@@ -80,7 +80,7 @@ bool health_live(const struct health *health, int64_t now_us, struct buffer *out
     for (size_t i = 0; i < health->lane_count && atomic_load(&health->checked); i++) {
         int64_t idle_us = now_us - atomic_load(&health->lanes[i]->progress_us);
         bool waits = atomic_load(&health->lanes[i]->waiting_for) != (int)DEPENDENCY_NONE;
-        if (idle_us > HEALTH_STUCK_AFTER_US && !waits)
+        if (idle_us > health->stuck_after_us && !waits)
             reason(&reasons, "lane %zu has made no progress for %" PRId64 " s", i,
                    idle_us / 1000000);
     }

@@ -7,12 +7,12 @@
 struct health {
     const struct lane_metrics *const *lanes;
     size_t lane_count;
+    /* A lane that neither goes round its loop nor waits on purpose for that long is stuck. One slow
+     * statement is no reason to kill the process: it would only be run again. */
+    int64_t stuck_after_us;
     _Atomic int checked;  /* the checks at start passed: dependencies answer, the schema fits */
     _Atomic int stopping; /* a signal came */
 };
-
-/* A lane that neither goes round its loop nor waits on purpose for that long is stuck. */
-enum { HEALTH_STUCK_AFTER_US = 60 * 1000 * 1000 };
 
 /* Each appends {"status": "ok"} or {"status": "unavailable", "reasons": [...]} and tells whether it
  * is fine.

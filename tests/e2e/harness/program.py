@@ -69,6 +69,23 @@ def run(
     return result
 
 
+def run_into(path: str, *arguments: str, env: dict[str, str], timeout_s: float = 60) -> tuple[int, str]:
+    """Runs a verb whose standard output is that file. Answers the exit code and what it says."""
+    with Path(path).open("wb") as out:
+        done = subprocess.run(
+            [str(BINARY), *arguments],
+            env=clean_environment(env),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            timeout=timeout_s,
+            check=False,
+        )
+    said = done.stderr.decode(errors="replace")
+    assert_sanitizers_silent(said)
+    return done.returncode, said
+
+
 def run_ok(*arguments: str, env: dict[str, str], **options: Any) -> str:
     done = run(*arguments, env=env, **options)
     assert done.returncode == EXIT_OK, f"{arguments}: exit {done.returncode}\n{done.stderr}"

@@ -126,6 +126,7 @@ static int setup(void **state)
     memset(&health, 0, sizeof(health));
     health.lanes = lanes;
     health.lane_count = 1;
+    health.stuck_after_us = 60 * 1000 * 1000;
     atomic_store(&lane.progress_us, clock_monotonic_us());
     return admin_http_start("127.0.0.1:0", pages, PAGE_COUNT, &health, &server, &err) == OUTCOME_OK
                ? 0
@@ -188,7 +189,7 @@ static void test_health__a_lane_that_waits_is_live_but_not_ready(void **state)
     atomic_store(&lane.waiting_for, (int)DEPENDENCY_DATABASE);
     const struct holdup why = {"53100", "commands", 3, 42, clock_monotonic_us() - 75500000};
     holdup_set(&lane.why, &why);
-    atomic_store(&lane.progress_us, clock_monotonic_us() - 2 * (int64_t)HEALTH_STUCK_AFTER_US);
+    atomic_store(&lane.progress_us, clock_monotonic_us() - 2 * health.stuck_after_us);
 
     assert_int_equal(get("/health/live"), 200);
     assert_int_equal(get("/health/ready"), 503);
@@ -231,7 +232,7 @@ static void test_health__a_stuck_lane_is_not_live(void **state)
 {
     (void)state;
     now_running();
-    atomic_store(&lane.progress_us, clock_monotonic_us() - 2 * (int64_t)HEALTH_STUCK_AFTER_US);
+    atomic_store(&lane.progress_us, clock_monotonic_us() - 2 * health.stuck_after_us);
 
     assert_int_equal(get("/health/live"), 503);
 
@@ -340,6 +341,26 @@ static void test_admin_http__serves_while_another_connection_idles(void **state)
     close(idle);
 }
 
+/* More connections than the server keeps, each with a request that never ends. */
+static void test_admin_http__slow_connections_keep_nobody_out(void **state)
+{
+    enum { SLOW = 200 };
+    static const char part[] = "GET /health/live HTTP/1.1\r\nX: ";
+    int slow[SLOW];
+    (void)state;
+
+    for (size_t i = 0; i < SLOW; i++) {
+        slow[i] = connect_to(admin_http_port(server));
+        assert_int_equal(send(slow[i], part, sizeof(part) - 1, MSG_NOSIGNAL), sizeof(part) - 1);
+    }
+    for (size_t i = 0; i < SLOW; i++) {
+        send(slow[i], "x", 1, MSG_NOSIGNAL);
+        assert_int_equal(get("/health/live"), 200);
+    }
+    for (size_t i = 0; i < SLOW; i++)
+        close(slow[i]);
+}
+
 static void test_admin_http_start__a_taken_port_is_a_configuration_error(void **state)
 {
     char listen[32];
@@ -404,6 +425,7 @@ int main(void)
         TEST(test_admin_http__nonsense_does_not_end_it),
         TEST(test_admin_http__a_page_too_large_is_no_answer),
         TEST(test_admin_http__serves_while_another_connection_idles),
+        TEST(test_admin_http__slow_connections_keep_nobody_out),
         TEST(test_admin_http_start__a_taken_port_is_a_configuration_error),
         TEST(test_admin_http_start__an_address_that_is_none_is_a_configuration_error),
         TEST(test_admin_http_start__listens_on_ipv6_in_brackets),
