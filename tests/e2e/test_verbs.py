@@ -13,7 +13,15 @@ import pytest
 
 from harness import make, program
 from harness.model import Model
-from harness.program import EXIT_CONFIG, EXIT_DATA, EXIT_NOT_FOUND, EXIT_OK, EXIT_TRY_AGAIN, EXIT_UNAVAILABLE, run
+from harness.program import (
+    EXIT_CONFIG,
+    EXIT_DATA,
+    EXIT_NOT_FOUND,
+    EXIT_OK,
+    EXIT_TRY_AGAIN,
+    EXIT_UNAVAILABLE,
+    run,
+)
 from harness.site import Site
 from harness.wait import wait_until
 from harness.wire import IDENTITY, KEYS, TYPES, Command, Record, format_time

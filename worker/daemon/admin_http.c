@@ -90,8 +90,7 @@ static void make_way(struct admin_http *server)
 }
 
 static void connection_changed(void *context, struct MHD_Connection *connection,
-                               void **connection_context,
-                               enum MHD_ConnectionNotificationCode what)
+                               void **connection_context, enum MHD_ConnectionNotificationCode what)
 {
     struct admin_http *server = context;
     struct visitor *visitor = *connection_context;
