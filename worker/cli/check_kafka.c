@@ -114,6 +114,10 @@ static void judge_topic(const struct asking *asking, size_t index)
     else if (topic->compacted)
         finding_add(asking->findings, FINDING_WARNING, where,
                     "is compacted: records with the same key vanish; set cleanup.policy=delete");
+    if (topic->compressed && name->use == KAFKA_COMMAND_TOPIC)
+        finding_add(asking->findings, FINDING_ERROR, where,
+                    "takes compressed batches: one of some kilobytes may need gigabytes to be read "
+                    "and end every replica in turn; set compression.type=uncompressed");
     if (asking->brokers > 1 && topic->replicas < 2)
         finding_add(asking->findings, FINDING_WARNING, where,
                     "has one replica: a lost broker is a lost topic");

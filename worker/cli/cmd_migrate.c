@@ -71,6 +71,7 @@ static enum outcome topics_create(struct kafka_admin *admin, const struct kafka_
             .name = names->items[i].name,
             .partitions = dead_letters ? KAFKA_DEAD_LETTER_PARTITIONS : (int)wish->partitions,
             .replicas = (int)wish->replication,
+            .uncompressed = names->items[i].use == KAFKA_COMMAND_TOPIC,
         };
         bool created;
         enum outcome outcome = kafka_admin_create(admin, &topic, TOPIC_TIMEOUT_MS, &created, err);

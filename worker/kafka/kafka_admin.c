@@ -192,6 +192,8 @@ static void read_setting(const rd_kafka_ConfigEntry_t *entry, struct kafka_topic
         topic->max_message_bytes = strtoll(value, NULL, 10);
     else if (strcmp(name, "cleanup.policy") == 0)
         topic->compacted = strstr(value, "compact") != NULL;
+    else if (strcmp(name, "compression.type") == 0)
+        topic->compressed = strcmp(value, "uncompressed") != 0;
 }
 
 static rd_kafka_AdminOptions_t *options_new(struct kafka_admin *admin, rd_kafka_admin_op_t op,
@@ -311,6 +313,8 @@ enum outcome kafka_admin_create(struct kafka_admin *admin, const struct kafka_ne
                                                       topic->replicas, reason, sizeof(reason));
     if (wish == NULL)
         return err_set(err, OUTCOME_REJECT, "", "create topic %s: %s", topic->name, reason);
+    if (topic->uncompressed)
+        rd_kafka_NewTopic_set_config(wish, "compression.type", "uncompressed");
 
     CLEANUP(rd_kafka_AdminOptions_destroyp)
     rd_kafka_AdminOptions_t *options =

@@ -70,7 +70,8 @@ struct kafka_topic {
     /* Settings; KAFKA_NOT_TOLD where we may not ask (DescribeConfigs). */
     int64_t retention_ms; /* -1: for ever */
     int64_t max_message_bytes;
-    bool compacted; /* cleanup.policy has "compact" */
+    bool compacted;  /* cleanup.policy has "compact" */
+    bool compressed; /* compression.type is told, and is not "uncompressed" */
 };
 
 /* One answer per name, in the same order. A topic that is missing or forbidden is an answer, not a
@@ -96,6 +97,9 @@ struct kafka_new_topic {
     const char *name;
     int partitions;
     int replicas; /* -1: as the brokers have it for new topics */
+    /* The brokers unpack what is published (compression.type=uncompressed): no batch is larger for
+     * its readers than max.message.bytes. */
+    bool uncompressed;
 };
 
 /* Makes one topic. ret_created false: it was there before, which is fine.

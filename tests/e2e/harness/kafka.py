@@ -48,7 +48,8 @@ class Kafka:
         self._partition_counts: dict[str, int] = {}
 
     def create_topics(self, partitions: dict[str, int]) -> None:
-        wanted = [NewTopic(name, count, 1) for name, count in partitions.items()]
+        config = {"compression.type": "uncompressed"}  # as `migrate up --topics` makes command topics
+        wanted = [NewTopic(name, count, 1, config=config) for name, count in partitions.items()]
         for future in self.admin.create_topics(wanted, operation_timeout=30).values():
             future.result(30)
         self._partition_counts |= partitions

@@ -148,6 +148,30 @@ static void test_create__a_topic_that_is_there_is_fine(void **state)
     rig_teardown(&rig);
 }
 
+static void test_create__a_topic_that_keeps_nothing_compressed(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_setup(&rig, 1, NULL);
+    struct kafka_admin *admin = open_admin(&rig.config);
+    char name[300];
+    snprintf(name, sizeof(name), "%s-plain", rig.commands);
+    const struct kafka_new_topic wish = {
+        .name = name, .partitions = 1, .replicas = -1, .uncompressed = true};
+    const char *names[] = {rig.commands, name};
+    struct kafka_topic topics[2];
+    bool created = false;
+
+    assert_ok(kafka_admin_create(admin, &wish, TIMEOUT_MS, &created, &err));
+    assert_ok(kafka_admin_describe(admin, names, 2, TIMEOUT_MS, topics, &err));
+
+    assert_true(created);
+    assert_true(topics[0].compressed); /* the brokers' default: as the producer sends it */
+    assert_false(topics[1].compressed);
+    kafka_admin_free(admin);
+    rig_teardown(&rig);
+}
+
 static void test_create__says_what_the_brokers_refuse(void **state)
 {
     (void)state;
@@ -247,6 +271,7 @@ int main(void)
         cmocka_unit_test(test_describe__tells_what_is_there_and_what_is_not),
         cmocka_unit_test(test_describe__of_a_missing_topic_makes_none),
         cmocka_unit_test(test_create__a_topic_that_is_there_is_fine),
+        cmocka_unit_test(test_create__a_topic_that_keeps_nothing_compressed),
         cmocka_unit_test(test_create__says_what_the_brokers_refuse),
         cmocka_unit_test(test_probes__pass_where_everything_is_allowed),
         cmocka_unit_test(test_probes__do_not_wait_for_a_transaction),
