@@ -2,18 +2,21 @@
 
 #include "repo/pg/pg_binary.h"
 
-/* The partitions by pg_inherits rather than pg_partition_tree(), which would lock them. */
+#define KEYS "to_regclass('{schema_text}.auth_keys')"
+#define AUDIT "to_regclass('{schema_text}.auth_audit_events')"
+#define TIMED "to_regclass('{schema_text}.auth_audit_events_timed')"
+
+/* The partitions, on the two levels of repo/audit/audit_layout.h, by pg_inherits: a recursive query
+ * takes three times as long (0.1 ms), and pg_partition_tree() would lock them. */
 const struct statement row_triggers_look = {
     .name = "row_triggers.look",
     .own = true,
-    .sql = "WITH RECURSIVE tree AS (SELECT to_regclass('{schema_text}.auth_audit_events')::oid AS "
-           "relid"
-           " UNION ALL SELECT i.inhrelid FROM tree JOIN pg_inherits AS i ON i.inhparent = relid)"
-           " SELECT EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = "
-           "to_regclass('{schema_text}.auth_keys')"
-           " AND " ROW_TRIGGER_BEFORE_INSERT "),"
-           " EXISTS (SELECT FROM tree JOIN pg_trigger AS t ON t.tgrelid = tree.relid"
-           " AND " ROW_TRIGGER_BEFORE_INSERT ")",
+    .sql = "SELECT count(*) FILTER (WHERE t.tgrelid = " KEYS ") > 0,"
+           " count(*) FILTER (WHERE t.tgrelid <> " KEYS ") > 0"
+           " FROM pg_trigger AS t WHERE t.tgrelid = ANY (ARRAY[" KEYS ", " AUDIT "]::oid[]"
+           " || ARRAY(SELECT i.inhrelid FROM pg_inherits AS i"
+           " WHERE i.inhparent = ANY (ARRAY[" AUDIT ", " TIMED "]::oid[])))"
+           " AND " ROW_TRIGGER_BEFORE_INSERT,
 };
 
 enum outcome row_triggers_read(const struct rows *rows, struct row_triggers *ret_triggers,

@@ -11,8 +11,8 @@ bool plain_find_prepare(const struct uuid *audit_id, struct arena *arena,
 {
     struct params params;
 
-    *ret_statement = (struct statement){.name = "plain.find",
-                                        .sql = "SELECT 1 FROM auth_audit_events WHERE id = $1"};
+    *ret_statement = (struct statement){
+        .name = "plain.find", .sql = "SELECT 1 FROM {schema}.auth_audit_events WHERE id = $1"};
     params_init(&params, arena, 1);
     params_uuid(&params, audit_id);
     return params_done(&params, ret_statement);
@@ -35,7 +35,7 @@ static bool issue_prepare(const struct key *key, struct arena *arena, struct sta
 
     *statement = (struct statement){
         .name = "plain.issue",
-        .sql = "INSERT INTO auth_keys (id, hash, owner_kind, owner_id, name, description,"
+        .sql = "INSERT INTO {schema}.auth_keys (id, hash, owner_kind, owner_id, name, description,"
                " created_by_kind, created_by_id, created_at, updated_at, expires_at, status,"
                " scopes, labels, metadata) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,"
                " 'active', $12::text::text[], $13, $14) ON CONFLICT DO NOTHING"};
@@ -63,7 +63,7 @@ static bool use_prepare(const struct key *key, struct arena *arena, struct state
 
     *statement = (struct statement){
         .name = "plain.use",
-        .sql = "UPDATE auth_keys SET usage_count = usage_count + 1, last_used_at = $2,"
+        .sql = "UPDATE {schema}.auth_keys SET usage_count = usage_count + 1, last_used_at = $2,"
                " updated_at = $2 WHERE id = $1 AND status = 'active' AND revoked_at IS NULL"
                " AND (expires_at IS NULL OR expires_at > $2)"
                " RETURNING owner_kind, owner_id, usage_count"};
@@ -79,7 +79,8 @@ static bool user_prepare(const struct user *user, struct arena *arena, struct st
 
     *statement = (struct statement){
         .name = "plain.user",
-        .sql = "INSERT INTO auth_users (id, authentik_id, email, primary_org_id, display_name,"
+        .sql = "INSERT INTO {schema}.auth_users (id, authentik_id, email, primary_org_id, "
+               "display_name,"
                " avatar_url, labels, metadata) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
                " ON CONFLICT (id) DO UPDATE SET authentik_id = excluded.authentik_id,"
                " email = excluded.email, primary_org_id = excluded.primary_org_id,"
@@ -156,7 +157,8 @@ bool plain_record_prepare(const struct audit_event *event, struct arena *arena,
 
     *ret_statement = (struct statement){
         .name = "plain.record",
-        .sql = "INSERT INTO auth_audit_events (id, occurred_at, category, action, outcome, actor,"
+        .sql = "INSERT INTO {schema}.auth_audit_events (id, occurred_at, category, action, "
+               "outcome, actor,"
                " subject, resource, metadata, correlation_id, error, entity, command_source,"
                " command_id, command_type, command_digest, topic_id, \"partition\", \"offset\","
                " traceparent, tracestate, carried_correlation_id) VALUES ($1, $2, $3, $4, $5, $6,"
