@@ -250,10 +250,29 @@ static enum outcome committed(struct source *port, struct position *positions, s
     return OUTCOME_OK;
 }
 
-static int64_t lag(struct source *port)
+static bool lags(struct source *port, const struct partition_lag **ret_lags, size_t *ret_count)
 {
     (void)port;
-    return -1;
+    *ret_lags = NULL;
+    *ret_count = 0;
+    return false;
+}
+
+/* The simulated log has no control records. */
+static void ends(struct source *port, const struct position **ret_positions, size_t *ret_count)
+{
+    (void)port;
+    *ret_positions = NULL;
+    *ret_count = 0;
+}
+
+static enum outcome commit_ends(struct source *port, const struct position *positions, size_t count,
+                                struct err *err)
+{
+    (void)port;
+    (void)positions;
+    assert(count == 0);
+    return err_set(err, OUTCOME_RETRY, "", "nothing to commit");
 }
 
 static bool connected(struct source *port)
@@ -301,7 +320,9 @@ void sim_source_init(struct sim_lane *lane)
                                           .take_assigned = take_assigned,
                                           .take_resets = take_resets,
                                           .committed = committed,
-                                          .lag = lag,
+                                          .lags = lags,
+                                          .ends = ends,
+                                          .commit_ends = commit_ends,
                                           .connected = connected,
                                           .stuck = stuck,
                                           .close = close_source,

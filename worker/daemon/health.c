@@ -133,6 +133,9 @@ static void lane_reasons(struct reasons *reasons, size_t lane, const struct lane
         const struct holdup why = holdup_get(&metrics->why);
         waiting_reason(reasons, lane, waiting_for, &why);
     }
+    if (waiting_for == (int)DEPENDENCY_NONE && atomic_load(&metrics->started) &&
+        atomic_load(&metrics->partitions) < 0)
+        reason(reasons, "lane %zu is joining the consumer group", lane);
     if (atomic_load(&metrics->is_stuck)) {
         const struct holdup stuck = holdup_get(&metrics->stuck);
         stuck_reason(reasons, lane, &stuck);

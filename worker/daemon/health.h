@@ -20,7 +20,8 @@ struct health {
  * started  every lane has polled once
  * live     no lane is stuck; before the lanes run, and while a dependency is away, that holds
  * ready    started, not stopping, no lane is waiting for a dependency (the reason names it and its
- *          SQLSTATE or Kafka error) or has ended */
+ *          SQLSTATE or Kafka error), is joining the consumer group or has ended. A lane without
+ *          partitions stands by: that is ready */
 bool health_started(const struct health *health, struct buffer *out);
 bool health_live(const struct health *health, int64_t now_us, struct buffer *out);
 bool health_ready(const struct health *health, struct buffer *out);

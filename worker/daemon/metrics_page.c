@@ -215,14 +215,41 @@ static void histograms(struct buffer *out, const struct lanes *lanes)
 /* --- lane by lane ------------------------------------------------------------------------------
  */
 
+struct lag_page {
+    struct buffer *out;
+    size_t lane;
+};
+
+static void put_lag(const struct lag *lag, void *context)
+{
+    const struct lag_page *page = context;
+
+    if (lag->records >= 0)
+        put(page->out,
+            "catalyst_consumer_lag_messages{lane=\"%zu\",topic=\"%s\",partition=\"%" PRId32
+            "\"} %" PRId64 "\n",
+            page->lane, lag->topic, lag->partition, lag->records);
+}
+
 static void lags(struct buffer *out, const struct lanes *lanes)
 {
     family(out, "catalyst_consumer_lag_messages", "gauge",
-           "Messages that wait in the lane's partitions; no sample where it is unknown.");
+           "End of the partition's log minus the group's committed offset; no sample where it is "
+           "unknown.");
     for (size_t i = 0; i < lanes->count; i++) {
-        int64_t lag = atomic_load(&lanes->items[i]->lag);
-        if (lag >= 0)
-            put(out, "catalyst_consumer_lag_messages{lane=\"%zu\"} %" PRId64 "\n", i, lag);
+        if (lanes->items[i]->lags != NULL)
+            lags_each(lanes->items[i]->lags, put_lag, &(struct lag_page){out, i});
+    }
+}
+
+static void partitions(struct buffer *out, const struct lanes *lanes)
+{
+    family(out, "catalyst_lane_partitions", "gauge",
+           "Partitions of the lane; 0: it stands by; no sample while it is joining the group.");
+    for (size_t i = 0; i < lanes->count; i++) {
+        int64_t count = atomic_load(&lanes->items[i]->partitions);
+        if (count >= 0)
+            put(out, "catalyst_lane_partitions{lane=\"%zu\"} %" PRId64 "\n", i, count);
     }
 }
 
@@ -274,6 +301,7 @@ void metrics_render(const struct lane_metrics *const *lanes, size_t lane_count, 
     dead_letters(out, &all);
     histograms(out, &all);
     lags(out, &all);
+    partitions(out, &all);
     waits(out, &all);
     stuck_partitions(out, &all);
     held_lanes(out, &all);

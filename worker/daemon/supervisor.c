@@ -269,7 +269,8 @@ static bool allocate(struct supervisor *supervisor)
         struct lane_metrics *metrics = calloc(1, sizeof(*metrics));
         if (metrics == NULL)
             return false;
-        atomic_store(&metrics->lag, -1);
+        metrics->lags = calloc(1, sizeof(*metrics->lags));
+        atomic_store(&metrics->partitions, -1);
         supervisor->units[i] =
             (struct unit){.supervisor = supervisor, .index = (int)i, .metrics = metrics};
         supervisor->metrics[i] = metrics;
@@ -300,6 +301,10 @@ void supervisor_free(struct supervisor *supervisor)
     for (size_t i = 0; supervisor->units != NULL && i < supervisor->count; i++) {
         if (supervisor->units[i].joinable)
             pthread_join(supervisor->units[i].thread, NULL);
+        if (supervisor->units[i].metrics != NULL && supervisor->units[i].metrics->lags != NULL) {
+            lags_release(supervisor->units[i].metrics->lags);
+            free(supervisor->units[i].metrics->lags);
+        }
         free(supervisor->units[i].metrics);
     }
     pthread_mutex_destroy(&supervisor->lock);

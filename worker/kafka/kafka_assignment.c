@@ -32,6 +32,8 @@ bool assignment_add(struct assignment *assignment,
                               .partition = partitions->elems[i].partition,
                               .next_offset = partitions->elems[i].offset,
                               .committed = -1,
+                              .end_read = -1,
+                              .end_asked = -1,
                               .stuck_offset = -1};
     }
     return true;

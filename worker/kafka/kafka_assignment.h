@@ -12,6 +12,9 @@ struct assigned {
     int64_t next_offset; /* behind the last message taken; RD_KAFKA_OFFSET_INVALID: not known;
                             RD_KAFKA_OFFSET_BEGINNING: the group has committed nothing */
     int64_t committed;   /* by the group, as far as this member has heard; -1: nothing */
+    int64_t end_read;    /* the end of the log when everything below was read; -1: not yet */
+    int64_t end_told_us; /* monotonic: when ends() told of it */
+    int64_t end_asked;   /* the end of the log, asked for while nothing is fetched; -1: it is not */
     bool taken;          /* told by take_assigned() */
     bool out_of_range;   /* the broker says that the log does not hold next_offset */
 

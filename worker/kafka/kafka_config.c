@@ -87,8 +87,8 @@ static const struct role_setting forced[] = {
     /* A mistyped name must be an error. Producers obey it too, though it is listed for consumers.
      */
     {EVERY, "allow.auto.create.topics", "false"},
-    {OF(KAFKA_LANE_CONSUMER), "enable.partition.eof", "false"},
-    {OF(KAFKA_READER), "enable.partition.eof", "true"},
+    /* A lane commits past the control records at the end of a partition. */
+    {CONSUMERS, "enable.partition.eof", "true"},
     {PRODUCERS, "enable.idempotence", "true"},
     {PRODUCERS, "acks", "all"},
 };

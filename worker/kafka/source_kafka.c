@@ -25,6 +25,9 @@ enum {
     WATERMARKS_TIMEOUT_MS = 5000,
     COMMIT_TIMEOUT_MS = 5000,
     COMMITTED_CHECKED_EVERY_US = 500000,
+    ENDS_ASKED_EVERY_US = 1000000,
+    ENDS_TIMEOUT_MS = 500,
+    END_TOLD_EVERY_US = 1000000,
     CLOSE_TIMEOUT_MS = 10000,
     STUCK_TOLD_EVERY_US = 60000000,
 };
@@ -40,7 +43,13 @@ struct source_kafka {
     struct log_reset *resets; /* as take_resets() tells them */
     size_t reset_count;
     size_t reset_capacity;
+    struct partition_lag *lags; /* as lags() tells them */
+    size_t lag_capacity;
+    struct position *ends; /* as ends() tells them */
+    size_t end_capacity;
+    int64_t ends_asked_us; /* monotonic */
     uint64_t generation;
+    bool joined; /* the group has told which partitions are this member's, if any */
     bool paused;
     bool broken;        /* no memory for an assignment: its messages would go unseen */
     bool rewind;        /* positions do not hold: all partitions begin at the committed offsets */
@@ -149,6 +158,7 @@ static void assign(struct source_kafka *self, rd_kafka_topic_partition_list_t *p
     if (self->paused)
         report(self, "pausing partitions failed",
                error_of(rd_kafka_pause_partitions(self->consumer, partitions)));
+    self->joined = true;
     log_rebalance(self, "partitions assigned", partitions);
 }
 
@@ -156,6 +166,8 @@ static void revoke(struct source_kafka *self, rd_kafka_topic_partition_list_t *p
 {
     CRASH_POINT(in_revoke);
     self->generation++;
+    if (!self->cooperative || rd_kafka_assignment_lost(self->consumer))
+        self->joined = false;
     /* A partition that goes while it is paused would still be paused, and never be fetched, when it
      * comes back (seen in 2.0.2). */
     if (self->paused)
@@ -256,6 +268,7 @@ static enum outcome seek_committed(struct source_kafka *self, struct err *err)
         if (list->elems[i].offset < 0)
             list->elems[i].offset = 0;
         self->assignment.items[i].next_offset = list->elems[i].offset;
+        self->assignment.items[i].end_read = -1;
         unstick(&self->assignment.items[i], list->elems[i].offset);
     }
     rd_kafka_error_t *error = rd_kafka_seek_partitions(self->consumer, list, SEEK_TIMEOUT_MS);
@@ -310,29 +323,37 @@ static enum outcome look_at_log(const struct source_kafka *self, const struct as
     return OUTCOME_OK;
 }
 
+/* By this member: the broker fences it by the generation. */
+static rd_kafka_resp_err_t commit_offsets(const struct source_kafka *self,
+                                          const rd_kafka_topic_partition_list_t *list)
+{
+    CLEANUP(rd_kafka_queue_destroyp) rd_kafka_queue_t *queue = rd_kafka_queue_new(self->consumer);
+    CLEANUP(rd_kafka_event_destroyp) rd_kafka_event_t *event = NULL;
+    rd_kafka_resp_err_t code = rd_kafka_commit_queue(self->consumer, list, queue, NULL, NULL);
+
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return code;
+    event = rd_kafka_queue_poll(queue, COMMIT_TIMEOUT_MS);
+    return event == NULL ? RD_KAFKA_RESP_ERR__TIMED_OUT
+                         : first_error(rd_kafka_event_error(event),
+                                       rd_kafka_event_topic_partition_list(event));
+}
+
 /* The group's committed offset is the position in the log that is gone. Later it would be taken for
- * an answer to "has this batch committed?". The broker fences this commit by the generation. */
+ * an answer to "has this batch committed?". */
 static enum outcome commit_resets(struct source_kafka *self, struct err *err)
 {
     CLEANUP(rd_kafka_topic_partition_list_destroyp)
     rd_kafka_topic_partition_list_t *list =
         rd_kafka_topic_partition_list_new((int)self->reset_count + 1);
-    CLEANUP(rd_kafka_queue_destroyp) rd_kafka_queue_t *queue = rd_kafka_queue_new(self->consumer);
 
-    if (list == NULL || queue == NULL)
+    if (list == NULL)
         return err_no_memory(err, "commit of offsets");
     for (size_t i = 0; i < self->reset_count; i++)
         rd_kafka_topic_partition_list_add(list, self->resets[i].topic.data,
                                           self->resets[i].partition)
             ->offset = self->resets[i].first;
-    rd_kafka_resp_err_t code = rd_kafka_commit_queue(self->consumer, list, queue, NULL, NULL);
-    CLEANUP(rd_kafka_event_destroyp) rd_kafka_event_t *event = NULL;
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        event = rd_kafka_queue_poll(queue, COMMIT_TIMEOUT_MS);
-        code = event == NULL ? RD_KAFKA_RESP_ERR__TIMED_OUT
-                             : first_error(rd_kafka_event_error(event),
-                                           rd_kafka_event_topic_partition_list(event));
-    }
+    rd_kafka_resp_err_t code = commit_offsets(self, list);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         return OUTCOME_OK;
     return err_set(err, OUTCOME_RETRY, rd_kafka_err2name(code),
@@ -389,7 +410,11 @@ static enum outcome find_resets(struct source_kafka *self, struct err *err)
 
 static void go_to(struct source_kafka *self, const struct log_reset *reset, int64_t offset)
 {
-    assignment_find(&self->assignment, reset->topic.data, reset->partition)->next_offset = offset;
+    struct assigned *assigned =
+        assignment_find(&self->assignment, reset->topic.data, reset->partition);
+
+    assigned->next_offset = offset;
+    assigned->end_read = -1;
 }
 
 static enum outcome begin_again(struct source_kafka *self, struct err *err)
@@ -441,6 +466,8 @@ static enum outcome resume_all(struct source_kafka *self, struct err *err)
             report(self, "resuming partitions failed",
                    error_of(rd_kafka_resume_partitions(self->consumer, list)));
         self->paused = false;
+        for (size_t i = 0; i < self->assignment.count; i++)
+            self->assignment.items[i].end_asked = -1;
     }
     if (self->rewind) {
         received_clear(&self->stash);
@@ -548,12 +575,25 @@ static void stick(struct source_kafka *self, const rd_kafka_message_t *message)
     report_stuck(self, assigned);
 }
 
+/* Everything below the offset was handed out, or is no message: a control record, or one of an
+ * aborted transaction. */
+static void note_end(struct source_kafka *self, const rd_kafka_message_t *message)
+{
+    struct assigned *assigned =
+        assignment_find(&self->assignment, rd_kafka_topic_name(message->rkt), message->partition);
+
+    if (assigned != NULL)
+        assigned->end_read = message->offset;
+}
+
 /* An error that the consumer reports in place of a message. OK: nothing to be told. */
 static enum outcome consumer_error(struct source_kafka *self, const rd_kafka_message_t *message,
                                    struct err *err)
 {
-    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        note_end(self, message);
         return OUTCOME_OK;
+    }
     if (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
         note_out_of_range(self, message);
         return OUTCOME_OK;
@@ -590,19 +630,20 @@ static void report_passed_over(const struct source_kafka *self, const struct err
              LOG_STR("code", err->code), LOG_STR("error", err->text));
 }
 
-/* Polls once. ret_message false: nothing came. */
-static enum outcome poll_once(struct source_kafka *self, int timeout_ms, bool *ret_message,
+/* Polls once. ret_came false: no message came, nor the end of a partition. */
+static enum outcome poll_once(struct source_kafka *self, int timeout_ms, bool *ret_came,
                               struct err *err)
 {
-    *ret_message = false;
+    *ret_came = false;
     rd_kafka_message_t *message = rd_kafka_consumer_poll(self->consumer, timeout_ms);
     if (message == NULL)
         return OUTCOME_OK;
-    *ret_message = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (*ret_message)
+    bool is_message = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+    *ret_came = is_message || message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;
+    if (is_message)
         self->down = false;
     enum outcome outcome =
-        *ret_message ? take(self, message, err) : consumer_error(self, message, err);
+        is_message ? take(self, message, err) : consumer_error(self, message, err);
     rd_kafka_message_destroy(message);
     return outcome;
 }
@@ -681,10 +722,12 @@ static enum outcome poll(struct source *port, int timeout_ms, const struct batch
         return outcome;
 
     outcome = fill_stash(self, timeout_ms, limits, err);
-    if (outcome == OUTCOME_OK && self->stash.count > 0 && !self->rewind) {
-        outcome = check_committed(self, err);
-        if (outcome != OUTCOME_OK)
-            return outcome;
+    if (outcome != OUTCOME_FATAL && self->stash.count > 0 && !self->rewind) {
+        struct err check;
+        if (check_committed(self, &check) != OUTCOME_OK) {
+            *err = check;
+            return check.outcome;
+        }
     }
     if (self->rewind) /* meanwhile: what came is not known to follow the committed offsets */
         received_clear(&self->stash);
@@ -708,6 +751,30 @@ static enum outcome poll(struct source *port, int timeout_ms, const struct batch
     return OUTCOME_OK;
 }
 
+/* What librdkafka knows of the ends of logs comes with what it fetches, and it fetches nothing. */
+static void ask_ends(struct source_kafka *self)
+{
+    int64_t now_us = clock_monotonic_us();
+
+    if (self->down || self->assignment.count == 0 ||
+        now_us - self->ends_asked_us < ENDS_ASKED_EVERY_US)
+        return;
+    self->ends_asked_us = now_us;
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = assignment_list(&self->assignment);
+    if (list == NULL)
+        return;
+    for (int i = 0; i < list->cnt; i++)
+        list->elems[i].offset = RD_KAFKA_OFFSET_END;
+    if (rd_kafka_offsets_for_times(self->consumer, list, ENDS_TIMEOUT_MS) !=
+        RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    for (int i = 0; i < list->cnt; i++) {
+        if (list->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR)
+            self->assignment.items[i].end_asked = list->elems[i].offset;
+    }
+}
+
 static void keep_alive(struct source *port, int timeout_ms)
 {
     struct source_kafka *self = (struct source_kafka *)port;
@@ -724,6 +791,7 @@ static void keep_alive(struct source *port, int timeout_ms)
         remaining_ms = (int)((end_us - clock_monotonic_us()) / 1000);
     } while (remaining_ms > 0);
     probe(self);
+    ask_ends(self);
 }
 
 /* --- the rest ----------------------------------------------------------------------------------
@@ -846,26 +914,93 @@ static void take_resets(struct source *port, const struct log_reset **ret_resets
     self->reset_count = 0;
 }
 
-/* Counts offsets, so transaction markers of upstream producers behind the last command count too.
- */
-static int64_t lag(struct source *port)
+static int64_t lag_of(const struct source_kafka *self, const struct assigned *assigned)
+{
+    int64_t low, high;
+
+    if (!assigned->taken || self->rewind || assigned->out_of_range ||
+        rd_kafka_get_watermark_offsets(self->consumer, assigned->topic, assigned->partition, &low,
+                                       &high) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return -1;
+    int64_t end = high > assigned->end_asked ? high : assigned->end_asked;
+    int64_t from = assigned->committed > low ? assigned->committed : low;
+    if (end < 0)
+        return -1;
+    return end > from && from >= 0 ? end - from : from < 0 ? end : 0;
+}
+
+static bool lags(struct source *port, const struct partition_lag **ret_lags, size_t *ret_count)
 {
     struct source_kafka *self = (struct source_kafka *)port;
-    int64_t sum = 0;
-    if (self->rewind)
-        return -1;
+
+    *ret_count = 0;
+    if (!self->joined || !array_reserve(&self->lags, &self->lag_capacity, self->assignment.count,
+                                        sizeof(*self->lags)))
+        return false;
     for (size_t i = 0; i < self->assignment.count; i++) {
         const struct assigned *assigned = &self->assignment.items[i];
-        int64_t low, high;
-        if (rd_kafka_get_watermark_offsets(self->consumer, assigned->topic, assigned->partition,
-                                           &low, &high) != RD_KAFKA_RESP_ERR_NO_ERROR ||
-            high < 0)
-            return -1;
-        int64_t next = assigned->next_offset > low ? assigned->next_offset : low;
-        if (high > next)
-            sum += high - next;
+        self->lags[i] = (struct partition_lag){.topic = text_of(assigned->topic),
+                                               .partition = assigned->partition,
+                                               .records = lag_of(self, assigned)};
     }
-    return sum;
+    *ret_lags = self->lags;
+    *ret_count = self->assignment.count;
+    return true;
+}
+
+static bool is_at_end(const struct assigned *assigned)
+{
+    return assigned->taken && assigned->stuck_offset < 0 && assigned->end_read > 0 &&
+           assigned->end_read > assigned->committed && assigned->end_read >= assigned->next_offset;
+}
+
+static void ends(struct source *port, const struct position **ret_positions, size_t *ret_count)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    int64_t now_us = clock_monotonic_us();
+
+    *ret_count = 0;
+    if (self->rewind || self->out_of_range || self->stash.count > 0 || self->hand.count > 0 ||
+        !array_reserve(&self->ends, &self->end_capacity, self->assignment.count,
+                       sizeof(*self->ends)))
+        return;
+    for (size_t i = 0; i < self->assignment.count; i++) {
+        struct assigned *assigned = &self->assignment.items[i];
+        if (!is_at_end(assigned) || now_us - assigned->end_told_us < END_TOLD_EVERY_US)
+            continue;
+        assigned->end_told_us = now_us;
+        self->ends[(*ret_count)++] = (struct position){.topic = text_of(assigned->topic),
+                                                       .partition = assigned->partition,
+                                                       .offset = assigned->end_read};
+    }
+    *ret_positions = self->ends;
+}
+
+static enum outcome commit_ends(struct source *port, const struct position *positions, size_t count,
+                                struct err *err)
+{
+    struct source_kafka *self = (struct source_kafka *)port;
+    CLEANUP(rd_kafka_topic_partition_list_destroyp)
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count + 1);
+
+    if (list == NULL)
+        return err_no_memory(err, "commit of positions");
+    for (size_t i = 0; i < count; i++) {
+        rd_kafka_topic_partition_t *offset = rd_kafka_topic_partition_list_add(
+            list, positions[i].topic.data, positions[i].partition);
+        offset->offset = positions[i].offset;
+        if (!kafka_mark(offset))
+            return err_no_memory(err, "commit of positions");
+    }
+    rd_kafka_resp_err_t code = rd_kafka_assignment_lost(self->consumer)
+                                   ? RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID
+                                   : commit_offsets(self, list);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return err_set(err, OUTCOME_RETRY, rd_kafka_err2name(code),
+                       "commit the end of %.*s[%" PRId32 "]: %s", TEXT_ARG(positions[0].topic),
+                       positions[0].partition, rd_kafka_err2str(code));
+    source_kafka_committed(self, list);
+    return OUTCOME_OK;
 }
 
 static bool connected(struct source *port)
@@ -955,7 +1090,9 @@ static const struct source_ops ops = {
     .take_assigned = take_assigned,
     .take_resets = take_resets,
     .committed = committed,
-    .lag = lag,
+    .lags = lags,
+    .ends = ends,
+    .commit_ends = commit_ends,
     .connected = connected,
     .stuck = stuck,
     .close = close_source,
@@ -1036,6 +1173,8 @@ void source_kafka_free(struct source_kafka *source)
     assignment_release(&source->assignment);
     free(source->fresh);
     free(source->resets);
+    free(source->lags);
+    free(source->ends);
     free(source->headers);
     free(source->group_id);
     free(source);

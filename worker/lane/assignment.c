@@ -247,10 +247,41 @@ bool assignment_follow(struct lane *lane, struct err *err)
     }
 }
 
+static void adopt_ends(struct lane *lane, const struct position *ends, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        progress_adopt(&lane->progress, topic_id_of(lane, ends[i].topic), ends[i].partition,
+                       ends[i].offset);
+}
+
+/* The store knows them first: a group that is ahead of the store with the worker's mark shows a
+ * database that was set back. */
+static void commit_ends(struct lane *lane, const struct position *ends, size_t count)
+{
+    struct err err;
+
+    for (size_t i = 0; i < count; i++) {
+        if (!progress_is_recorded(&lane->progress, topic_id_of(lane, ends[i].topic),
+                                  ends[i].partition, ends[i].offset))
+            return;
+    }
+    if (count > 0 && source_commit_ends(lane->source, ends, count, &err) != OUTCOME_OK)
+        log_line(LOG_DEBUG, "ends of partitions not committed yet",
+                 LOG_INT("lane", lane->options.index), LOG_STR("code", err.code),
+                 LOG_STR("error", err.text));
+}
+
 void assignment_idle(struct lane *lane)
 {
+    const struct position *ends = NULL;
+    size_t count = 0;
+
     confirm_progress(lane, 1);
+    if (progress_is_confirmed(&lane->progress))
+        source_ends(lane->source, &ends, &count);
+    adopt_ends(lane, ends, count);
     save_progress(lane);
+    commit_ends(lane, ends, count);
 }
 
 void assignment_leave(struct lane *lane)

@@ -214,7 +214,7 @@ static enum outcome poll(struct lane *lane, const struct message **ret_messages,
     if (is_fatal(outcome))
         return outcome;
     atomic_store(&lane->metrics->progress_us, clock_monotonic_us());
-    atomic_store(&lane->metrics->lag, source_lag(lane->source));
+    wait_tell_lags(lane);
     tell_stuck(lane);
     if (outcome == OUTCOME_OK) {
         wait_done(lane);

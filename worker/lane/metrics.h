@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "events/commands.h"
 #include "events/dead_letter.h"
+#include "worker/lane/lags.h"
 
 /* What a lane tells about itself. The lane's thread writes, the HTTP thread reads; every number is
  * an atomic of its own, so a scrape is not a snapshot. */
@@ -73,7 +74,8 @@ struct lane_metrics {
     _Atomic uint64_t database_connects;
     struct histogram batch_messages;
     struct histogram steps[STEP_COUNT]; /* microseconds */
-    _Atomic int64_t lag;                /* -1 unknown */
+    struct shared_lags *lags;           /* NULL: nobody asks */
+    _Atomic int64_t partitions;         /* of the lane; -1: it is joining the group */
 
     /* health */
     _Atomic int64_t progress_us; /* monotonic: last time the lane went round its loop or waited on

@@ -262,6 +262,21 @@ struct published_offset *progress_recorded(const struct progress *progress, stru
     return offsets;
 }
 
+void progress_adopt(struct progress *progress, int32_t topic_id, int32_t partition, int64_t offset)
+{
+    struct partition_progress *item = find(progress, topic_id, partition);
+
+    if (item != NULL && item->adopted < offset)
+        item->adopted = offset;
+}
+
+bool progress_is_recorded(const struct progress *progress, int32_t topic_id, int32_t partition,
+                          int64_t offset)
+{
+    const struct partition_progress *item = find(progress, topic_id, partition);
+    return item != NULL && item->recorded >= offset;
+}
+
 void progress_saved(struct progress *progress, const struct published_offset *offsets, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

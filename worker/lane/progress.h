@@ -70,6 +70,13 @@ struct published_offset *progress_unsaved(const struct progress *progress,
 struct published_offset *progress_recorded(const struct progress *progress, struct arena *arena,
                                            size_t *ret_count);
 
+/* Everything below the offset is done, and the store is to know it as recorded. */
+void progress_adopt(struct progress *progress, int32_t topic_id, int32_t partition, int64_t offset);
+
+/* Whether the store does. */
+bool progress_is_recorded(const struct progress *progress, int32_t topic_id, int32_t partition,
+                          int64_t offset);
+
 /* The unsaved ones, as they were given out, are stored now. */
 void progress_saved(struct progress *progress, const struct published_offset *offsets,
                     size_t count);

@@ -48,6 +48,13 @@ struct log_reset {
     int64_t end;      /* behind its last record */
 };
 
+/* How many records of a partition the group has not committed yet. */
+struct partition_lag {
+    struct text topic;
+    int32_t partition;
+    int64_t records; /* end of the log minus committed offset; -1: not known */
+};
+
 struct source {
     const struct source_ops *ops;
 };
@@ -95,8 +102,24 @@ struct source_ops {
     enum outcome (*committed)(struct source *self, struct position *positions, size_t count,
                               struct err *err);
 
-    /* Messages in this member's partitions behind what was polled: the lag. -1: unknown. */
-    int64_t (*lag)(struct source *self);
+    /* The lag of each partition of this member. Asks the brokers at most once a second, and only
+     * between keep_alive() and poll(), while nothing is fetched.
+     *
+     * ret_lags  the source's, until the next call
+     * false     the member is joining the group: nothing is known */
+    bool (*lags)(struct source *self, const struct partition_lag **ret_lags, size_t *ret_count);
+
+    /* Partitions that are read to their end although the group's offset lies before it: between the
+     * two are control records and those of aborted transactions. Each comes at most once a second.
+     * Only between batches: everything that was polled is published.
+     *
+     * ret_positions  the source's, until the next poll(), keep_alive() or ends() */
+    void (*ends)(struct source *self, const struct position **ret_positions, size_t *ret_count);
+
+    /* Commits what ends() told, with the worker's mark, fenced by the membership.
+     * RETRY  not committed; a later ends() tells them again */
+    enum outcome (*commit_ends)(struct source *self, const struct position *positions, size_t count,
+                                struct err *err);
 
     /* Whether the brokers answer, as far as known without asking. */
     bool (*connected)(struct source *self);
@@ -166,9 +189,23 @@ static inline void source_rewind(struct source *source)
     source->ops->rewind(source);
 }
 
-static inline int64_t source_lag(struct source *source)
+static inline bool source_lags(struct source *source, const struct partition_lag **ret_lags,
+                               size_t *ret_count)
 {
-    return source->ops->lag(source);
+    return source->ops->lags(source, ret_lags, ret_count);
+}
+
+static inline void source_ends(struct source *source, const struct position **ret_positions,
+                               size_t *ret_count)
+{
+    source->ops->ends(source, ret_positions, ret_count);
+}
+
+static inline enum outcome source_commit_ends(struct source *source,
+                                              const struct position *positions, size_t count,
+                                              struct err *err)
+{
+    return source->ops->commit_ends(source, positions, count, err);
 }
 
 static inline void source_close(struct source *source)

@@ -65,6 +65,17 @@ static void log_attempt(const struct lane *lane, const struct holdup *holdup, co
     log_write(level, "waiting for a dependency", fields, count);
 }
 
+void wait_tell_lags(struct lane *lane)
+{
+    const struct partition_lag *items = NULL;
+    size_t count;
+
+    bool known = source_lags(lane->source, &items, &count);
+    if (lane->metrics->lags != NULL)
+        lags_set(lane->metrics->lags, items, count);
+    atomic_store(&lane->metrics->partitions, known ? (int64_t)count : -1);
+}
+
 bool wait_again(struct lane *lane, enum dependency dependency, uint64_t generation,
                 const struct err *err)
 {
@@ -86,6 +97,7 @@ bool wait_again(struct lane *lane, enum dependency dependency, uint64_t generati
     else
         clock_sleep_us((int64_t)delay_ms * 1000);
     sink_serve(lane->sink);
+    wait_tell_lags(lane);
     atomic_store(&lane->metrics->progress_us, clock_monotonic_us());
     return !atomic_load(&lane->stopping) && source_generation(lane->source) == generation;
 }

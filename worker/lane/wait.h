@@ -15,3 +15,7 @@ bool wait_again(struct lane *lane, enum dependency dependency, uint64_t generati
 
 /* The attempt succeeded. */
 void wait_done(struct lane *lane);
+
+/* Tells the metrics what the source knows of the lane's partitions: after each poll, and while the
+ * lane waits. */
+void wait_tell_lags(struct lane *lane);

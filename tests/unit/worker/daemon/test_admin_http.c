@@ -199,6 +199,19 @@ static void test_health__a_lane_that_waits_is_live_but_not_ready(void **state)
     assert_int_equal(get("/health/started"), 200);
 }
 
+static void test_health__a_lane_that_is_joining_the_group_is_not_ready(void **state)
+{
+    (void)state;
+    now_running();
+    atomic_store(&lane.partitions, -1);
+
+    assert_int_equal(get("/health/ready"), 503);
+    assert_non_null(strstr(body(), "\"lane 0 is joining the consumer group\""));
+    assert_int_equal(get("/health/live"), 200);
+    atomic_store(&lane.partitions, 0); /* stands by */
+    assert_int_equal(get("/health/ready"), 200);
+}
+
 static void test_health__a_partition_that_can_not_be_read_is_named(void **state)
 {
     (void)state;
@@ -413,6 +426,7 @@ int main(void)
         TEST(test_health__a_lane_that_has_not_polled_is_not_started),
         TEST(test_health__a_running_lane_is_started_live_and_ready),
         TEST(test_health__a_lane_that_waits_is_live_but_not_ready),
+        TEST(test_health__a_lane_that_is_joining_the_group_is_not_ready),
         TEST(test_health__a_partition_that_can_not_be_read_is_named),
         TEST(test_health__a_database_that_was_set_back_is_told),
         TEST(test_health__a_stuck_lane_is_not_live),

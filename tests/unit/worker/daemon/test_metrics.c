@@ -326,13 +326,21 @@ static void test_histogram_observe__bounds_are_inclusive(void **state)
 
 static void test_metrics_render__an_unknown_lag_has_no_sample(void **state)
 {
-    atomic_store(&lanes[0].lag, -1);
-    atomic_store(&lanes[1].lag, 12);
+    const struct partition_lag items[] = {{TEXT("c"), 0, -1}, {TEXT("c"), 1, 12}};
+    struct shared_lags shared = {.items = NULL};
+    lags_set(&shared, items, 2);
+    lanes[1].lags = &shared;
+    atomic_store(&lanes[0].partitions, -1);
+    atomic_store(&lanes[1].partitions, 2);
 
     render(state);
 
-    assert_null(find("catalyst_consumer_lag_messages", "lane=\"0\""));
-    assert_value("catalyst_consumer_lag_messages", "lane=\"1\"", 12);
+    lanes[1].lags = NULL;
+    lags_release(&shared);
+    assert_null(find("catalyst_consumer_lag_messages", "lane=\"1\",topic=\"c\",partition=\"0\""));
+    assert_value("catalyst_consumer_lag_messages", "lane=\"1\",topic=\"c\",partition=\"1\"", 12);
+    assert_null(find("catalyst_lane_partitions", "lane=\"0\""));
+    assert_value("catalyst_lane_partitions", "lane=\"1\"", 2);
 }
 
 static void test_metrics_render__tells_what_a_lane_waits_for(void **state)

@@ -112,7 +112,7 @@ static void test_supervisor__nothing_runs_before_the_start(void **state)
 
     assert_int_equal(supervisor_lane_count(supervisor), 2);
     assert_int_equal(supervisor_running(supervisor), 0);
-    assert_true(atomic_load(&supervisor_metrics(supervisor)[1]->lag) == -1);
+    assert_true(atomic_load(&supervisor_metrics(supervisor)[1]->partitions) == -1);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
