@@ -12,6 +12,7 @@ import pytest
 
 from harness.program import run_json
 from harness.site import Site
+from harness.wait import wait_until
 from harness.wire import AUDIT_NAMESPACE, IDENTITY, MSGPACK, TYPES, Headers, Record
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -255,3 +256,33 @@ def test_audit_entries_as_services_on_data_postgres_write_them(site: Site) -> No
         assert shown["id"] == events[name].text("ce_id")
     value = msgpack.unpackb(events["longest"].value or b"")
     assert [value[each] for each in ("actor", "subject", "resource")] == [party(longest)] * 3
+
+
+def test_dead_letters_say_what_readers_of_spring_and_connect_ask_for(site: Site) -> None:
+    topic = site.topics[IDENTITY]
+    given_ms = 1_700_000_000_000
+
+    def append() -> bool:
+        """The broker takes a topic's new setting in a moment: until it has, the given time is kept."""
+        site.publish([Record(IDENTITY, b"k", b"\xc1", [], given_ms)])
+        return any(record.timestamp_ms != given_ms for record in site.kafka.read_committed(topic))
+
+    assert not append()
+    site.kafka.configure(topic, {"message.timestamp.type": "LogAppendTime"})
+    wait_until("the broker stamps records", append, 30)
+    site.start()
+    site.wait_done()
+
+    letters = site.dead_letters()
+    types = set()
+    for letter in letters:
+        by_broker = letter.header("kafka_dlt-original-timestamp") != given_ms.to_bytes(8, "big")
+        types.add(letter.text("kafka_dlt-original-timestamp-type"))
+        assert letter.text("kafka_dlt-original-timestamp-type") == (
+            "LogAppendTime" if by_broker else "CreateTime"
+        )
+        assert letter.text("kafka_dlt-original-consumer-group") == site.group
+        assert letter.text("kafka_dlt-exception-fqcn") == "dev.catalyst.worker.envelope"
+        assert letter.text("__connect.errors.exception.class.name") == "dev.catalyst.worker.envelope"
+        assert letter.text("__connect.errors.task.id") == "0"
+    assert types == {"CreateTime", "LogAppendTime"}
