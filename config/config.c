@@ -221,6 +221,14 @@ static void kafka_take(struct loader *loader, const char *name, const char *valu
     }
     if (earlier != NULL && from_this_source(loader, earlier->where) && !loader->repeats)
         complain(loader, where, "kafka.%s: given twice, also at %s", name, earlier->where);
+    bool is_brokers =
+        strcmp(name, "bootstrap.servers") == 0 || strcmp(name, "metadata.broker.list") == 0;
+    if (is_brokers && strchr(value, '@') != NULL) {
+        complain(loader, where,
+                 "kafka.%s: must not hold @; name and password are sasl.username and sasl.password",
+                 name);
+        return;
+    }
     if (kafka_property_secret(name))
         secret_filter_add_property(value);
     if (!kafka_set(loader->config, name, value, where))

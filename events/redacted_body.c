@@ -59,7 +59,7 @@ struct walk {
     struct level levels[MSGPACK_MAX_DEPTH];
     size_t depth;
     bool displaced; /* the next key may be the secret */
-    bool free;      /* below a field of key.issue, which may hold what it likes */
+    bool free;      /* below metadata or labels */
     size_t name;    /* where the next name begins that no text has been seen around, and ends */
     size_t behind;
 };
@@ -132,6 +132,12 @@ static bool is_searched(const struct redaction *redaction, bool below_own_field)
            (redaction->fields == REDACT_TOP && !below_own_field);
 }
 
+/* A field of key.issue that holds any map: what stands there is the sender's business. */
+static bool is_free_field(struct text name)
+{
+    return text_is(name, "metadata") || text_is(name, "labels");
+}
+
 static bool is_own_field(struct text name)
 {
     return command_field_name(&command_types[KEY_ISSUE_COMMAND], name) != NULL;
@@ -174,7 +180,7 @@ static bool take_key(struct walk *walk, struct text key, struct slice packed,
     bool displaced = walk->displaced && !is_own_field(key);
 
     if (top)
-        walk->free = is_own_field(key);
+        walk->free = is_free_field(key);
     walk->displaced = false;
     if (!take_text(walk, slice_of_text(key), true))
         return false;
@@ -355,7 +361,7 @@ static void redact_base64(struct redaction *redaction, struct text quoted)
 struct place {
     size_t depth;
     size_t top; /* depth of the fields of the command: 2 below "data" of an event, else 1 */
-    bool free;  /* below a field of key.issue, which may hold what it likes */
+    bool free;  /* below metadata or labels */
 };
 
 /* A value that is judged as a whole. */
@@ -391,7 +397,7 @@ static void judge_member(struct redaction *redaction, struct text quoted_key, st
     if (place->depth < place->top)
         place->top = 1;
     if (place->depth == place->top)
-        place->free = is_own_field(key);
+        place->free = is_free_field(key);
     bool below_own = place->free && place->depth > place->top;
     bool is_secret = is_searched(redaction, below_own) && secret_named(inner);
     if (is_secret && secret_name_swallows(inner) && secret_name_swallows(key))

@@ -11,7 +11,7 @@
  * name on in each case. */
 enum redacted_fields {
     REDACT_NO_FIELD,  /* another known type */
-    REDACT_TOP,       /* key.issue: all but what lies below its own fields, such as metadata */
+    REDACT_TOP,       /* key.issue: all but what lies below metadata and labels */
     REDACT_ANY_DEPTH, /* unknown type */
 };
 

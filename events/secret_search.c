@@ -243,8 +243,8 @@ static bool value_follows(struct text text, size_t at, bool quoted)
 
     for (; at < text.length && strchr("\\\"' \t\r\n", text.data[at]) != NULL; at++)
         seen_quote = seen_quote || text.data[at] == '"' || text.data[at] == '\'';
-    return at < text.length && (text.data[at] == ':' || text.data[at] == '=') &&
-           (seen_quote || !quoted);
+    return at < text.length &&
+           (text.data[at] == '=' || (text.data[at] == ':' && (seen_quote || !quoted)));
 }
 
 bool secret_told(struct text text, bool quoted)

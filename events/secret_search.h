@@ -32,7 +32,7 @@ size_t secret_find_name(struct slice bytes, size_t from, size_t *ret_end);
  * bytes.length: nowhere. */
 size_t secret_encoded(struct slice bytes);
 
-/* Whether one of the three names stands where a value is likely to follow it: with
- * a quote, and then ':' or '=', behind it, or in a text that is not valid UTF-8 or holds control
- * characters. `quoted` false: the quote may be missing ("token=abc"). */
+/* Whether one of the three names stands where a value is likely to follow it: with '=' or a quote
+ * and ':' behind it, or in a text that is not valid UTF-8 or holds control characters. `quoted`
+ * false: the quote may be missing ("token: abc"). */
 bool secret_told(struct text text, bool quoted);

@@ -251,6 +251,18 @@ static void test_config_load__a_line_that_went_astray_is_not_quoted(void **state
         assert_null(strstr(loaded->problems.items[i].what, "S3CRET"));
 }
 
+static void test_config_load__brokers_without_names_and_passwords(void **state)
+{
+    struct loaded *loaded = *state;
+
+    assert_int_equal(load_text(loaded, "[kafka]\nbootstrap.servers = u:S3CRET@h:9092\n"),
+                     OUTCOME_REJECT);
+
+    assert_problem(loaded, line(loaded, 2), "kafka.bootstrap.servers: must not hold @");
+    for (size_t i = 0; i < loaded->problems.count; i++)
+        assert_null(strstr(loaded->problems.items[i].what, "S3CRET"));
+}
+
 static void test_config_load__allow_lists_of_topics(void **state)
 {
     struct loaded *loaded = *state;
@@ -648,6 +660,7 @@ int main(void)
         TEST(test_config_load__an_indented_line_continues_the_value),
         TEST(test_config_load__lines_of_a_value_are_joined_by_a_blank),
         TEST(test_config_load__a_line_that_went_astray_is_not_quoted),
+        TEST(test_config_load__brokers_without_names_and_passwords),
         TEST(test_config_load__allow_lists_of_topics),
         TEST(test_config_load__mistakes_in_allow_lists),
         TEST(test_config_load__a_line_too_long_to_read_is_a_problem),

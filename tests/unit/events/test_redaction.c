@@ -215,6 +215,12 @@ static void test_redaction__fields_that_a_key_issue_does_not_know_at_any_depth(v
                     packed(*state, "{'a':{'b':{'secret':'[redacted]'}},'metadata':{'token':1}}"));
 
     message.value =
+        packed(*state, "{'owner':{'kind':'user','secret':'s'},'scopes':[{'token':'t'}]}");
+    assert_redacted(state, &message,
+                    packed(*state, "{'owner':{'kind':'user','secret':'[redacted]'},"
+                                   "'scopes':[{'token':'[redacted]'}]}"));
+
+    message.value =
         slice_of_text(quoted(*state, "{'dta':{'secret':'s'},'data':{'metadata':{'token':1}}}"));
     assert_redacted(state, &message,
                     slice_of_text(quoted(*state, "{'dta':{'secret':'[redacted]'},"
@@ -268,6 +274,12 @@ static void test_redaction__headers_and_key(void **state)
     assert_text(header_text(&record, "by"), "token-service");
     assert_text(header_text(&record, "ce_source"), "urn:token:service");
     assert_text(text_of_slice(record.key), "[redacted]");
+
+    message.key = slice_of_text(TEXT("token:1"));
+    set_header(*state, &message, "ce_source", "https://h/x?token=" PLANTED);
+    record = encode(state, &message);
+    assert_text(text_of_slice(record.key), "token:1");
+    assert_text(header_text(&record, "ce_source"), "[redacted]");
 
     /* what cannot hold a key's secret goes out as it came */
     set_header(*state, &message, "ce_type", "dev.catalyst.key.revoke.v1");
