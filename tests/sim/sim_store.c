@@ -423,8 +423,10 @@ static enum outcome load_published(struct store *port, struct published_offset *
 {
     struct sim_lane *lane = lane_of(port);
 
-    (void)arena;
     sim_yield();
+    /* The real store has its parameters there. */
+    if (ARENA_ARRAY(arena, int64_t, count) == NULL)
+        return err_no_memory(err, "load_published");
     if (sim.load_refusals > 0) {
         sim.load_refusals--;
         return broken(lane, "42501", err);
