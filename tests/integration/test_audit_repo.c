@@ -9,6 +9,7 @@
 #include "base/buffer.h"
 #include "base/timestamp.h"
 #include "repo/audit/audit_repo.h"
+#include "repo/pg/refused_row.h"
 #include "tests/integration/pg_fixture.h"
 
 #define SECOND_US INT64_C(1000000)
@@ -369,11 +370,44 @@ static void test_audit_list__pages_cover_everything_once(void **state)
     assert_int_equal(seen, 4);
 }
 
+/* `body` of a trigger that meets the second of three events. */
+static void assert_record_refused(struct pg_fixture *fixture, const char *body)
+{
+    const struct audit_event given[] = {command_event(1), command_event(2), command_event(3)};
+    const struct audit_event *const events[] = {&given[0], &given[1], &given[2]};
+    char sql[256];
+    struct err err;
+    snprintf(sql, sizeof(sql),
+             "CREATE OR REPLACE FUNCTION house() RETURNS trigger LANGUAGE plpgsql AS"
+             " $$ BEGIN IF NEW.id = '%02x000000-0000-0000-0000-000000000000' THEN %s END IF;"
+             " RETURN NEW; END $$",
+             given[1].id.bytes[0], body);
+    pg_fixture_sql(fixture, sql);
+    pg_fixture_sql(fixture, "CREATE TRIGGER house BEFORE INSERT ON auth_audit_events FOR EACH ROW"
+                            " EXECUTE FUNCTION house()");
+
+    enum outcome outcome = record(fixture, events, 3, &err);
+    audit_record_explain(&err);
+
+    assert_int_equal(outcome, OUTCOME_REJECT);
+    assert_string_equal(err.code, refused_row_skipped);
+    assert_int_equal(executor_recover(fixture->db, &err), OUTCOME_OK);
+    assert_int_equal(pg_fixture_int(fixture, "SELECT count(*) FROM auth_audit_events"), 0);
+    pg_fixture_sql(fixture, "DROP FUNCTION house CASCADE");
+}
+
+static void test_audit_record__rows_that_are_not_written_as_asked_are_refused(void **state)
+{
+    assert_record_refused(*state, "RETURN NULL;");
+    assert_record_refused(*state, "NEW.id := gen_random_uuid();");
+}
+
 #define CLEAN(test) cmocka_unit_test_setup(test, pg_fixture_clean)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        CLEAN(test_audit_record__rows_that_are_not_written_as_asked_are_refused),
         CLEAN(test_audit_record__is_found_again_as_it_was),
         CLEAN(test_audit_record__a_known_id_is_a_unique_violation),
         CLEAN(test_audit_record_copy__is_found_again_as_it_was),

@@ -4,6 +4,7 @@
 #include "tests/integration/repo_test.h"
 
 #include "repo/pg/pg_copy.h"
+#include "repo/pg/refused_row.h"
 
 static int setup(void **state)
 {
@@ -234,12 +235,36 @@ static void test_copy__overlap_takes_no_time_from_the_server(void **state)
     assert_int_equal(pg_fixture_int(t, "SELECT count(*) FROM copied"), 3);
 }
 
+static void test_copy__rows_that_a_trigger_skips_are_refused(void **state)
+{
+    struct pg_fixture *t = *state;
+    struct err err;
+    struct rows answer;
+    struct pg_copy rows = rows_of(t, 1, 3, 1);
+    struct copy copy = {.name = "t.copy", .sql = id_name_sql, .row_count = 3};
+    pg_fixture_sql(t, "CREATE FUNCTION skip_two() RETURNS trigger LANGUAGE plpgsql AS"
+                      " $$ BEGIN RETURN NULL; END $$");
+    pg_fixture_sql(t, "CREATE TRIGGER skip_two BEFORE INSERT ON copied FOR EACH ROW"
+                      " WHEN (NEW.id = 2) EXECUTE FUNCTION skip_two()");
+    assert_true(pg_copy_done(&rows, &copy.rows));
+    ASSERT_OK(executor_run(t->db, &executor_begin, t->arena, &answer, &err));
+
+    enum outcome outcome = executor_copy(t->db, &copy, &err);
+
+    assert_int_equal(outcome, OUTCOME_REJECT);
+    assert_string_equal(err.code, refused_row_skipped);
+    ASSERT_OK(executor_recover(t->db, &err));
+    assert_int_equal(pg_fixture_int(t, "SELECT count(*) FROM copied"), 0);
+    pg_fixture_sql(t, "DROP FUNCTION skip_two CASCADE");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_copy__overlap_takes_no_time_from_the_server, clean),
         cmocka_unit_test_setup(test_copy__stores_values_of_every_kind, clean),
         cmocka_unit_test_setup(test_copy__many_megabytes, clean),
+        cmocka_unit_test_setup(test_copy__rows_that_a_trigger_skips_are_refused, clean),
         cmocka_unit_test_setup(test_copy__statements_around_it_run_too, clean),
         cmocka_unit_test_setup(test_copy__a_refused_row_refuses_all_and_a_savepoint_saves_the_rest,
                                clean),
