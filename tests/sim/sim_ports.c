@@ -635,7 +635,7 @@ static enum outcome reopen(struct sink *port, struct err *err)
     return OUTCOME_OK;
 }
 
-static struct sink_refusal refusal(struct sink *port)
+static struct sink_refusal last_refusal(struct sink *port)
 {
     return (struct sink_refusal){lane_of_sink(port)->letter_refused, TEXT("commands.dlq")};
 }
@@ -662,8 +662,8 @@ static size_t record_bytes_max(struct sink *port)
 
 void sim_sink_init(struct sim_lane *lane)
 {
-    static const struct sink_ops ops = {begin,  produce, send_offsets, commit,
-                                        reopen, refusal, serve,        record_bytes_max};
+    static const struct sink_ops ops = {begin,  produce,      send_offsets, commit,
+                                        reopen, last_refusal, serve,        record_bytes_max};
 
     lane->sink.ops = &ops;
     lane->record_bytes_max = SIM_RECORD_BYTES;

@@ -385,7 +385,7 @@ static void serve(struct sink *port)
 }
 
 /* A transaction that has failed may end before all its delivery reports are served. */
-static struct sink_refusal refusal(struct sink *port)
+static struct sink_refusal last_refusal(struct sink *port)
 {
     struct sink_kafka *self = (struct sink_kafka *)port;
     serve(port);
@@ -406,7 +406,7 @@ static const struct sink_ops ops = {
     .send_offsets = send_offsets,
     .commit = commit,
     .reopen = reopen,
-    .refusal = refusal,
+    .refusal = last_refusal,
     .serve = serve,
     .record_bytes_max = record_bytes_max,
 };

@@ -37,7 +37,7 @@ void holdup_set(struct shared_holdup *shared, const struct holdup *holdup)
 
 struct holdup holdup_get(const struct shared_holdup *shared)
 {
-    uint64_t words[HOLDUP_WORDS];
+    uint64_t words[HOLDUP_WORDS] = {0};
     struct holdup holdup;
     uint32_t before;
 

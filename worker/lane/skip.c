@@ -90,7 +90,11 @@ static enum outcome command_of(const struct skip_request *skip, struct arena *ar
 static enum outcome process(struct lane *lane, const struct skip_request *skip, uint64_t generation,
                             struct err *err)
 {
-    struct entry entry = {.topic_id = topic_id_of(lane, skip->topic)};
+    struct message message = {.topic = skip->topic,
+                              .partition = skip->partition,
+                              .offset = skip->to - 1,
+                              .timestamp_ms = skip->requested_us / 1000};
+    struct entry entry = {.message = &message, .topic_id = topic_id_of(lane, skip->topic)};
     struct position position = {skip->topic, skip->partition, skip->to};
     struct position committed;
     struct outgoing record;
@@ -109,12 +113,7 @@ static enum outcome process(struct lane *lane, const struct skip_request *skip, 
     enum outcome outcome = command_of(skip, lane->arena, &record, &entry.command, err);
     if (outcome != OUTCOME_OK)
         return outcome;
-    const struct message message = {.topic = skip->topic,
-                                    .partition = skip->partition,
-                                    .offset = skip->to - 1,
-                                    .timestamp_ms = skip->requested_us / 1000,
-                                    .value = record.value};
-    entry.message = &message;
+    message.value = record.value;
     outcome = bisect_settle(lane, &batch, err);
     if (outcome == OUTCOME_OK && entry.state == ENTRY_DEAD)
         outcome = err_set(err, OUTCOME_REJECT, "", "%s", entry.reason.message);
