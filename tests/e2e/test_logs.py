@@ -73,6 +73,20 @@ def test_a_topic_that_is_made_anew_and_grows_past_the_position_at_once(narrow: S
     assert _line_of(worker, GONE_BACK, "partition=0", "position=40", "first=0", "level=error")
 
 
+def test_a_topic_that_is_made_anew_while_no_replica_runs(narrow: Site) -> None:
+    old, new = _users("old", 40), _users("new", 60)
+    narrow.start("before", CATALYST_LANES="1")
+    narrow.process(old)
+    narrow.workers[0].stop()
+
+    _make_anew(narrow)
+    narrow.publish(new)
+    worker = narrow.start("after", CATALYST_LANES="1")
+
+    _all_applied(narrow, old + new)
+    assert _line_of(worker, "the group has no offset of a partition", "partition=0", "recorded=40")
+
+
 def test_two_replicas_while_the_topic_is_made_anew(new_site: Callable[..., Site]) -> None:
     site = new_site(partitions=4)
     old, new = _users("old", 400), _users("new", 400)

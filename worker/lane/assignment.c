@@ -115,6 +115,18 @@ static void report_moved(const struct lane *lane, const struct position *positio
              LOG_INT("committed", position->offset));
 }
 
+/* Brokers forget the offsets of a topic that is deleted. Another group of the same database, at its
+ * first start, looks the same. */
+static void report_begun(const struct lane *lane, const struct position *position, int64_t recorded)
+{
+    log_line(
+        LOG_WARN,
+        "the group has no offset of a partition that the database knows; the partition is read "
+        "from its start",
+        LOG_INT("lane", lane->options.index), LOG_TEXT("topic", position->topic),
+        LOG_INT("partition", position->partition), LOG_INT("recorded", recorded));
+}
+
 /* The partitions are the lane's from now on. */
 static enum outcome begin_partitions(struct lane *lane, const struct position *positions,
                                      size_t count, struct err *err)
@@ -128,6 +140,8 @@ static enum outcome begin_partitions(struct lane *lane, const struct position *p
     if (outcome != OUTCOME_OK)
         return outcome;
     for (size_t i = 0; i < count; i++) {
+        if (positions[i].offset < 0 && stored[i].recorded > 0)
+            report_begun(lane, &positions[i], stored[i].recorded);
         bool moved = standing_of(&positions[i], stored[i].recorded) == STANDING_MOVED;
         if (moved)
             report_moved(lane, &positions[i], stored[i].recorded);
