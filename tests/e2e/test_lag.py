@@ -75,7 +75,7 @@ def test_a_lane_without_partitions_stands_by(narrow: Site) -> None:
 
     counts = [worker.metric("catalyst_lane_partitions", lane=str(lane)) for lane in range(3)]
     assert sum(counts) == 2 and 0 in counts
-    assert len(_lags(worker)) == 2
+    wait_until("the ends of both partitions are known", lambda: len(_lags(worker)) == 2, 30)
 
 
 def test_a_replica_is_not_ready_before_the_group_has_told_its_partitions(narrow: Site) -> None:
