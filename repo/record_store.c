@@ -118,7 +118,7 @@ static enum outcome upsert_settle(struct write *write, struct executor *db, stru
                                   struct err *err)
 {
     const struct upsert_state *state = write->state;
-    struct rows rows;
+    struct rows rows = {0};
 
     enum outcome outcome = taken_run(state, db, arena, &rows, err);
     for (size_t i = 0; outcome == OUTCOME_OK && i < rows.row_count; i++) {
@@ -372,7 +372,7 @@ static enum outcome remove_settle(struct write *write, struct executor *db, stru
                                   struct err *err)
 {
     const struct remove_state *state = write->state;
-    struct rows rows[2];
+    struct rows rows[2] = {{0}};
 
     enum outcome outcome = remove_again(state, write, db, arena, rows, err);
     if (outcome == OUTCOME_OK)

@@ -1,5 +1,6 @@
 #include "repo/pg/executor_pq.h"
 
+#include <assert.h>
 #include <libpq-fe.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -345,6 +346,7 @@ static enum outcome run(struct executor *port, const struct statement *statement
         outcome = run_all(self, statements, count + checks, overlap, arena, &rows, err);
     if (outcome != OUTCOME_OK)
         return outcome;
+    assert(rows != NULL);
     ret_rows[0] = rows[0];
     memcpy(ret_rows + 1, rows + 1 + checks, (count - 1) * sizeof(rows[0]));
     return OUTCOME_OK;

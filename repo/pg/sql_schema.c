@@ -1,5 +1,6 @@
 #include "repo/pg/sql_schema.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,14 +27,11 @@ static char *doubled(const char *text, char quote)
 static char *quoted(const char *name)
 {
     char *inner = doubled(name, '"');
-    size_t length = inner != NULL ? strlen(inner) : 0;
-    char *identifier = inner != NULL ? malloc(length + 3) : NULL;
+    size_t size = inner != NULL ? strlen(inner) + 3 : 0;
+    char *identifier = inner != NULL ? malloc(size) : NULL;
 
-    if (identifier != NULL) {
-        identifier[0] = '"';
-        memcpy(identifier + 1, inner, length);
-        memcpy(identifier + 1 + length, "\"", 2);
-    }
+    if (identifier != NULL)
+        snprintf(identifier, size, "\"%s\"", inner);
     free(inner);
     return identifier;
 }
