@@ -62,6 +62,8 @@ enum { COLUMN_COUNT = sizeof(columns) / sizeof(columns[0]) };
     " topic_id, \"partition\", \"offset\", traceparent, tracestate, carried_correlation_id,"       \
     " legacy_id"
 
+const char audit_written_columns[] = COLUMNS;
+
 /* In the select list, where the arrays are streamed; in FROM each would be stored as a table first
  * (21 % more of the server's time for this statement). */
 #define UNNEST                                                                                     \

@@ -6,6 +6,9 @@
 /* auth_audit_events: the audit log, which is also the inbox: its primary key makes a command take
  * effect once. */
 
+/* The columns of auth_audit_events that are written: "id, occurred_at, ...". */
+extern const char audit_written_columns[];
+
 /* The events with these ids, for the caller's own round trip: up to so many statements, none when
  * there are no ids. Each asks for ids that lie close together, so that on a partitioned table
  * (repo/audit/audit_layout.h) it scans only the partitions that may hold them. */

@@ -172,6 +172,20 @@ def test_check_names_the_right_that_is_missing(secured: Secured, what: str) -> N
     assert code == EXIT_CONFIG and words(secured) in said, said
 
 
+def test_a_wrong_password_is_a_setting_and_no_outage(secured: Secured) -> None:
+    env = secured.site.env | {
+        "CATALYST_KAFKA_SASL_PASSWORD": "another-secret",
+        "CATALYST_STARTUP_DEADLINE": "3s",
+    }
+    checked = run("check", "--online", env=env)
+    started = run("run", env=env, timeout_s=60)
+
+    assert checked.returncode == EXIT_CONFIG, checked.stdout
+    assert "_AUTHENTICATION" in checked.stdout
+    assert started.returncode == EXIT_CONFIG, started.stderr
+    assert "another-secret" not in checked.stdout + checked.stderr + started.stderr
+
+
 def test_run_does_not_start_where_it_may_not_look(secured: Secured) -> None:
     with secured.without(secured.right("TOPIC", secured.site.audit)):
         env = secured.site.env | {"CATALYST_INSTANCE_ID": secured.instance}

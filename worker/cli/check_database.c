@@ -6,8 +6,10 @@
 #include "base/timestamp.h"
 #include "repo/audit/audit_layout.h"
 #include "repo/pg/pg_binary.h"
+#include "repo/pg/pq_answers.h"
 #include "repo/schema/migrate.h"
 #include "worker/cli/check_rights.h"
+#include "worker/cli/check_tables.h"
 #include "worker/daemon/database.h"
 
 enum { STATEMENT_TIMEOUT_MS = 15000, SCRATCH_BYTES = 4 * 1024 * 1024 };
@@ -31,6 +33,19 @@ static void look_failed(const struct looking *looking, const struct err *err)
 {
     enum finding_level level = err->outcome == OUTCOME_RETRY ? FINDING_AWAY : FINDING_ERROR;
     finding_add(looking->findings, level, where, "%s [%s]", err->text, err->code);
+}
+
+/* A server that answers once TLS is left out is there: the settings of TLS keep us from it. */
+static void not_connected(const struct config *config, const struct looking *looking,
+                          const struct err *err)
+{
+    if (err->outcome == OUTCOME_RETRY && strncmp(err->code, "08", 2) == 0 &&
+        pq_answers_without_tls(config->database_url))
+        finding_add(looking->findings, FINDING_ERROR, where,
+                    "the server answers, but not with these settings of TLS: %s [%s]", err->text,
+                    err->code);
+    else
+        look_failed(looking, err);
 }
 
 /* --- the server --------------------------------------------------------------------------------
@@ -193,7 +208,7 @@ void check_database(const struct config *config, struct findings *findings)
     }
     if (database_open(config, "catalyst-worker check", STATEMENT_TIMEOUT_MS, &db, &err) !=
         OUTCOME_OK) {
-        look_failed(&looking, &err);
+        not_connected(config, &looking, &err);
         return;
     }
     looking.db = executor_pq_port(db);
@@ -201,4 +216,5 @@ void check_database(const struct config *config, struct findings *findings)
     look_at_session(config, &looking);
     look_at_schema(&looking);
     check_rights(looking.db, config->database_schema, arena, findings);
+    check_tables(looking.db, arena, findings);
 }

@@ -3,9 +3,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "worker/kafka/kafka_admin.h"
+#include "worker/kafka/kafka_client.h"
 
+enum { MISSING_ASKS = 6, MISSING_PAUSE_US = 500 * 1000 };
 enum { ASK_TIMEOUT_MS = 10000, SCRATCH_BYTES = 4 * 1024 * 1024 };
 #define MS_PER_DAY (24 * 3600 * 1000.0)
 
@@ -19,7 +22,8 @@ struct asking {
 
 static void ask_failed(const struct asking *asking, const struct err *err)
 {
-    enum finding_level level = err->outcome == OUTCOME_RETRY ? FINDING_AWAY : FINDING_ERROR;
+    bool away = err->outcome == OUTCOME_RETRY && !kafka_refuses_connection(err);
+    enum finding_level level = away ? FINDING_AWAY : FINDING_ERROR;
     finding_add(asking->findings, level, "kafka", "%s [%s]", err->text, err->code);
 }
 
@@ -197,14 +201,30 @@ static void probe(const struct asking *asking)
 /* --- all ---------------------------------------------------------------------------------------
  */
 
+/* Brokers tell for a moment that a topic is missing which was made just now: only what they say
+ * several times counts. */
+static bool some_are_missing(const struct asking *asking)
+{
+    for (size_t i = 0; i < asking->names.count; i++) {
+        if (asking->topics[i].state == KAFKA_TOPIC_MISSING)
+            return true;
+    }
+    return false;
+}
+
 static enum outcome describe(struct asking *asking, struct kafka_admin *admin, struct arena *arena,
                              struct err *err)
 {
     asking->topics = ARENA_ARRAY(arena, struct kafka_topic, asking->names.count);
     if (asking->topics == NULL)
         return err_no_memory(err, "topics");
-    return kafka_admin_describe_configured(admin, &asking->names, ASK_TIMEOUT_MS, asking->topics,
-                                           err);
+    for (int asked = 1;; asked++) {
+        enum outcome outcome = kafka_admin_describe_configured(admin, &asking->names,
+                                                               ASK_TIMEOUT_MS, asking->topics, err);
+        if (outcome != OUTCOME_OK || !some_are_missing(asking) || asked == MISSING_ASKS)
+            return outcome;
+        clock_sleep_us(MISSING_PAUSE_US);
+    }
 }
 
 static enum outcome ask(struct asking *asking, struct arena *arena, struct err *err)

@@ -16,6 +16,7 @@
 #include "worker/daemon/startup.h"
 #include "worker/daemon/supervisor.h"
 #include "worker/daemon/watchdog.h"
+#include "worker/kafka/kafka_client.h"
 #include "worker/kafka/kafka_version.h"
 
 /* The daemon: configuration, checks, lanes, signals. Signals are blocked in every thread and taken
@@ -280,10 +281,10 @@ static enum exit_code prepare(struct daemon_state *state)
 }
 
 /* Whatever the start-up check refuses is a setting, a schema, a topic or a right. */
-static enum exit_code exit_code_of_start(enum outcome outcome)
+static enum exit_code exit_code_of_start(enum outcome outcome, const struct err *err)
 {
     if (outcome == OUTCOME_RETRY)
-        return EXIT_UNAVAILABLE;
+        return kafka_refuses_connection(err) ? EXIT_CONFIG : EXIT_UNAVAILABLE;
     return outcome == OUTCOME_FULL ? EXIT_BUG : EXIT_CONFIG;
 }
 
@@ -297,7 +298,7 @@ static enum exit_code serve(struct daemon_state *state)
     if (state->caught != 0)
         return EXIT_DONE;
     if (outcome != OUTCOME_OK)
-        return fail(exit_code_of_start(outcome), &err);
+        return fail(exit_code_of_start(outcome, &err), &err);
 
     if (supervisor_start(state->supervisor, record_bytes_max, SUPERVISOR_PAUSE_MIN_MS, &err) !=
         OUTCOME_OK)

@@ -12,6 +12,10 @@ enum { ASK_SLICE_MS = 500 };
 struct kafka_admin {
     rd_kafka_t *handle;
     rd_kafka_queue_t *queue; /* of answers */
+    /* Why brokers refuse the connection, as the client told last; NO_ERROR: they do not. librdkafka
+     * tells it beside a question that it goes on trying to ask until the time is over. */
+    rd_kafka_resp_err_t refusal;
+    char refusal_reason[256];
 };
 
 DEFINE_CLEANUP(rd_kafka_AdminOptions_t *, rd_kafka_AdminOptions_destroy)
@@ -20,11 +24,26 @@ DEFINE_CLEANUP(rd_kafka_ConfigResource_t *, rd_kafka_ConfigResource_destroy)
 DEFINE_CLEANUP(rd_kafka_topic_t *, rd_kafka_topic_destroy)
 DEFINE_CLEANUP(rd_kafka_message_t *, rd_kafka_message_destroy)
 
+static void on_error(rd_kafka_t *handle, int code, const char *reason, void *opaque)
+{
+    struct kafka_admin *admin = opaque;
+
+    kafka_log_error(handle, code, reason);
+    if (!kafka_is_refusal((rd_kafka_resp_err_t)code))
+        return;
+    admin->refusal = (rd_kafka_resp_err_t)code;
+    snprintf(admin->refusal_reason, sizeof(admin->refusal_reason), "%s", reason);
+}
+
 static enum outcome open_handle(struct kafka_admin *admin, const struct config *config,
                                 struct err *err)
 {
     CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
     enum outcome outcome = kafka_conf_new(config, KAFKA_ADMIN, "admin", NULL, 0, &conf, err);
+    if (outcome == OUTCOME_OK) {
+        rd_kafka_conf_set_opaque(conf, admin);
+        rd_kafka_conf_set_error_cb(conf, on_error);
+    }
     if (outcome == OUTCOME_OK)
         outcome = kafka_new(RD_KAFKA_PRODUCER, &conf, &admin->handle, err);
     if (outcome == OUTCOME_OK)
@@ -57,6 +76,17 @@ void kafka_admin_free(struct kafka_admin *admin)
     free(admin);
 }
 
+static enum outcome not_reached(struct kafka_admin *admin, rd_kafka_resp_err_t code,
+                                struct err *err)
+{
+    /* Serves the error callback, which tells what stands in the way. */
+    rd_kafka_poll(admin->handle, 0);
+    if (admin->refusal == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return kafka_fail(code, err, "reach the Kafka cluster");
+    return err_set(err, OUTCOME_RETRY, rd_kafka_err2name(admin->refusal),
+                   "reach the Kafka cluster: %s", admin->refusal_reason);
+}
+
 enum outcome kafka_admin_reach(struct kafka_admin *admin, int timeout_ms, int *ret_brokers,
                                struct err *err)
 {
@@ -74,10 +104,8 @@ enum outcome kafka_admin_reach(struct kafka_admin *admin, int timeout_ms, int *r
             break;
         clock_sleep_us(50000);
     }
-    /* Serves the error callback, which tells in the log what stands in the way. */
-    rd_kafka_poll(admin->handle, 0);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return kafka_fail(code, err, "reach the Kafka cluster");
+        return not_reached(admin, code, err);
     *ret_brokers = metadata->broker_cnt;
     rd_kafka_metadata_destroy(metadata);
     return OUTCOME_OK;
@@ -170,6 +198,8 @@ static enum outcome describe_topic(struct kafka_admin *admin, const char *name, 
 
     const struct rd_kafka_metadata *metadata = NULL;
     rd_kafka_resp_err_t code = rd_kafka_metadata(admin->handle, 0, handle, &metadata, timeout_ms);
+    if (code == RD_KAFKA_RESP_ERR__TRANSPORT || code == RD_KAFKA_RESP_ERR__TIMED_OUT)
+        return not_reached(admin, code, err);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return kafka_fail(code, err, "describe topic %s", name);
     enum outcome outcome =

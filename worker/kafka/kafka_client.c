@@ -253,6 +253,17 @@ static enum outcome outcome_of(rd_kafka_resp_err_t code)
     return OUTCOME_FATAL;
 }
 
+bool kafka_is_refusal(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL;
+}
+
+bool kafka_refuses_connection(const struct err *err)
+{
+    const struct text code = text_of(err->code);
+    return text_is(code, "_AUTHENTICATION") || text_is(code, "_SSL");
+}
+
 enum outcome kafka_fail(rd_kafka_resp_err_t code, struct err *err, const char *format, ...)
 {
     char what[256];

@@ -48,6 +48,12 @@ enum outcome kafka_conf_new(const struct config *config, enum kafka_role role,
 enum outcome kafka_new(rd_kafka_type_t type, rd_kafka_conf_t **conf, rd_kafka_t **ret_handle,
                        struct err *err);
 
+/* The brokers refuse the connection itself: credentials or certificates. It is tried again, since
+ * that may be mended on their side, but waiting alone does not help. The second: as kafka_fail()
+ * and others have told it. */
+bool kafka_is_refusal(rd_kafka_resp_err_t code);
+bool kafka_refuses_connection(const struct err *err);
+
 /* Fails with what an error code asks for: RETRY away or busy, REJECT a topic, group or id that is
  * unknown or forbidden, FATAL the rest. err->code is librdkafka's name of it. */
 enum outcome kafka_fail(rd_kafka_resp_err_t code, struct err *err, const char *format, ...)
