@@ -167,6 +167,10 @@ struct sim {
     size_t topic_name_count;
     int64_t published[SIM_PARTITIONS];
     int64_t recorded[SIM_PARTITIONS];
+    bool sets_back;   /* this world's store is set back, once */
+    bool is_set_back; /* it is now, behind the group in every partition: nothing may be written */
+    bool overwritten; /* a lane wrote all the same */
+    bool spoilt;      /* a zombie did: the store can not come back to what it was */
     struct skip_request skip; /* to 0: there is none */
     bool unreadable;          /* what it is about: nobody is given the offset skip_to - 1 */
     int64_t skip_to;
@@ -184,6 +188,13 @@ void sim_store_init(struct sim_lane *lane);
 
 /* The lane's process is gone: what the others see of it. */
 void sim_store_crash(struct sim_lane *lane);
+
+/* The store remembers its state; takes that state again, if the group has committed more of every
+ * partition than that state has recorded, and nothing is recorded that is not published (false: not
+ * now); comes back to what it was before. Every connection breaks each time. */
+void sim_store_remember(void);
+bool sim_store_set_back(void);
+void sim_store_bring_back(void);
 
 /* Starts a rebalance: the members of the group get new assignments. */
 void sim_rebalance(void);

@@ -213,6 +213,10 @@ static bool settle_down(char *ret_what)
         step();
     for (int i = 0; i < SIM_LANES; i++)
         lane_end(&sim.lanes[i]);
+    if (sim.overwritten) {
+        snprintf(ret_what, 256, "a store that was set back is written to");
+        return false;
+    }
     if (sim.hoarded) {
         snprintf(ret_what, 256, "memory of attempts adds up");
         return false;
@@ -256,6 +260,26 @@ static bool goes_on_after_logs_went_back(struct oracle *oracle, char *ret_what)
     return settle_down(ret_what) && oracle_holds(oracle, 1, ret_what);
 }
 
+/* In one world of three a backup of the store is restored in the middle, and after a while the
+ * store is as it was again. Drawn from the steps, so that other worlds stay what they were. */
+static void store_goes_back(uint64_t seed, int step)
+{
+    enum { REMEMBERED = FAULTY_STEPS / 8, BACK_STEPS = FAULTY_STEPS / 4 };
+    static int until;
+
+    if (seed % 3 != 2 || sim.steps == 0)
+        return;
+    if (step == REMEMBERED + (int)(seed / 3 % REMEMBERED)) {
+        sim_store_remember();
+        sim.sets_back = true;
+    } else if (sim.sets_back && !sim.is_set_back && step % 16 == 0 && sim_store_set_back()) {
+        sim.sets_back = false;
+        until = step + BACK_STEPS;
+    }
+    if (sim.is_set_back && step >= until)
+        sim_store_bring_back();
+}
+
 static bool run_schedule(uint64_t seed, enum sim_mistake mistake, struct oracle *oracle,
                          char *ret_what)
 {
@@ -281,11 +305,16 @@ static bool run_schedule(uint64_t seed, enum sim_mistake mistake, struct oracle 
             sim.published[p] = 1 + (int64_t)sim_random(SIM_MESSAGES_MAX);
     }
     all_start();
+    sim.sets_back = false;
     for (int i = 0; i < FAULTY_STEPS; i++) {
         step();
+        store_goes_back(seed, i);
         if (sim_random(100) < 6)
             something_happens();
     }
+    sim_store_bring_back();
+    if (sim.spoilt && !sim.overwritten)
+        return true; /* what a zombie did is not looked at */
     if (sim.topic_bytes_max == SIM_TINY_RECORD_BYTES)
         sim.topic_bytes_max = SIM_RECORD_BYTES; /* mended */
     bool logs_go_back = (sim.anew || sim.orderly) && sim_random(2) == 0;

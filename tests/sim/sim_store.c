@@ -117,6 +117,65 @@ static enum outcome broken(struct sim_lane *lane, const char *code, struct err *
                    "simulated");
 }
 
+/* --- a store that goes back -------------------------------------------------------------------
+ */
+
+struct state {
+    size_t stored_count; /* behind it the events lie untouched, as long as nobody writes */
+    struct sim_rows rows;
+    int64_t published[SIM_PARTITIONS];
+    int64_t recorded[SIM_PARTITIONS];
+};
+static struct state remembered, newest;
+
+static void state_save(struct state *state)
+{
+    state->stored_count = sim.stored_count;
+    state->rows = *sim.rows;
+    memcpy(state->published, sim.published, sizeof(sim.published));
+    memcpy(state->recorded, sim.recorded, sizeof(sim.recorded));
+}
+
+static void state_load(const struct state *state)
+{
+    for (int i = 0; i < SIM_LANES; i++)
+        sim_store_crash(&sim.lanes[i]);
+    sim.stored_count = state->stored_count;
+    *sim.rows = state->rows;
+    for (size_t i = 0; i < sim.rows->count; i++)
+        sim.rows->rows[i].locked_by = 0;
+    memcpy(sim.published, state->published, sizeof(sim.published));
+    memcpy(sim.recorded, state->recorded, sizeof(sim.recorded));
+}
+
+void sim_store_remember(void)
+{
+    state_save(&remembered);
+}
+
+bool sim_store_set_back(void)
+{
+    for (int p = 0; p < SIM_PARTITIONS; p++) {
+        if (!sim.ours[p] || sim.committed[p] <= remembered.recorded[p] ||
+            sim.committed[p] < sim.recorded[p])
+            return false;
+    }
+    state_save(&newest);
+    state_load(&remembered);
+    sim.is_set_back = true;
+    return true;
+}
+
+/* What was written meanwhile would be lost: that nobody writes is what is tested. */
+void sim_store_bring_back(void)
+{
+    if (!sim.is_set_back)
+        return;
+    if (!sim.spoilt)
+        state_load(&newest);
+    sim.is_set_back = false;
+}
+
 static struct sim_stored *stored_find(const struct uuid *id)
 {
     for (size_t i = 0; i < sim.stored_count; i++) {
@@ -176,7 +235,7 @@ static bool exists(struct sim_lane *lane, enum row_kind kind, struct text id)
 }
 
 static bool apply_one(struct sim_lane *lane, const struct command *command, struct arena *arena,
-                      struct command_result *ret_result)
+                      struct command_result *ret_result, bool *ret_full)
 {
     struct row *row;
 
@@ -204,7 +263,9 @@ static bool apply_one(struct sim_lane *lane, const struct command *command, stru
         return true;
     }
     struct key *after = arena_alloc(arena, sizeof(*after));
-    assert(after != NULL);
+    *ret_full = after == NULL;
+    if (*ret_full)
+        return false;
     *after = *usage;
     after->owner = (struct ref){TEXT("user"), TEXT("u")};
     after->usage_count = ++row->usage_count;
@@ -247,9 +308,9 @@ static enum outcome apply(struct store *port, const struct command *const *comma
     struct sim_lane *lane = lane_of(port);
 
     sim_yield();
-    assert(lane->begun);
     if (lane->broken || sim_chance(2))
         return broken(lane, "57P01", err);
+    assert(lane->begun);
     for (size_t i = 0; i < count; i++) {
         if (is_stubborn(commands[i]))
             return broken(lane, "P0001", err);
@@ -257,8 +318,9 @@ static enum outcome apply(struct store *port, const struct command *const *comma
             broken(lane, "22021", err);
             return OUTCOME_REJECT;
         }
-        if (!apply_one(lane, commands[i], arena, &ret_results[i]))
-            return broken(lane, "40P01", err);
+        bool full = false;
+        if (!apply_one(lane, commands[i], arena, &ret_results[i], &full))
+            return full ? err_no_memory(err, "apply") : broken(lane, "40P01", err);
     }
     return OUTCOME_OK;
 }
@@ -327,6 +389,23 @@ static bool record_all(const struct audit_event *const *events, size_t count)
     return true;
 }
 
+/* Whether a store that was set back is written to. A lane whose partitions went may still save that
+ * it has published what the store holds. A zombie that has seen nothing of its partition commit can
+ * not tell: see README.md. */
+static bool says_too_much(const struct sim_lane *lane, size_t event_count,
+                          const struct published_offset *offsets, size_t offset_count)
+{
+    bool found = event_count > 0;
+
+    if (lane->member_generation != sim.generation || !sim.in_group[lane->index])
+        return false;
+    for (size_t i = 0; i < offset_count; i++) {
+        int64_t recorded = sim.recorded[offsets[i].partition];
+        found = found || offsets[i].recorded > recorded || offsets[i].offset > recorded;
+    }
+    return sim.is_set_back && found;
+}
+
 static enum outcome record(struct store *port, const struct audit_event *const *events,
                            size_t event_count, const struct published_offset *offsets,
                            size_t offset_count, struct overlap *overlap, struct arena *arena,
@@ -346,11 +425,13 @@ static enum outcome record(struct store *port, const struct audit_event *const *
     }
     if (before)
         overlap_run(overlap);
-    if (sim_chance(2))
+    if (lane->broken || sim_chance(2)) /* broken: the store went back meanwhile */
         return broken(lane, "08006", err);
     if (!record_all(events, event_count))
         return broken(lane, "23505", err);
     overlay_commit(lane);
+    sim.spoilt |= sim.is_set_back && event_count > 0;
+    sim.overwritten |= says_too_much(lane, event_count, offsets, offset_count);
     for (size_t i = 0; i < offset_count; i++) {
         int64_t *published = &sim.published[offsets[i].partition];
         if (offsets[i].reset || offsets[i].offset > *published)

@@ -43,6 +43,9 @@ void sim_world_clear(uint64_t seed, enum sim_mistake mistake)
     sim.flooded = false;
     sim.hoarded = false;
     sim.doubled = false;
+    sim.is_set_back = false;
+    sim.overwritten = false;
+    sim.spoilt = false;
     sim.topic_name_count = 0;
     sim.topic_bytes_max = SIM_RECORD_BYTES;
     sim.limit_told = true;
