@@ -1,5 +1,6 @@
 """Settings: what is refused, with the reason, all of it at once, and before anything is touched."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,25 @@ def test_check_online_names_what_is_missing(site: Site) -> None:
     assert done.returncode == EXIT_CONFIG, told
     for word in ("no-such-topic", "no-such-commands", "migrate"):
         assert word in told
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
+def test_check_names_a_library_whose_scram_brokers_refuse(site: Site, mechanism: str) -> None:
+    env = site.env | {
+        "CATALYST_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "CATALYST_KAFKA_SASL_MECHANISM": mechanism,
+        "CATALYST_KAFKA_SASL_USERNAME": "u",
+        "CATALYST_KAFKA_SASL_PASSWORD": "p",
+    }
+    shown = run("version", env=env).stdout
+    version = re.search(r"librdkafka\D*(\d+)\.(\d+)\.(\d+)", shown)
+    assert version, shown
+    old = tuple(map(int, version.groups())) < (2, 6, 1)
+
+    done = run("check", env=env)
+
+    assert done.returncode == EXIT_OK, done.stdout + done.stderr
+    assert ("SCRAM login" in done.stdout) == (old and mechanism != "PLAIN"), done.stdout
 
 
 def test_check_online_without_servers(site: Site) -> None:

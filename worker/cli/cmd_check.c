@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "worker/cli/check_database.h"
 #include "worker/cli/check_kafka.h"
 #include "worker/cli/check_set_back.h"
@@ -5,6 +7,32 @@
 #include "worker/kafka/kafka_version.h"
 
 enum { ARENA_BYTES = 4 * 1024 * 1024 };
+
+/* The library takes either name of the property; the broker judges the login only much later. */
+static bool uses_scram(const struct config *config)
+{
+    static const char *const names[] = {"sasl.mechanism", "sasl.mechanisms"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const char *value = config_kafka_value(config, names[i]);
+        if (value != NULL && strncmp(value, "SCRAM-", strlen("SCRAM-")) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void check_library(const struct config *config, struct findings *findings)
+{
+    if (kafka_library_number() < KAFKA_LIBRARY_CALM)
+        finding_add(findings, FINDING_INFO, "librdkafka",
+                    "%s is older than 2.4 and spends CPU time on timers at low load",
+                    kafka_library_version());
+    if (kafka_library_number() < KAFKA_LIBRARY_SCRAM && uses_scram(config))
+        finding_add(findings, FINDING_WARNING, "librdkafka",
+                    "%s is older than 2.6.1: brokers from Kafka 4 on refuse its SCRAM login; use "
+                    "librdkafka 2.6.1 or newer, or another sasl.mechanism",
+                    kafka_library_version());
+}
 
 /* Everything that the configuration alone tells. false: it cannot be used any further. */
 static bool check_configuration(const struct arguments *arguments, struct config *config,
@@ -22,10 +50,7 @@ static bool check_configuration(const struct arguments *arguments, struct config
         return false;
     }
     check_conninfo(config, findings);
-    if (kafka_library_number() < KAFKA_LIBRARY_CALM)
-        finding_add(findings, FINDING_INFO, "librdkafka",
-                    "%s is older than 2.4 and spends CPU time on timers at low load",
-                    kafka_library_version());
+    check_library(config, findings);
     return outcome == OUTCOME_OK;
 }
 
