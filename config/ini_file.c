@@ -21,7 +21,7 @@ DEFINE_CLEANUP(FILE *, file_close)
 
 enum { LINE_MAX_BYTES = 64 * 1024 };
 
-struct reading {
+struct reader {
     const struct ini_visitor *visitor;
     int line;
     bool no_memory;
@@ -33,27 +33,27 @@ struct reading {
     int value_line;
 };
 
-static void entry_release(struct reading *reading)
+static void entry_release(struct reader *reader)
 {
-    free(reading->key);
-    free(reading->value);
-    reading->key = NULL;
-    reading->value = NULL;
+    free(reader->key);
+    free(reader->value);
+    reader->key = NULL;
+    reader->value = NULL;
 }
 
-static void entry_done(struct reading *reading)
+static void entry_done(struct reader *reader)
 {
-    const struct ini_visitor *visitor = reading->visitor;
+    const struct ini_visitor *visitor = reader->visitor;
 
-    if (reading->key != NULL && reading->value != NULL)
-        visitor->entry(visitor->context, reading->section != NULL ? reading->section : "",
-                       reading->key, reading->value, reading->value_line);
-    entry_release(reading);
+    if (reader->key != NULL && reader->value != NULL)
+        visitor->entry(visitor->context, reader->section != NULL ? reader->section : "",
+                       reader->key, reader->value, reader->value_line);
+    entry_release(reader);
 }
 
-static void broken(struct reading *reading, const char *rule)
+static void broken(struct reader *reader, const char *rule)
 {
-    reading->visitor->broken(reading->visitor->context, reading->line, rule);
+    reader->visitor->broken(reader->visitor->context, reader->line, rule);
 }
 
 static bool is_blank(char byte)
@@ -99,114 +99,114 @@ static bool is_section(const char *name)
 
 static const char NO_NAME[] = "a name of a setting or section holds only letters, digits and . _ -";
 
-static void take_section(struct reading *reading, char *line)
+static void take_section(struct reader *reader, char *line)
 {
     char *end = strchr(line, ']');
 
-    entry_done(reading);
+    entry_done(reader);
     if (end == NULL) {
-        broken(reading, "neither [section] nor key = value nor a comment");
+        broken(reader, "neither [section] nor key = value nor a comment");
         return;
     }
     *end = '\0';
     if (!is_section(line + 1))
-        broken(reading, NO_NAME);
-    free(reading->section);
-    reading->section = text_copy(line + 1, strlen(line + 1));
-    reading->no_memory |= reading->section == NULL;
+        broken(reader, NO_NAME);
+    free(reader->section);
+    reader->section = text_copy(line + 1, strlen(line + 1));
+    reader->no_memory |= reader->section == NULL;
 }
 
-static void take_entry(struct reading *reading, char *line)
+static void take_entry(struct reader *reader, char *line)
 {
     without_comment(line);
     size_t key_length = strcspn(line, "=:");
 
-    entry_done(reading);
+    entry_done(reader);
     if (line[key_length] == '\0') {
-        broken(reading, "neither [section] nor key = value nor a comment");
+        broken(reader, "neither [section] nor key = value nor a comment");
         return;
     }
     line[key_length] = '\0';
-    if (!is_name(trim_end(line)) || (reading->section != NULL && !is_section(reading->section))) {
-        broken(reading, NO_NAME);
+    if (!is_name(trim_end(line)) || (reader->section != NULL && !is_section(reader->section))) {
+        broken(reader, NO_NAME);
         return;
     }
     const char *value = line + key_length + 1;
     value += strspn(value, " \t");
-    reading->key = text_copy(line, strlen(line));
-    reading->value = text_copy(value, strlen(value));
-    reading->value_line = reading->line;
-    if (reading->key == NULL || reading->value == NULL) {
-        reading->no_memory = true;
-        entry_release(reading);
+    reader->key = text_copy(line, strlen(line));
+    reader->value = text_copy(value, strlen(value));
+    reader->value_line = reader->line;
+    if (reader->key == NULL || reader->value == NULL) {
+        reader->no_memory = true;
+        entry_release(reader);
     }
 }
 
-static void continue_value(struct reading *reading, char *line)
+static void continue_value(struct reader *reader, char *line)
 {
-    const char *had = reading->value;
+    const char *had = reader->value;
 
     without_comment(line);
     char *grown = text_printf("%s%s%s", had, *had != '\0' ? " " : "", line);
     if (grown == NULL) {
-        reading->no_memory = true;
+        reader->no_memory = true;
         return;
     }
-    free(reading->value);
-    reading->value = grown;
+    free(reader->value);
+    reader->value = grown;
 }
 
-static void take_line(struct reading *reading, char *line)
+static void take_line(struct reader *reader, char *line)
 {
     bool indented = *line == ' ' || *line == '\t';
 
-    if (reading->line == 1 && strncmp(line, "\xEF\xBB\xBF", 3) == 0)
+    if (reader->line == 1 && strncmp(line, "\xEF\xBB\xBF", 3) == 0)
         line += 3;
     line += strspn(line, " \t\r\n");
     trim_end(line);
     if (*line == '\0' || *line == ';' || *line == '#')
         return;
-    if (indented && reading->key != NULL)
-        continue_value(reading, line);
+    if (indented && reader->key != NULL)
+        continue_value(reader, line);
     else if (*line == '[')
-        take_section(reading, line);
+        take_section(reader, line);
     else
-        take_entry(reading, line);
+        take_entry(reader, line);
 }
 
-static void take_lines(struct reading *reading, FILE *file)
+static void take_lines(struct reader *reader, FILE *file)
 {
     CLEANUP(textp) char *line = NULL;
     size_t size = 0;
     ssize_t length;
 
     while ((length = getline(&line, &size, file)) >= 0) {
-        reading->line++;
+        reader->line++;
         if (length > LINE_MAX_BYTES) {
-            entry_done(reading);
-            broken(reading, "the line is too long: it has more than 64 KiB");
+            entry_done(reader);
+            broken(reader, "the line is too long: it has more than 64 KiB");
         } else if (memchr(line, '\0', (size_t)length) != NULL) {
-            entry_done(reading);
-            broken(reading, "the line holds a NUL byte");
+            entry_done(reader);
+            broken(reader, "the line holds a NUL byte");
         } else {
-            take_line(reading, line);
+            take_line(reader, line);
         }
     }
-    entry_done(reading);
+    entry_done(reader);
 }
 
 bool ini_file_read(const char *path, const struct ini_visitor *visitor)
 {
     CLEANUP(file_closep) FILE *file = fopen(path, "re");
-    struct reading reading = {.visitor = visitor};
+    struct reader reader = {.visitor = visitor};
 
     if (file == NULL)
         return false;
-    take_lines(&reading, file);
-    free(reading.section);
-    if (reading.no_memory)
+    take_lines(&reader, file);
+    free(reader.section);
+    if (reader.no_memory)
         errno = ENOMEM;
     else if (ferror(file))
         errno = errno != 0 ? errno : EIO;
-    return !reading.no_memory && !ferror(file);
+    return !reader.no_memory && !ferror(file);
 }

@@ -6,7 +6,7 @@
 
 enum { HEADERS_MAX = 11 };
 
-struct encoding {
+struct encoder {
     const struct audit_event *event;
     struct arena *arena;
     struct err *err;
@@ -14,16 +14,16 @@ struct encoding {
 };
 
 /* The packed form of a document, made from the stored JSON when it is the only one. */
-static enum outcome pack(const struct encoding *encoding, const char *name,
+static enum outcome pack(const struct encoder *encoder, const char *name,
                          const struct document *document, struct slice *ret_packed)
 {
     *ret_packed = document->packed;
     if (document->packed.data != NULL || !text_present(document->json))
         return OUTCOME_OK;
     enum outcome outcome =
-        json_to_msgpack(document->json, encoding->arena, ret_packed, encoding->err);
+        json_to_msgpack(document->json, encoder->arena, ret_packed, encoder->err);
     if (outcome != OUTCOME_OK)
-        return err_prefix(encoding->err, "audit event: %s", name);
+        return err_prefix(encoder->err, "audit event: %s", name);
     return OUTCOME_OK;
 }
 
@@ -56,9 +56,9 @@ static void write_command(struct buffer *value, const struct audit_event *event)
     write_text(value, "type", event->command_type);
 }
 
-static enum outcome encode_value(const struct encoding *encoding, struct slice *ret_value)
+static enum outcome encode_value(const struct encoder *encoder, struct slice *ret_value)
 {
-    const struct audit_event *event = encoding->event;
+    const struct audit_event *event = encoder->event;
     const struct {
         const char *name;
         const struct document *document;
@@ -74,7 +74,7 @@ static enum outcome encode_value(const struct encoding *encoding, struct slice *
     struct buffer value;
 
     for (size_t i = 0; i < DOCUMENTS; i++) {
-        enum outcome outcome = pack(encoding, documents[i].name, documents[i].document, &packed[i]);
+        enum outcome outcome = pack(encoder, documents[i].name, documents[i].document, &packed[i]);
         if (outcome != OUTCOME_OK)
             return outcome;
         count += packed[i].data != NULL;
@@ -82,10 +82,10 @@ static enum outcome encode_value(const struct encoding *encoding, struct slice *
     }
     count += (uint32_t)text_present(event->outcome) + (uint32_t)text_present(event->correlation_id);
 
-    buffer_init(&value, encoding->arena);
+    buffer_init(&value, encoder->arena);
     buffer_reserve(&value, length);
     msgpack_write_map(&value, count);
-    write_text(&value, "id", (struct text){encoding->id, UUID_TEXT_LENGTH});
+    write_text(&value, "id", (struct text){encoder->id, UUID_TEXT_LENGTH});
     msgpack_write_text(&value, TEXT("occurredAt"));
     msgpack_write_time(&value, event->occurred_at_us);
     write_text(&value, "category", event->category);
@@ -97,42 +97,42 @@ static enum outcome encode_value(const struct encoding *encoding, struct slice *
     write_command(&value, event);
     write_packed(&value, "error", packed[ERROR]);
     if (value.full)
-        return err_no_memory(encoding->err, "batch arena");
+        return err_no_memory(encoder->err, "batch arena");
     buffer_trim(&value);
     *ret_value = buffer_slice(&value);
     return OUTCOME_OK;
 }
 
-static enum outcome encode_type(const struct encoding *encoding, struct text *ret_type)
+static enum outcome encode_type(const struct encoder *encoder, struct text *ret_type)
 {
     struct buffer type;
 
-    buffer_init(&type, encoding->arena);
+    buffer_init(&type, encoder->arena);
     buffer_append_text(&type, TEXT("dev.catalyst.audit."));
-    buffer_append_text(&type, encoding->event->action);
+    buffer_append_text(&type, encoder->event->action);
     buffer_append_text(&type, TEXT(".v1"));
     if (type.full)
-        return err_no_memory(encoding->err, "batch arena");
+        return err_no_memory(encoder->err, "batch arena");
     buffer_trim(&type);
     *ret_type = buffer_text(&type);
     return OUTCOME_OK;
 }
 
-static enum outcome encode_headers(const struct encoding *encoding, struct outgoing *record)
+static enum outcome encode_headers(const struct encoder *encoder, struct outgoing_record *record)
 {
-    const struct audit_event *event = encoding->event;
+    const struct audit_event *event = encoder->event;
     char time[TIMESTAMP_ANY_LENGTH + 1];
     struct text type = {0};
 
-    enum outcome outcome = encode_type(encoding, &type);
+    enum outcome outcome = encode_type(encoder, &type);
     if (outcome != OUTCOME_OK)
         return outcome;
     size_t time_length = timestamp_format_any(event->occurred_at_us, time);
-    char *id = arena_copy(encoding->arena, encoding->id, UUID_TEXT_LENGTH);
-    char *time_copy = arena_copy(encoding->arena, time, time_length);
-    struct header *headers = arena_alloc(encoding->arena, HEADERS_MAX * sizeof(*headers));
+    char *id = arena_copy(encoder->arena, encoder->id, UUID_TEXT_LENGTH);
+    char *time_copy = arena_copy(encoder->arena, time, time_length);
+    struct header *headers = arena_alloc(encoder->arena, HEADERS_MAX * sizeof(*headers));
     if (id == NULL || time_copy == NULL || headers == NULL)
-        return err_no_memory(encoding->err, "batch arena");
+        return err_no_memory(encoder->err, "batch arena");
 
     const struct {
         struct text name;
@@ -161,16 +161,17 @@ static enum outcome encode_headers(const struct encoding *encoding, struct outgo
 }
 
 enum outcome audit_message_encode(const struct audit_event *event, struct text topic,
-                                  struct arena *arena, struct outgoing *ret_record, struct err *err)
+                                  struct arena *arena, struct outgoing_record *ret_record,
+                                  struct err *err)
 {
-    struct encoding encoding = {event, arena, err, ""};
-    struct outgoing record = {
+    struct encoder encoder = {event, arena, err, ""};
+    struct outgoing_record record = {
         .topic = topic, .timestamp_ms = -1, .key = slice_of_text(event->entity)};
 
-    uuid_format(&event->id, encoding.id);
-    enum outcome outcome = encode_value(&encoding, &record.value);
+    uuid_format(&event->id, encoder.id);
+    enum outcome outcome = encode_value(&encoder, &record.value);
     if (outcome == OUTCOME_OK)
-        outcome = encode_headers(&encoding, &record);
+        outcome = encode_headers(&encoder, &record);
     if (outcome == OUTCOME_OK)
         *ret_record = record;
     return outcome;

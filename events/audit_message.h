@@ -21,7 +21,7 @@
  * REJECT  a stored document is not the JSON that this program writes
  * FULL    the arena is full */
 enum outcome audit_message_encode(const struct audit_event *event, struct text topic,
-                                  struct arena *arena, struct outgoing *ret_record,
+                                  struct arena *arena, struct outgoing_record *ret_record,
                                   struct err *err);
 
 /* The event that a record of the audit topic holds, with its documents in both forms. What only the

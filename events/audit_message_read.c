@@ -5,7 +5,7 @@
 #include "events/wire/msgpack_reader.h"
 #include "events/wire/msgpack_to_json.h"
 
-struct reading {
+struct event_reader {
     struct audit_event *event;
     struct arena *arena;
 };
@@ -20,7 +20,7 @@ static bool read_text(struct msgpack_reader *reader, struct text *ret_text)
     return true;
 }
 
-static bool read_document(const struct reading *reading, struct msgpack_reader *reader,
+static bool read_document(const struct event_reader *into, struct msgpack_reader *reader,
                           struct document *ret_document)
 {
     struct slice packed;
@@ -28,16 +28,16 @@ static bool read_document(const struct reading *reading, struct msgpack_reader *
 
     if (!msgpack_take(reader, &packed))
         return false;
-    buffer_init(&json, reading->arena);
+    buffer_init(&json, into->arena);
     if (msgpack_to_json(&json, packed, JSON_STORED) != NULL || json.full)
         return false;
     *ret_document = (struct document){buffer_text(&json), packed};
     return true;
 }
 
-static bool read_command(const struct reading *reading, struct msgpack_reader *reader)
+static bool read_command(const struct event_reader *into, struct msgpack_reader *reader)
 {
-    struct audit_event *event = reading->event;
+    struct audit_event *event = into->event;
     struct msgpack_item map;
     struct text name, value;
 
@@ -58,10 +58,10 @@ static bool read_command(const struct reading *reading, struct msgpack_reader *r
     return true;
 }
 
-static bool read_field(const struct reading *reading, struct text name,
+static bool read_field(const struct event_reader *into, struct text name,
                        struct msgpack_reader *reader)
 {
-    struct audit_event *event = reading->event;
+    struct audit_event *event = into->event;
     const struct {
         const char *name;
         struct text *text;
@@ -85,17 +85,17 @@ static bool read_field(const struct reading *reading, struct text name,
     }
     for (size_t i = 0; i < sizeof(documents) / sizeof(documents[0]); i++) {
         if (text_is(name, documents[i].name))
-            return read_document(reading, reader, documents[i].document);
+            return read_document(into, reader, documents[i].document);
     }
     if (text_is(name, "command"))
-        return read_command(reading, reader);
+        return read_command(into, reader);
     if (text_is(name, "id"))
         return read_text(reader, &value) && uuid_parse(value, &event->id);
     return text_is(name, "occurredAt") && read_text(reader, &value) &&
            timestamp_parse(value, &event->occurred_at_us);
 }
 
-static bool read_value(const struct reading *reading, struct slice value)
+static bool read_value(const struct event_reader *into, struct slice value)
 {
     struct msgpack_reader reader = msgpack_reader_of(value);
     struct msgpack_fault fault;
@@ -106,7 +106,7 @@ static bool read_value(const struct reading *reading, struct slice value)
         msgpack_next(&reader, &map) != MSGPACK_MAP)
         return false;
     for (uint32_t i = 0; i < map.count; i++) {
-        if (!read_text(&reader, &name) || !read_field(reading, name, &reader))
+        if (!read_text(&reader, &name) || !read_field(into, name, &reader))
             return false;
     }
     return true;
@@ -119,12 +119,12 @@ static struct text carried(const struct message *message, const char *name)
 }
 
 /* Whatever was read in another way than it is written shows in the bytes. */
-static bool is_same_encoded(const struct message *message, const struct reading *reading)
+static bool is_same_encoded(const struct message *message, const struct event_reader *into)
 {
-    struct outgoing again;
+    struct outgoing_record again;
     struct err err;
 
-    return audit_message_encode(reading->event, message->topic, reading->arena, &again, &err) ==
+    return audit_message_encode(into->event, message->topic, into->arena, &again, &err) ==
                OUTCOME_OK &&
            again.value.length == message->value.length &&
            memcmp(again.value.data, message->value.data, again.value.length) == 0;
@@ -134,14 +134,14 @@ enum outcome audit_message_decode(const struct message *message, struct arena *a
                                   struct audit_event *ret_event, struct err *err)
 {
     struct audit_event event = {.occurred_at_us = TIMESTAMP_ABSENT};
-    const struct reading reading = {&event, arena};
+    const struct event_reader into = {&event, arena};
 
     event.entity = text_of_slice(message->key);
     event.traceparent = carried(message, "traceparent");
     event.tracestate = carried(message, "tracestate");
     event.carried_correlation_id = carried(message, "ce_correlationid");
-    if (!read_value(&reading, message->value) || event.occurred_at_us == TIMESTAMP_ABSENT ||
-        !is_same_encoded(message, &reading))
+    if (!read_value(&into, message->value) || event.occurred_at_us == TIMESTAMP_ABSENT ||
+        !is_same_encoded(message, &into))
         return err_set(err, OUTCOME_REJECT, "", "not an audit event that the worker wrote");
     *ret_event = event;
     return OUTCOME_OK;

@@ -12,7 +12,7 @@
 #include "events/wire/msgpack_to_json.h"
 #include "events/wire/msgpack_writer.h"
 
-struct decoding {
+struct decoder {
     struct arena *arena;
     struct err *err;
 };
@@ -33,10 +33,10 @@ struct shape {
     size_t use;
 };
 
-static enum outcome refuse(const struct decoding *decoding, struct place place, const char *format,
+static enum outcome refuse(const struct decoder *decoder, struct place place, const char *format,
                            ...) __attribute__((format(printf, 3, 4)));
 
-static enum outcome refuse(const struct decoding *decoding, struct place place, const char *format,
+static enum outcome refuse(const struct decoder *decoder, struct place place, const char *format,
                            ...)
 {
     char rule[256];
@@ -48,17 +48,17 @@ static enum outcome refuse(const struct decoding *decoding, struct place place, 
     va_end(args);
     if (place.index != NO_INDEX)
         snprintf(index, sizeof(index), "[%zu]", place.index);
-    return err_set(decoding->err, OUTCOME_REJECT, "field", "%s%s%s%s: %s",
+    return err_set(decoder->err, OUTCOME_REJECT, "field", "%s%s%s%s: %s",
                    place.outer != NULL ? place.outer : "", place.outer != NULL ? "." : "",
                    place.name, index, rule);
 }
 
-static enum outcome no_room(const struct decoding *decoding)
+static enum outcome no_room(const struct decoder *decoder)
 {
-    return err_no_memory(decoding->err, "batch arena");
+    return err_no_memory(decoder->err, "batch arena");
 }
 
-static enum outcome decode_text(const struct decoding *decoding, struct place place,
+static enum outcome decode_text(const struct decoder *decoder, struct place place,
                                 enum field_kind kind, struct msgpack_reader *reader,
                                 struct text *ret_text)
 {
@@ -66,18 +66,18 @@ static enum outcome decode_text(const struct decoding *decoding, struct place pl
     struct msgpack_item item;
 
     if (msgpack_next(reader, &item) != MSGPACK_TEXT)
-        return refuse(decoding, place, "must be text");
+        return refuse(decoder, place, "must be text");
     struct text text = msgpack_item_text(&item);
     if (text.length < bounds.min_bytes || text.length > bounds.max_bytes)
-        return refuse(decoding, place, "must be %zu to %zu bytes", bounds.min_bytes,
+        return refuse(decoder, place, "must be %zu to %zu bytes", bounds.min_bytes,
                       bounds.max_bytes);
     if ((kind == FIELD_ID || kind == FIELD_LONG_ID) && utf8_has_control(text))
-        return refuse(decoding, place, "must not contain control characters");
+        return refuse(decoder, place, "must not contain control characters");
     *ret_text = text;
     return OUTCOME_OK;
 }
 
-static enum outcome refuse_choice(const struct decoding *decoding, struct place place,
+static enum outcome refuse_choice(const struct decoder *decoder, struct place place,
                                   const char *const *choices)
 {
     char listed[128] = "";
@@ -89,27 +89,27 @@ static enum outcome refuse_choice(const struct decoding *decoding, struct place 
         length += (size_t)added;
         assert(length < sizeof(listed));
     }
-    return refuse(decoding, place, "must be one of %s", listed);
+    return refuse(decoder, place, "must be one of %s", listed);
 }
 
-static enum outcome decode_choice(const struct decoding *decoding, struct place place,
+static enum outcome decode_choice(const struct decoder *decoder, struct place place,
                                   const char *const *choices, struct msgpack_reader *reader,
                                   struct text *ret_text)
 {
     struct msgpack_item item;
 
     if (msgpack_next(reader, &item) != MSGPACK_TEXT)
-        return refuse(decoding, place, "must be text");
+        return refuse(decoder, place, "must be text");
     for (size_t i = 0; choices[i] != NULL; i++) {
         if (text_is(msgpack_item_text(&item), choices[i])) {
             *ret_text = text_of(choices[i]);
             return OUTCOME_OK;
         }
     }
-    return refuse_choice(decoding, place, choices);
+    return refuse_choice(decoder, place, choices);
 }
 
-static enum outcome decode_time(const struct decoding *decoding, struct place place,
+static enum outcome decode_time(const struct decoder *decoder, struct place place,
                                 struct msgpack_reader *reader, int64_t *ret_us)
 {
     struct msgpack_item item;
@@ -122,26 +122,26 @@ static enum outcome decode_time(const struct decoding *decoding, struct place pl
         verdict = msgpack_item_time(&item, ret_us) ? TIMESTAMP_OK : TIMESTAMP_OUT_OF_RANGE;
     if (verdict == TIMESTAMP_OK)
         return OUTCOME_OK;
-    return refuse(decoding, place,
+    return refuse(decoder, place,
                   verdict == TIMESTAMP_OUT_OF_RANGE
                       ? "must be in the years 1 to 9999 (UTC)"
                       : "must be an RFC 3339 time or a MessagePack timestamp");
 }
 
-static enum outcome decode_id_list(const struct decoding *decoding, struct place place,
+static enum outcome decode_id_list(const struct decoder *decoder, struct place place,
                                    struct msgpack_reader *reader, struct text_list *ret_list)
 {
     struct msgpack_item item;
 
     assert(ret_list != NULL); /* lists are never parts that are only checked */
     if (msgpack_next(reader, &item) != MSGPACK_ARRAY)
-        return refuse(decoding, place, "must be an array of texts");
-    struct text *items = ARENA_ARRAY(decoding->arena, struct text, item.count);
+        return refuse(decoder, place, "must be an array of texts");
+    struct text *items = ARENA_ARRAY(decoder->arena, struct text, item.count);
     if (items == NULL)
-        return no_room(decoding);
+        return no_room(decoder);
     for (uint32_t i = 0; i < item.count; i++) {
         place.index = i;
-        enum outcome outcome = decode_text(decoding, place, FIELD_ID, reader, &items[i]);
+        enum outcome outcome = decode_text(decoder, place, FIELD_ID, reader, &items[i]);
         if (outcome != OUTCOME_OK)
             return outcome;
     }
@@ -150,30 +150,30 @@ static enum outcome decode_id_list(const struct decoding *decoding, struct place
 }
 
 /* Takes one map whole, in both forms; ret_document NULL: only looks. */
-static enum outcome decode_document(const struct decoding *decoding, struct place place,
+static enum outcome decode_document(const struct decoder *decoder, struct place place,
                                     struct msgpack_reader *reader, struct document *ret_document)
 {
     struct slice value;
     struct buffer json;
 
     if (msgpack_peek(reader) != MSGPACK_MAP)
-        return refuse(decoding, place, "must be a map");
+        return refuse(decoder, place, "must be a map");
     bool whole = msgpack_take(reader, &value);
     assert(whole);
     if (ret_document == NULL)
         return OUTCOME_OK;
-    buffer_init(&json, decoding->arena);
+    buffer_init(&json, decoder->arena);
     const char *rule = msgpack_to_json(&json, value, JSON_STORED);
     if (rule != NULL)
-        return refuse(decoding, place, "%s", rule);
+        return refuse(decoder, place, "%s", rule);
     if (json.full)
-        return no_room(decoding);
+        return no_room(decoder);
     buffer_trim(&json);
     *ret_document = (struct document){.json = buffer_text(&json), .packed = value};
     return OUTCOME_OK;
 }
 
-static enum outcome decode_labels(const struct decoding *decoding, struct place place,
+static enum outcome decode_labels(const struct decoder *decoder, struct place place,
                                   struct msgpack_reader *reader, struct document *ret_document)
 {
     struct msgpack_reader ahead = *reader;
@@ -181,22 +181,22 @@ static enum outcome decode_labels(const struct decoding *decoding, struct place 
     struct msgpack_item value;
 
     if (msgpack_next(&ahead, &item) != MSGPACK_MAP)
-        return refuse(decoding, place, "must be a map");
+        return refuse(decoder, place, "must be a map");
     for (uint32_t i = 0; i < item.count; i++) {
         msgpack_next(&ahead, &value); /* the key, a text: msgpack_check() */
         enum msgpack_kind kind = msgpack_next(&ahead, &value);
         if (kind != MSGPACK_TEXT && kind != MSGPACK_BOOL && kind != MSGPACK_INT &&
             kind != MSGPACK_BIG_INT && kind != MSGPACK_FLOAT)
-            return refuse(decoding, place, "values must be text, numbers or booleans");
+            return refuse(decoder, place, "values must be text, numbers or booleans");
     }
-    return decode_document(decoding, place, reader, ret_document);
+    return decode_document(decoder, place, reader, ret_document);
 }
 
-static enum outcome decode_fields(const struct decoding *decoding, const struct shape *shape,
+static enum outcome decode_fields(const struct decoder *decoder, const struct shape *shape,
                                   struct msgpack_reader *reader, void *record);
 
 /* {kind, id} of a struct ref. */
-static enum outcome decode_ref(const struct decoding *decoding, const struct field_spec *field,
+static enum outcome decode_ref(const struct decoder *decoder, const struct field_spec *field,
                                struct msgpack_reader *reader, struct ref *ret_ref)
 {
     const struct field_spec parts[] = {
@@ -210,12 +210,12 @@ static enum outcome decode_ref(const struct decoding *decoding, const struct fie
     };
     const struct shape shape = {field_wire_name(field), parts, 2, 0};
 
-    return decode_fields(decoding, &shape, reader, ret_ref);
+    return decode_fields(decoder, &shape, reader, ret_ref);
 }
 
 /* {type, id?, labels?} of a struct party, and the map as it came: services on data-postgres write
  * long ids and nested labels. */
-static enum outcome decode_party(const struct decoding *decoding, const struct field_spec *field,
+static enum outcome decode_party(const struct decoder *decoder, const struct field_spec *field,
                                  struct msgpack_reader *reader, struct party *ret_party)
 {
     const struct field_spec parts[] = {
@@ -230,27 +230,27 @@ static enum outcome decode_party(const struct decoding *decoding, const struct f
     const struct shape shape = {field_wire_name(field), parts, 3, 0};
     struct msgpack_reader ahead = *reader;
 
-    enum outcome outcome = decode_fields(decoding, &shape, &ahead, ret_party);
+    enum outcome outcome = decode_fields(decoder, &shape, &ahead, ret_party);
     if (outcome != OUTCOME_OK)
         return outcome;
-    return decode_document(decoding, (struct place){NULL, shape.name, NO_INDEX}, reader,
+    return decode_document(decoder, (struct place){NULL, shape.name, NO_INDEX}, reader,
                            &ret_party->whole);
 }
 
-static enum outcome decode_object(const struct decoding *decoding, const struct field_spec *field,
+static enum outcome decode_object(const struct decoder *decoder, const struct field_spec *field,
                                   struct msgpack_reader *reader, struct document *ret_document)
 {
     const struct shape shape = {field_wire_name(field), field->parts, field->part_count, 0};
     struct msgpack_reader ahead = *reader;
 
-    enum outcome outcome = decode_fields(decoding, &shape, &ahead, NULL);
+    enum outcome outcome = decode_fields(decoder, &shape, &ahead, NULL);
     if (outcome != OUTCOME_OK)
         return outcome;
-    return decode_document(decoding, (struct place){NULL, shape.name, NO_INDEX}, reader,
+    return decode_document(decoder, (struct place){NULL, shape.name, NO_INDEX}, reader,
                            ret_document);
 }
 
-static enum outcome decode_field(const struct decoding *decoding, const struct shape *shape,
+static enum outcome decode_field(const struct decoder *decoder, const struct shape *shape,
                                  const struct field_spec *field, struct msgpack_reader *reader,
                                  void *record)
 {
@@ -265,23 +265,23 @@ static enum outcome decode_field(const struct decoding *decoding, const struct s
     case FIELD_EMAIL:
     case FIELD_NAME:
     case FIELD_TEXT:
-        return decode_text(decoding, place, field->kind, reader, kept ? slot : &unkept);
+        return decode_text(decoder, place, field->kind, reader, kept ? slot : &unkept);
     case FIELD_CHOICE:
-        return decode_choice(decoding, place, field->choices, reader, kept ? slot : &unkept);
+        return decode_choice(decoder, place, field->choices, reader, kept ? slot : &unkept);
     case FIELD_TIME:
-        return decode_time(decoding, place, reader, slot);
+        return decode_time(decoder, place, reader, slot);
     case FIELD_ID_LIST:
-        return decode_id_list(decoding, place, reader, slot);
+        return decode_id_list(decoder, place, reader, slot);
     case FIELD_LABELS:
-        return decode_labels(decoding, place, reader, slot);
+        return decode_labels(decoder, place, reader, slot);
     case FIELD_MAP:
-        return decode_document(decoding, place, reader, slot);
+        return decode_document(decoder, place, reader, slot);
     case FIELD_OBJECT:
-        return decode_object(decoding, field, reader, slot);
+        return decode_object(decoder, field, reader, slot);
     case FIELD_REF:
-        return decode_ref(decoding, field, reader, slot);
+        return decode_ref(decoder, field, reader, slot);
     case FIELD_PARTY:
-        return decode_party(decoding, field, reader, slot);
+        return decode_party(decoder, field, reader, slot);
     case FIELD_COUNT:
         break;
     }
@@ -304,7 +304,7 @@ static const struct field_spec *find_field(const struct shape *shape, struct tex
     return NULL;
 }
 
-static enum outcome decode_fields(const struct decoding *decoding, const struct shape *shape,
+static enum outcome decode_fields(const struct decoder *decoder, const struct shape *shape,
                                   struct msgpack_reader *reader, void *record)
 {
     struct msgpack_item map;
@@ -316,8 +316,8 @@ static enum outcome decode_fields(const struct decoding *decoding, const struct 
     assert(shape->field_count <= 64);
     if (msgpack_next(reader, &map) != MSGPACK_MAP) {
         if (shape->name == NULL)
-            return err_set(decoding->err, OUTCOME_REJECT, "body", "body: must be a map");
-        return refuse(decoding, (struct place){NULL, shape->name, NO_INDEX}, "must be a map");
+            return err_set(decoder->err, OUTCOME_REJECT, "body", "body: must be a map");
+        return refuse(decoder, (struct place){NULL, shape->name, NO_INDEX}, "must be a map");
     }
     for (uint32_t i = 0; i < map.count; i++) {
         msgpack_next(reader, &key);
@@ -328,14 +328,14 @@ static enum outcome decode_fields(const struct decoding *decoding, const struct 
             continue;
         }
         seen |= UINT64_C(1) << (field - shape->fields);
-        enum outcome outcome = decode_field(decoding, shape, field, reader, record);
+        enum outcome outcome = decode_field(decoder, shape, field, reader, record);
         if (outcome != OUTCOME_OK)
             return outcome;
     }
     for (size_t i = 0; i < shape->field_count; i++) {
         const struct field_spec *field = &shape->fields[i];
         if (field->use[shape->use] == FIELD_REQUIRED && (seen >> i & 1) == 0)
-            return refuse(decoding, (struct place){shape->name, field_wire_name(field), NO_INDEX},
+            return refuse(decoder, (struct place){shape->name, field_wire_name(field), NO_INDEX},
                           "missing");
     }
     return OUTCOME_OK;
@@ -381,7 +381,7 @@ static void fill_absent(const struct command_type *type, void *record, int64_t t
 }
 
 /* Only the hash of a key ever travels. */
-static enum outcome check_secrets(const struct decoding *decoding, struct slice data)
+static enum outcome check_secrets(const struct decoder *decoder, struct slice data)
 {
     struct msgpack_reader reader = msgpack_reader_of(data);
     struct msgpack_item map;
@@ -397,39 +397,39 @@ static enum outcome check_secrets(const struct decoding *decoding, struct slice 
         bool whole = msgpack_take(&reader, &value);
         assert(whole);
         if (name != NULL && given)
-            return err_set(decoding->err, OUTCOME_REJECT, "secret",
+            return err_set(decoder->err, OUTCOME_REJECT, "secret",
                            "%s: a key's secret must not be sent, only its hash", name);
     }
     return OUTCOME_OK;
 }
 
-static enum outcome finish_key(const struct decoding *decoding, const struct envelope *envelope,
+static enum outcome finish_key(const struct decoder *decoder, const struct envelope *envelope,
                                struct key *key)
 {
     if (!text_present(key->id)) {
         const struct uuid id = key_id_of(envelope->source, envelope->id);
-        char *text = arena_alloc(decoding->arena, UUID_TEXT_LENGTH + 1);
+        char *text = arena_alloc(decoder->arena, UUID_TEXT_LENGTH + 1);
         if (text == NULL)
-            return no_room(decoding);
+            return no_room(decoder);
         uuid_format(&id, text);
         key->id = (struct text){text, UUID_TEXT_LENGTH};
     }
 
-    struct text *scopes = ARENA_ARRAY(decoding->arena, struct text, key->scopes.count);
+    struct text *scopes = ARENA_ARRAY(decoder->arena, struct text, key->scopes.count);
     if (scopes == NULL)
-        return no_room(decoding);
+        return no_room(decoder);
     for (size_t i = 0; i < key->scopes.count; i++)
         scopes[i] = key->scopes.items[i];
     key->scopes.items = scopes;
-    if (!texts_deduplicate(scopes, &key->scopes.count, decoding->arena))
-        return no_room(decoding);
+    if (!texts_deduplicate(scopes, &key->scopes.count, decoder->arena))
+        return no_room(decoder);
     return OUTCOME_OK;
 }
 
 /* A float 32 takes nine bytes in the event for its five here, so that a body within bounds may
  * still give an event that Kafka does not take. */
-static enum outcome check_event_fits(const struct decoding *decoding,
-                                     const struct audit_entry *entry, struct slice data)
+static enum outcome check_event_fits(const struct decoder *decoder, const struct audit_entry *entry,
+                                     struct slice data)
 {
     struct buffer canonical;
 
@@ -437,15 +437,15 @@ static enum outcome check_event_fits(const struct decoding *decoding,
         return OUTCOME_OK;
     const struct slice values[] = {entry->actor.whole.packed, entry->subject.whole.packed,
                                    entry->resource.whole.packed, entry->metadata.packed};
-    buffer_init(&canonical, decoding->arena);
+    buffer_init(&canonical, decoder->arena);
     for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
         if (values[i].data != NULL)
             msgpack_write_canonical(&canonical, values[i]);
     }
     if (canonical.full)
-        return no_room(decoding);
+        return no_room(decoder);
     if (canonical.length > MSGPACK_MAX_BYTES)
-        return refuse(decoding, (struct place){NULL, "metadata", NO_INDEX},
+        return refuse(decoder, (struct place){NULL, "metadata", NO_INDEX},
                       "with its floats in 64 bits it is too long for an audit event");
     return OUTCOME_OK;
 }
@@ -454,28 +454,28 @@ enum outcome command_decode_data(const struct command_type *type, const struct e
                                  struct slice data, struct arena *arena, void **ret_record,
                                  struct err *err)
 {
-    const struct decoding decoding = {arena, err};
+    const struct decoder decoder = {arena, err};
     const struct shape shape = {NULL, type->record->fields, type->record->field_count, type->use};
     struct msgpack_reader reader = msgpack_reader_of(data);
     enum outcome outcome = OUTCOME_OK;
 
     if (type->refuses_secrets)
-        outcome = check_secrets(&decoding, data);
+        outcome = check_secrets(&decoder, data);
     if (outcome != OUTCOME_OK)
         return outcome;
 
     void *record = arena_alloc(arena, type->record->size);
     if (record == NULL)
-        return no_room(&decoding);
+        return no_room(&decoder);
     record_clear(type->record, record);
-    outcome = decode_fields(&decoding, &shape, &reader, record);
+    outcome = decode_fields(&decoder, &shape, &reader, record);
     if (outcome != OUTCOME_OK)
         return outcome;
     fill_absent(type, record, envelope->time_us);
     if (type->makes_id)
-        outcome = finish_key(&decoding, envelope, record);
+        outcome = finish_key(&decoder, envelope, record);
     else if (type->as_given)
-        outcome = check_event_fits(&decoding, record, data);
+        outcome = check_event_fits(&decoder, record, data);
     if (outcome == OUTCOME_OK)
         *ret_record = record;
     return outcome;

@@ -69,7 +69,7 @@ static enum outcome read_data(json_t *value, struct arena *arena, struct command
 }
 
 enum outcome command_message_from_json(struct text line, struct text topic, int64_t now_us,
-                                       struct arena *arena, struct outgoing *ret_record,
+                                       struct arena *arena, struct outgoing_record *ret_record,
                                        struct command *ret_command, struct err *err)
 {
     CLEANUP(json_releasep) json_t *value = NULL;
@@ -124,7 +124,7 @@ static bool short_key(struct text entity, struct arena *arena, struct text *ret_
 
 enum outcome command_message_encode(const struct command_parts *parts, struct text topic,
                                     int64_t now_us, struct arena *arena,
-                                    struct outgoing *ret_record, struct command *ret_command,
+                                    struct outgoing_record *ret_record, struct command *ret_command,
                                     struct err *err)
 {
     struct header *headers = ARENA_ARRAY(arena, struct header, MEMBER_COUNT + 2);
@@ -155,7 +155,7 @@ enum outcome command_message_encode(const struct command_parts *parts, struct te
     struct text key = entity_of(&command);
     if (key.length > COMMAND_ENTITY_MAX_BYTES && !short_key(key, arena, &key))
         return err_no_memory(err, "batch arena");
-    *ret_record = (struct outgoing){
+    *ret_record = (struct outgoing_record){
         .topic = topic,
         .timestamp_ms = -1,
         .key = slice_of_text(key),

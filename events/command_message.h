@@ -22,7 +22,7 @@
  * REJECT  not such a line, or not a valid command: field and rule, never the value
  * FULL    the arena is full */
 enum outcome command_message_from_json(struct text line, struct text topic, int64_t now_us,
-                                       struct arena *arena, struct outgoing *ret_record,
+                                       struct arena *arena, struct outgoing_record *ret_record,
                                        struct command *ret_command, struct err *err);
 
 /* The same from its parts. */
@@ -42,5 +42,5 @@ struct command_parts {
 
 enum outcome command_message_encode(const struct command_parts *parts, struct text topic,
                                     int64_t now_us, struct arena *arena,
-                                    struct outgoing *ret_record, struct command *ret_command,
+                                    struct outgoing_record *ret_record, struct command *ret_command,
                                     struct err *err);

@@ -39,7 +39,7 @@ enum {
     RECORD_OVERHEAD_BYTES = 128,
 };
 
-struct lettering {
+struct letter_maker {
     struct arena *arena;
     struct header *headers;
     size_t count;
@@ -47,7 +47,8 @@ struct lettering {
     bool full;             /* the arena is */
 };
 
-static void add_bytes(struct lettering *letter, const char *name, const void *bytes, size_t length)
+static void add_bytes(struct letter_maker *letter, const char *name, const void *bytes,
+                      size_t length)
 {
     uint8_t *copy = (uint8_t *)arena_copy(letter->arena, bytes, length);
 
@@ -55,12 +56,12 @@ static void add_bytes(struct lettering *letter, const char *name, const void *by
     letter->headers[letter->count++] = (struct header){text_of(name), {copy, length}};
 }
 
-static void add_text(struct lettering *letter, const char *name, struct text text)
+static void add_text(struct letter_maker *letter, const char *name, struct text text)
 {
     add_bytes(letter, name, text.data, text.length);
 }
 
-static void add_decimal(struct lettering *letter, const char *name, int64_t value)
+static void add_decimal(struct letter_maker *letter, const char *name, int64_t value)
 {
     char *digits = arena_printf(letter->arena, "%" PRId64, value);
 
@@ -69,7 +70,8 @@ static void add_decimal(struct lettering *letter, const char *name, int64_t valu
         (struct header){text_of(name), slice_of_text(text_of(digits))};
 }
 
-static void add_big_endian(struct lettering *letter, const char *name, int64_t value, size_t size)
+static void add_big_endian(struct letter_maker *letter, const char *name, int64_t value,
+                           size_t size)
 {
     uint8_t bytes[8];
 
@@ -101,7 +103,7 @@ static bool is_replaced(struct text name, const struct portion *portion)
            (is_changed(portion) && text_is(name, FLAG_CHANGED));
 }
 
-static void add_received(struct lettering *letter, const struct message *message,
+static void add_received(struct letter_maker *letter, const struct message *message,
                          const struct portion *portion)
 {
     for (size_t i = 0; i < message->header_count; i++) {
@@ -110,7 +112,7 @@ static void add_received(struct lettering *letter, const struct message *message
     }
 }
 
-static void add_changed(struct lettering *letter, const struct portion *portion)
+static void add_changed(struct letter_maker *letter, const struct portion *portion)
 {
     char list[sizeof(",timestamp,key,headers")];
 
@@ -120,7 +122,7 @@ static void add_changed(struct lettering *letter, const struct portion *portion)
 }
 
 /* Readers of Spring's and Connect's letters group by the class of an exception. */
-static void add_exception_class(struct lettering *letter, const char *name,
+static void add_exception_class(struct letter_maker *letter, const char *name,
                                 const struct dead_letter_reason *reason)
 {
     char *class = arena_printf(letter->arena, EXCEPTION_PACKAGE "%s", reason->class_name);
@@ -138,7 +140,7 @@ static struct text timestamp_type(const struct message *message)
     return message->broker_time ? TEXT("LogAppendTime") : TEXT("CreateTime");
 }
 
-static void add_own(struct lettering *letter, const struct message *message,
+static void add_own(struct letter_maker *letter, const struct message *message,
                     const struct dead_letter_reason *reason,
                     const struct dead_letter_limits *limits)
 {
@@ -164,7 +166,7 @@ static void add_own(struct lettering *letter, const struct message *message,
     add_text(letter, DLT "exception-message", why);
 }
 
-static size_t headers_bytes(const struct lettering *letter)
+static size_t headers_bytes(const struct letter_maker *letter)
 {
     size_t bytes = 0;
 
@@ -175,7 +177,7 @@ static size_t headers_bytes(const struct lettering *letter)
 }
 
 /* The record's size without its value. */
-static size_t write_headers(struct lettering *letter, const struct message *message,
+static size_t write_headers(struct letter_maker *letter, const struct message *message,
                             const struct dead_letter_reason *reason,
                             const struct dead_letter_limits *limits, const struct portion *portion)
 {
@@ -194,7 +196,7 @@ static size_t write_headers(struct lettering *letter, const struct message *mess
 
 /* A record that Kafka does not take would come back for ever: the value gives way, then the headers
  * received, then the key. */
-static void write_within(struct lettering *letter, const struct message *message,
+static void write_within(struct letter_maker *letter, const struct message *message,
                          const struct dead_letter_reason *reason,
                          const struct dead_letter_limits *limits, struct portion *portion)
 {
@@ -250,9 +252,10 @@ static bool choose(const struct message *message, const struct dead_letter_chang
 enum outcome dead_letter_encode(const struct message *message,
                                 const struct dead_letter_reason *reason,
                                 const struct dead_letter_limits *limits, struct arena *arena,
-                                struct outgoing *ret_record, bool *ret_truncated, struct err *err)
+                                struct outgoing_record *ret_record, bool *ret_truncated,
+                                struct err *err)
 {
-    struct lettering letter = {.arena = arena, .received_bytes = message->value.length};
+    struct letter_maker letter = {.arena = arena, .received_bytes = message->value.length};
     struct message kept = *message; /* of what was received, without secrets */
     struct portion portion;
     bool redacted = false;
@@ -276,7 +279,7 @@ enum outcome dead_letter_encode(const struct message *message,
     *ret_truncated = portion.truncated;
     if (letter.full)
         return err_no_memory(err, "batch arena");
-    *ret_record = (struct outgoing){
+    *ret_record = (struct outgoing_record){
         .topic = text_of(topic),
         .timestamp_ms = portion.timestamp ? message->timestamp_ms : -1,
         .key = portion.key,

@@ -75,4 +75,5 @@ struct dead_letter_limits {
 enum outcome dead_letter_encode(const struct message *message,
                                 const struct dead_letter_reason *reason,
                                 const struct dead_letter_limits *limits, struct arena *arena,
-                                struct outgoing *ret_record, bool *ret_truncated, struct err *err);
+                                struct outgoing_record *ret_record, bool *ret_truncated,
+                                struct err *err);

@@ -154,7 +154,8 @@ char *letter_name(const struct letter *letter, struct arena *arena)
 }
 
 enum outcome letter_restore(const struct message *message, const struct letter *letter,
-                            struct arena *arena, struct outgoing *ret_record, struct err *err)
+                            struct arena *arena, struct outgoing_record *ret_record,
+                            struct err *err)
 {
     struct header *headers = ARENA_ARRAY(arena, struct header, message->header_count + OWN_HEADERS);
     char *count = arena_printf(arena, "%" PRId64, letter->redrive_count + 1);
@@ -171,7 +172,7 @@ enum outcome letter_restore(const struct message *message, const struct letter *
     headers[kept++] = text_header(COUNT, count);
     headers[kept++] =
         first != NULL && letter->redrive_count > 0 ? *first : text_header(ORIGIN, origin);
-    *ret_record = (struct outgoing){
+    *ret_record = (struct outgoing_record){
         .topic = letter->origin_topic,
         .timestamp_ms = letter->timestamp_ms,
         .key = was_changed(letter, "key") ? (struct slice){NULL, 0} : message->key,
@@ -183,7 +184,7 @@ enum outcome letter_restore(const struct message *message, const struct letter *
 }
 
 enum outcome letter_mark(const struct letter *letter, struct arena *arena,
-                         struct outgoing *ret_record, struct err *err)
+                         struct outgoing_record *ret_record, struct err *err)
 {
     struct header *headers = ARENA_ARRAY(arena, struct header, 1);
     char *offset = arena_printf(arena, "%" PRId64, letter->offset);
@@ -192,7 +193,7 @@ enum outcome letter_mark(const struct letter *letter, struct arena *arena,
         return err_no_memory(err, "redrive");
     headers[0] = text_header(MARK, offset);
     /* A key of its own and a value that is there: compaction, where somebody set it, keeps it. */
-    *ret_record = (struct outgoing){
+    *ret_record = (struct outgoing_record){
         .topic = letter->topic,
         .timestamp_ms = -1,
         .key = slice_of_text(text_of(name)),
@@ -204,7 +205,7 @@ enum outcome letter_mark(const struct letter *letter, struct arena *arena,
 }
 
 enum outcome letter_audit(const struct letter *letter, struct text topic, int64_t now_us,
-                          struct arena *arena, struct outgoing *ret_record, struct err *err)
+                          struct arena *arena, struct outgoing_record *ret_record, struct err *err)
 {
     char *name = letter_name(letter, arena), *origin = letter_origin(letter, arena);
     char *unique = arena_printf(arena, "%s#%" PRId64, name, letter->redrive_count + 1);

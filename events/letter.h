@@ -52,11 +52,12 @@ const char *letter_fault(const struct letter *letter, struct text origin, int64_
  * ret_record  borrowed from the message, or in the arena
  * FULL        the arena is full */
 enum outcome letter_restore(const struct message *message, const struct letter *letter,
-                            struct arena *arena, struct outgoing *ret_record, struct err *err);
+                            struct arena *arena, struct outgoing_record *ret_record,
+                            struct err *err);
 
 /* The mark of a letter. FULL: the arena is full */
 enum outcome letter_mark(const struct letter *letter, struct arena *arena,
-                         struct outgoing *ret_record, struct err *err);
+                         struct outgoing_record *ret_record, struct err *err);
 
 /* ce_source of the events that letter_audit() makes. */
 #define LETTER_AUDIT_SOURCE "catalyst-worker/dlq"
@@ -67,4 +68,4 @@ enum outcome letter_mark(const struct letter *letter, struct arena *arena,
  * REJECT  the coordinates or the reason are too long for an audit event
  * FULL    the arena is full */
 enum outcome letter_audit(const struct letter *letter, struct text topic, int64_t now_us,
-                          struct arena *arena, struct outgoing *ret_record, struct err *err);
+                          struct arena *arena, struct outgoing_record *ret_record, struct err *err);

@@ -4,7 +4,7 @@
  * are varints. */
 enum { RECORD_FRAMING_BYTES = 40, HEADER_FRAMING_BYTES = 10 };
 
-size_t outgoing_bytes(const struct outgoing *record)
+size_t outgoing_bytes(const struct outgoing_record *record)
 {
     size_t bytes = RECORD_FRAMING_BYTES + record->key.length + record->value.length;
 

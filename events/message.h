@@ -30,7 +30,7 @@ enum { RECORD_HEADERS_MAX = 100000 };
 size_t message_bytes(const struct message *message);
 
 /* A record to publish. Lives in the batch arena. */
-struct outgoing {
+struct outgoing_record {
     struct text topic;
     int64_t timestamp_ms; /* -1: the time of publication */
     struct slice key;
@@ -41,7 +41,7 @@ struct outgoing {
 
 /* What the record takes in a set of records, without the set's own framing; rather too much than
  * too little. */
-size_t outgoing_bytes(const struct outgoing *record);
+size_t outgoing_bytes(const struct outgoing_record *record);
 
 /* The last header of that name; NULL when there is none. */
 const struct header *message_header(const struct message *message, const char *name);

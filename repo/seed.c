@@ -12,7 +12,7 @@
 /* Inputs of one batch; a user makes at most two memberships, an org three groups. */
 enum { BATCH = 500, RECORDS_MAX = 3 * BATCH, ARENA_BYTES = 32 * 1024 * 1024 };
 
-struct seeding {
+struct seeder {
     struct executor *db;
     struct seed_maker maker;
     struct seed_report report;
@@ -20,10 +20,10 @@ struct seeding {
 
 /* --- batches ----------------------------------------------------------------------------- */
 
-typedef enum outcome batch_function(struct seeding *self, size_t first, size_t count,
+typedef enum outcome batch_function(struct seeder *self, size_t first, size_t count,
                                     struct err *err);
 
-static enum outcome in_transaction(struct seeding *self, batch_function *batch, size_t first,
+static enum outcome in_transaction(struct seeder *self, batch_function *batch, size_t first,
                                    size_t count, struct err *err)
 {
     struct rows rows;
@@ -39,7 +39,7 @@ static enum outcome in_transaction(struct seeding *self, batch_function *batch, 
     return outcome;
 }
 
-static enum outcome in_batches(struct seeding *self, batch_function *batch, size_t total,
+static enum outcome in_batches(struct seeder *self, batch_function *batch, size_t total,
                                struct err *err)
 {
     enum outcome outcome = OUTCOME_OK;
@@ -66,14 +66,14 @@ static enum outcome tally(const enum write_result *results, size_t count,
     return OUTCOME_OK;
 }
 
-static enum outcome made(const struct seeding *self, struct err *err)
+static enum outcome made(const struct seeder *self, struct err *err)
 {
     return self->maker.full ? err_no_memory(err, "seed") : OUTCOME_OK;
 }
 
 /* --- users, orgs, groups ----------------------------------------------------------------- */
 
-static enum outcome users_batch(struct seeding *self, size_t first, size_t count, struct err *err)
+static enum outcome users_batch(struct seeder *self, size_t first, size_t count, struct err *err)
 {
     struct user users[BATCH];
     const struct user *pointers[BATCH];
@@ -91,7 +91,7 @@ static enum outcome users_batch(struct seeding *self, size_t first, size_t count
     return outcome;
 }
 
-static enum outcome orgs_batch(struct seeding *self, size_t first, size_t count, struct err *err)
+static enum outcome orgs_batch(struct seeder *self, size_t first, size_t count, struct err *err)
 {
     struct org orgs[BATCH];
     const struct org *pointers[BATCH];
@@ -109,7 +109,7 @@ static enum outcome orgs_batch(struct seeding *self, size_t first, size_t count,
     return outcome;
 }
 
-static enum outcome groups_batch(struct seeding *self, size_t first, size_t count, struct err *err)
+static enum outcome groups_batch(struct seeder *self, size_t first, size_t count, struct err *err)
 {
     struct group groups[RECORDS_MAX];
     const struct group *pointers[RECORDS_MAX];
@@ -131,7 +131,7 @@ static enum outcome groups_batch(struct seeding *self, size_t first, size_t coun
 
 /* --- memberships and entitlements, by user or org ---------------------------------------- */
 
-static enum outcome memberships_batch(struct seeding *self, size_t first, size_t count,
+static enum outcome memberships_batch(struct seeder *self, size_t first, size_t count,
                                       struct err *err)
 {
     struct membership memberships[RECORDS_MAX];
@@ -153,7 +153,7 @@ static enum outcome memberships_batch(struct seeding *self, size_t first, size_t
     return outcome;
 }
 
-static enum outcome write_entitlements(struct seeding *self, const struct entitlement *entitlements,
+static enum outcome write_entitlements(struct seeder *self, const struct entitlement *entitlements,
                                        size_t count, struct err *err)
 {
     const struct entitlement *pointers[RECORDS_MAX];
@@ -169,7 +169,7 @@ static enum outcome write_entitlements(struct seeding *self, const struct entitl
     return outcome;
 }
 
-static enum outcome org_entitlements_batch(struct seeding *self, size_t first, size_t count,
+static enum outcome org_entitlements_batch(struct seeder *self, size_t first, size_t count,
                                            struct err *err)
 {
     struct entitlement entitlements[RECORDS_MAX];
@@ -180,7 +180,7 @@ static enum outcome org_entitlements_batch(struct seeding *self, size_t first, s
     return write_entitlements(self, entitlements, found, err);
 }
 
-static enum outcome user_entitlements_batch(struct seeding *self, size_t first, size_t count,
+static enum outcome user_entitlements_batch(struct seeder *self, size_t first, size_t count,
                                             struct err *err)
 {
     struct entitlement entitlements[RECORDS_MAX];
@@ -197,7 +197,7 @@ static enum outcome user_entitlements_batch(struct seeding *self, size_t first, 
 
 /* Usages and revocations happen to the keys that this run issued: to do them again would count them
  * again. They share the transaction, so a key is never there without them. */
-static enum outcome use_keys(struct seeding *self, size_t first, size_t count,
+static enum outcome use_keys(struct seeder *self, size_t first, size_t count,
                              const enum write_result *issued, struct err *err)
 {
     struct key keys[BATCH];
@@ -225,7 +225,7 @@ static enum outcome use_keys(struct seeding *self, size_t first, size_t count,
     return outcome;
 }
 
-static enum outcome revoke_keys(struct seeding *self, size_t first, size_t count,
+static enum outcome revoke_keys(struct seeder *self, size_t first, size_t count,
                                 const enum write_result *issued, struct err *err)
 {
     struct key revocations[BATCH];
@@ -247,7 +247,7 @@ static enum outcome revoke_keys(struct seeding *self, size_t first, size_t count
     return keys_revoke(self->db, pointers, found, self->maker.arena, results, owners, err);
 }
 
-static enum outcome keys_batch(struct seeding *self, size_t first, size_t count, struct err *err)
+static enum outcome keys_batch(struct seeder *self, size_t first, size_t count, struct err *err)
 {
     struct key keys[BATCH];
     const struct key *pointers[BATCH];
@@ -277,7 +277,7 @@ static enum outcome keys_batch(struct seeding *self, size_t first, size_t count,
 /* --- audit events ------------------------------------------------------------------------ */
 
 /* Records those that are not there yet. */
-static enum outcome write_events(struct seeding *self, const struct audit_event *events,
+static enum outcome write_events(struct seeder *self, const struct audit_event *events,
                                  size_t count, struct err *err)
 {
     struct arena *arena = self->maker.arena;
@@ -320,7 +320,7 @@ static enum outcome write_events(struct seeding *self, const struct audit_event 
 
 typedef void event_maker(struct seed_maker *maker, size_t index, struct audit_event *ret_event);
 
-static enum outcome events_batch(struct seeding *self, event_maker *make_event, size_t first,
+static enum outcome events_batch(struct seeder *self, event_maker *make_event, size_t first,
                                  size_t count, struct err *err)
 {
     struct audit_event events[BATCH];
@@ -330,19 +330,19 @@ static enum outcome events_batch(struct seeding *self, event_maker *make_event, 
     return write_events(self, events, count, err);
 }
 
-static enum outcome user_events_batch(struct seeding *self, size_t first, size_t count,
+static enum outcome user_events_batch(struct seeder *self, size_t first, size_t count,
                                       struct err *err)
 {
     return events_batch(self, seed_user_event, first, count, err);
 }
 
-static enum outcome org_events_batch(struct seeding *self, size_t first, size_t count,
+static enum outcome org_events_batch(struct seeder *self, size_t first, size_t count,
                                      struct err *err)
 {
     return events_batch(self, seed_org_event, first, count, err);
 }
 
-static enum outcome key_events_batch(struct seeding *self, size_t first, size_t count,
+static enum outcome key_events_batch(struct seeder *self, size_t first, size_t count,
                                      struct err *err)
 {
     return events_batch(self, seed_key_event, first, count, err);
@@ -354,7 +354,7 @@ enum outcome seed_run(struct executor *db, const struct seed_options *options,
                       struct seed_report *ret_report, struct err *err)
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new(ARENA_BYTES);
-    struct seeding self = {.db = db, .maker = {.options = *options, .arena = arena}};
+    struct seeder self = {.db = db, .maker = {.options = *options, .arena = arena}};
     const struct {
         batch_function *batch;
         size_t total;

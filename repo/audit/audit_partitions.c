@@ -214,14 +214,14 @@ static enum outcome create_interval(struct executor *db, const char *name, struc
 
 /* --- converting -------------------------------------------------------------------------- */
 
-struct converting {
+struct conversion {
     const struct audit_conversion *wanted;
     const struct audit_range *ranges;
     size_t range_count;
     struct audit_converted done;
 };
 
-static enum outcome plan_conversion(struct converting *self, const struct audit_layout *layout,
+static enum outcome plan_conversion(struct conversion *self, const struct audit_layout *layout,
                                     struct arena *arena, struct err *err)
 {
     const struct audit_conversion *wanted = self->wanted;
@@ -238,14 +238,14 @@ static enum outcome plan_conversion(struct converting *self, const struct audit_
     return outcome;
 }
 
-static struct audit_range timed_range(const struct converting *self)
+static struct audit_range timed_range(const struct conversion *self)
 {
     return (struct audit_range){self->done.first_us, timed_end_us()};
 }
 
 /* Moving takes a few microseconds a row. What lies in the future is few, whatever the table holds;
  * what is to be moved out of the past is the caller's choice. */
-static enum outcome refuse_large_move(struct executor *db, const struct converting *self,
+static enum outcome refuse_large_move(struct executor *db, const struct conversion *self,
                                       int64_t now_us, struct arena *arena, struct err *err)
 {
     const struct audit_range range = timed_range(self);
@@ -285,7 +285,7 @@ static enum outcome create_tables(struct executor *db, struct arena *arena, stru
     return outcome;
 }
 
-static enum outcome fill_intervals(struct executor *db, struct converting *self,
+static enum outcome fill_intervals(struct executor *db, struct conversion *self,
                                    struct arena *arena, struct err *err)
 {
     const struct audit_range range = timed_range(self);
@@ -303,7 +303,7 @@ static enum outcome fill_intervals(struct executor *db, struct converting *self,
                      &self->done.rows_moved, err);
 }
 
-static enum outcome put_together(struct executor *db, const struct converting *self,
+static enum outcome put_together(struct executor *db, const struct conversion *self,
                                  struct arena *arena, struct err *err)
 {
     const struct audit_range range = timed_range(self);
@@ -325,7 +325,7 @@ static enum outcome put_together(struct executor *db, const struct converting *s
 static enum outcome convert(struct executor *db, void *context, struct arena *arena,
                             struct err *err)
 {
-    struct converting *self = context;
+    struct conversion *self = context;
     struct audit_layout layout;
 
     self->done = (struct audit_converted){.converted = false};
@@ -359,7 +359,7 @@ enum outcome audit_convert(const struct audit_change *change,
                            const struct audit_conversion *conversion, struct arena *arena,
                            struct audit_converted *ret_converted, struct err *err)
 {
-    struct converting self = {.wanted = conversion};
+    struct conversion self = {.wanted = conversion};
 
     enum outcome outcome = audit_change_run(change, convert, &self, arena, err);
     if (outcome != OUTCOME_OK)
@@ -370,7 +370,7 @@ enum outcome audit_convert(const struct audit_change *change,
 
 /* --- intervals ahead --------------------------------------------------------------------- */
 
-struct extending {
+struct extension {
     const struct audit_range *range;
     struct audit_extended done;
 };
@@ -381,7 +381,7 @@ struct extending {
  * had looked up where a row goes would otherwise find stray changed under it, and be refused. */
 static enum outcome extend(struct executor *db, void *context, struct arena *arena, struct err *err)
 {
-    struct extending *self = context;
+    struct extension *self = context;
     char name[AUDIT_NAME_BYTES];
     bool more = false;
 
@@ -413,7 +413,7 @@ static enum outcome extend(struct executor *db, void *context, struct arena *are
 enum outcome audit_extend(const struct audit_change *change, const struct audit_range *range,
                           struct arena *arena, struct audit_extended *ret_extended, struct err *err)
 {
-    struct extending self = {.range = range};
+    struct extension self = {.range = range};
 
     enum outcome outcome = audit_change_run(change, extend, &self, arena, err);
     if (outcome != OUTCOME_OK)

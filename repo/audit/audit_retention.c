@@ -231,14 +231,14 @@ static enum outcome ensure_index(struct executor *db, const char *interval, stru
     return outcome;
 }
 
-struct dropping {
+struct drop_call {
     const struct audit_partition *interval;
     const struct audit_guard *guard;
     const struct search *search;
     struct audit_judgement judgement;
 };
 
-static enum outcome move_staying(struct executor *db, const struct dropping *self,
+static enum outcome move_staying(struct executor *db, const struct drop_call *self,
                                  struct arena *arena, struct err *err)
 {
     const char *columns;
@@ -259,7 +259,7 @@ static enum outcome move_staying(struct executor *db, const struct dropping *sel
 /* The locks: see extend() in repo/audit/audit_partitions.c. */
 static enum outcome drop(struct executor *db, void *context, struct arena *arena, struct err *err)
 {
-    struct dropping *self = context;
+    struct drop_call *self = context;
     const char *name = self->interval->name;
     int64_t deliverable = 0;
     int64_t young_rows = 0;
@@ -296,7 +296,7 @@ enum outcome audit_drop(const struct audit_change *change, const struct audit_pa
                         struct arena *arena, struct audit_judgement *ret_judgement, struct err *err)
 {
     bool scan = interval->bytes <= scan_max_bytes;
-    struct dropping self = {
+    struct drop_call self = {
         .interval = interval, .guard = guard, .search = scan ? &scanning : &by_index};
 
     assert(interval->kind == AUDIT_INTERVAL);

@@ -412,15 +412,15 @@ static enum outcome apply_settings(struct executor_pq *self, struct err *err)
 
 static enum outcome reconnect(struct executor_pq *self, struct err *err)
 {
-    const struct pq_connecting connecting = {.conninfo = self->conninfo,
-                                             .application_name = self->application_name,
-                                             .connect_timeout_s = self->connect_timeout_s,
-                                             .hosts = &self->hosts};
+    const struct pq_connector connector = {.conninfo = self->conninfo,
+                                           .application_name = self->application_name,
+                                           .connect_timeout_s = self->connect_timeout_s,
+                                           .hosts = &self->hosts};
 
     disconnect(self);
     self->broken = false;
     self->stale = false;
-    self->connection = pq_connect(&connecting, err);
+    self->connection = pq_connect(&connector, err);
     if (self->connection == NULL)
         return err->outcome;
     self->connects++;

@@ -52,27 +52,27 @@ static enum outcome failed(const PGconn *connection, const char *why, struct err
                    (int)strcspn(message, "\n"), message);
 }
 
-static PGconn *start(const struct pq_connecting *connecting)
+static PGconn *start(const struct pq_connector *connector)
 {
     /* Keywords in front of "dbname" are defaults that the conninfo may override, those behind it
      * it may not. A NULL value counts as not given. */
     char timeout[12];
-    snprintf(timeout, sizeof(timeout), "%d", connecting->connect_timeout_s);
+    snprintf(timeout, sizeof(timeout), "%d", connector->connect_timeout_s);
     const struct {
         const char *keyword;
         const char *value;
     } settings[] = {
-        {"fallback_application_name", connecting->application_name},
-        {"connect_timeout", connecting->connect_timeout_s > 0 ? timeout : NULL},
+        {"fallback_application_name", connector->application_name},
+        {"connect_timeout", connector->connect_timeout_s > 0 ? timeout : NULL},
         {"keepalives_idle", "10"},
         {"keepalives_interval", "5"},
         {"keepalives_count", "3"},
         {"tcp_user_timeout", "25000"},
-        {"dbname", connecting->conninfo},
+        {"dbname", connector->conninfo},
         {"client_encoding", "UTF8"},
-        {"host", connecting->hosts->host},
-        {"hostaddr", connecting->hosts->hostaddr},
-        {"port", connecting->hosts->port},
+        {"host", connector->hosts->host},
+        {"hostaddr", connector->hosts->hostaddr},
+        {"port", connector->hosts->port},
     };
     enum { COUNT = sizeof(settings) / sizeof(settings[0]) };
     const char *keywords[COUNT + 1] = {NULL};
@@ -99,7 +99,7 @@ static int64_t timeout_us_of(PGconn *connection)
 
 /* Each host has the whole time, as with libpq's own connecting; past it the next attempt begins
  * with another one. */
-static enum outcome finish(const struct pq_connecting *connecting, PGconn *connection,
+static enum outcome finish(const struct pq_connector *connector, PGconn *connection,
                            struct err *err)
 {
     int64_t timeout_us = timeout_us_of(connection);
@@ -119,7 +119,7 @@ static enum outcome finish(const struct pq_connecting *connecting, PGconn *conne
         short events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT;
         enum waited waited = pq_wait_for(PQsocket(connection), events, until_us);
         if (waited == WAITED_TIMEOUT) {
-            pq_hosts_turn(connecting->hosts);
+            pq_hosts_turn(connector->hosts);
             return failed(connection, "timed out", err);
         }
         if (waited == WAITED_FAILED)
@@ -129,9 +129,9 @@ static enum outcome finish(const struct pq_connecting *connecting, PGconn *conne
     return OUTCOME_OK;
 }
 
-PGconn *pq_connect(const struct pq_connecting *connecting, struct err *err)
+PGconn *pq_connect(const struct pq_connector *connector, struct err *err)
 {
-    CLEANUP(PQfinishp) PGconn *connection = start(connecting);
+    CLEANUP(PQfinishp) PGconn *connection = start(connector);
 
     if (connection == NULL) {
         err_no_memory(err, "connect to PostgreSQL");
@@ -143,7 +143,7 @@ PGconn *pq_connect(const struct pq_connecting *connecting, struct err *err)
         failed(connection, NULL, err);
         return NULL;
     }
-    if (finish(connecting, connection, err) != OUTCOME_OK)
+    if (finish(connector, connection, err) != OUTCOME_OK)
         return NULL;
     if (PQsetnonblocking(connection, 1) != 0 || PQenterPipelineMode(connection) != 1) {
         failed(connection, "cannot enter pipeline mode", err);

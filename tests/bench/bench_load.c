@@ -78,7 +78,7 @@ static rd_kafka_t *open_producer(const struct options *options, const char *ling
 static void send_command(rd_kafka_t *producer, rd_kafka_topic_t *topic, const struct mix *mix,
                          uint64_t index, struct arena *arena)
 {
-    struct outgoing record;
+    struct outgoing_record record;
     rd_kafka_resp_err_t code;
     struct err err;
 

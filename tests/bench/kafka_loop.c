@@ -167,7 +167,7 @@ static void begin(struct kafka_loop *loop)
     loop->in_transaction = true;
 }
 
-void kafka_loop_produce(struct kafka_loop *loop, const struct outgoing *record)
+void kafka_loop_produce(struct kafka_loop *loop, const struct outgoing_record *record)
 {
     begin(loop);
     for (;;) {

@@ -26,7 +26,7 @@ size_t kafka_loop_poll(struct kafka_loop *loop, int timeout_ms,
                        const struct message **ret_messages);
 
 /* Queues one audit event within the batch's transaction, which the first one begins. */
-void kafka_loop_produce(struct kafka_loop *loop, const struct outgoing *record);
+void kafka_loop_produce(struct kafka_loop *loop, const struct outgoing_record *record);
 
 /* Sends the offsets of the batch and commits. */
 void kafka_loop_commit(struct kafka_loop *loop);

@@ -451,7 +451,7 @@ static uint64_t original_of(const struct mix *mix, uint64_t index)
 }
 
 enum outcome mix_command(const struct mix *mix, uint64_t index, struct arena *arena,
-                         struct outgoing *ret_record, struct err *err)
+                         struct outgoing_record *ret_record, struct err *err)
 {
     uint64_t original = original_of(mix, index);
     struct making making = {
@@ -480,7 +480,7 @@ enum outcome mix_command(const struct mix *mix, uint64_t index, struct arena *ar
 enum outcome mix_received(const struct mix *mix, uint64_t index, int32_t partition,
                           struct arena *arena, struct message *ret_message, struct err *err)
 {
-    struct outgoing record;
+    struct outgoing_record record;
     enum outcome outcome = mix_command(mix, index, arena, &record, err);
 
     if (outcome != OUTCOME_OK)

@@ -53,7 +53,7 @@ int64_t mix_time_us(const struct mix *mix, uint64_t index);
 /* Command number `index` as a record to publish; its topic is absent.
  * FATAL: the arena is full */
 enum outcome mix_command(const struct mix *mix, uint64_t index, struct arena *arena,
-                         struct outgoing *ret_record, struct err *err);
+                         struct outgoing_record *ret_record, struct err *err);
 
 /* The same as if received from `partition` at offset `index`, decoded. The message lives in the
  * arena. */

@@ -45,7 +45,7 @@ const struct audit_event *service_event(struct service *service, const struct me
 
 void service_publish(struct service *service, const struct audit_event *event)
 {
-    struct outgoing record;
+    struct outgoing_record record;
     struct err err = {0};
 
     if (audit_message_encode(event, TEXT_ABSENT, service->arena, &record, &err) != OUTCOME_OK)

@@ -86,7 +86,7 @@ static struct ends start_and_take(void)
 
 static enum outcome produce(struct sink *sink, struct text value)
 {
-    const struct outgoing outgoing = {
+    const struct outgoing_record outgoing = {
         .topic = world.audit, .timestamp_ms = -1, .value = slice_of_text(value)};
     return sink->ops->produce(sink, &outgoing, &err);
 }

@@ -99,8 +99,8 @@ static void check_event(const struct audit_event *event, struct arena *arena)
     struct audit_event stored = *event;
     struct document *const documents[] = {&stored.actor, &stored.subject, &stored.resource,
                                           &stored.metadata, &stored.error};
-    struct outgoing first;
-    struct outgoing again;
+    struct outgoing_record first;
+    struct outgoing_record again;
     struct msgpack_fault fault;
     struct err err = {.text = ""};
 
@@ -125,7 +125,7 @@ static bool is_of_a_letter(struct text name)
 static void check_restored(const struct message *message, const struct letter *letter,
                            struct arena *arena)
 {
-    struct outgoing record;
+    struct outgoing_record record;
     struct err err = {.text = ""};
     size_t kept = 0;
 
@@ -145,7 +145,7 @@ static void check_restored(const struct message *message, const struct letter *l
     MUST(text_is(record.headers[kept + 1].name, "catalyst-redrive-origin"));
 }
 
-static void check_letter_of(const struct message *message, const struct outgoing *record,
+static void check_letter_of(const struct message *message, const struct outgoing_record *record,
                             struct arena *arena)
 {
     struct message received = *message;
@@ -169,7 +169,7 @@ static void check_dead_letter(const struct message *message, const char *why, st
     const struct dead_letter_reason reason = {DEAD_LETTER_DECODE, "field", why};
     const struct dead_letter_limits large = {TEXT(".dlq"), TEXT("g"), (size_t)16 * 1024 * 1024};
     const struct dead_letter_limits small = {TEXT(".dlq"), TEXT("g"), 3000};
-    struct outgoing letter;
+    struct outgoing_record letter;
     struct text line;
     bool truncated;
     struct err err = {.text = ""};
@@ -192,7 +192,7 @@ static void check_dead_letter(const struct message *message, const char *why, st
     again.value = letter.value;
     again.headers = letter.headers;
     again.header_count = letter.header_count;
-    struct outgoing second;
+    struct outgoing_record second;
     MUST(dead_letter_encode(&again, &reason, &large, arena, &second, &truncated, &err) ==
          OUTCOME_OK);
     MUST(same(second.value, letter.value) && second.header_count == letter.header_count);
@@ -315,7 +315,7 @@ static void run_headers(const uint8_t *data, size_t size)
     check_message(&message, fresh_arena());
 }
 
-static struct message as_received(const struct outgoing *record, int64_t offset)
+static struct message as_received(const struct outgoing_record *record, int64_t offset)
 {
     return (struct message){.topic = record->topic,
                             .offset = offset,
@@ -333,7 +333,7 @@ static void run_letter(const uint8_t *data, size_t size)
     struct header headers[HEADERS_MAX];
     const struct message message = message_of(data, size, headers);
     struct letter letter;
-    struct outgoing record;
+    struct outgoing_record record;
     struct message received;
     int64_t marked = -1;
     struct err err = {.text = ""};
@@ -364,7 +364,7 @@ static void run_letter(const uint8_t *data, size_t size)
 static void run_line(const uint8_t *data, size_t size)
 {
     struct arena *arena = fresh_arena();
-    struct outgoing record;
+    struct outgoing_record record;
     struct command command;
     struct err err = {.text = ""};
 

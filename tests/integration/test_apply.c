@@ -180,7 +180,7 @@ static struct slice events_of(struct arena *arena, const struct command *const *
     buffer_init(&all, arena);
     for (size_t i = 0; i < count; i++) {
         struct audit_event event;
-        struct outgoing record;
+        struct outgoing_record record;
         assert_int_equal(command_event(commands[i], &results[i], arena, &event, &err), OUTCOME_OK);
         assert_int_equal(audit_message_encode(&event, TEXT("audit"), arena, &record, &err),
                          OUTCOME_OK);

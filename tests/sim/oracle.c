@@ -108,7 +108,7 @@ static struct command_result model_apply(struct model *model, const struct comma
 static void expect(struct oracle *oracle, struct model *model, const struct audit_event *event,
                    const struct sim_message *message)
 {
-    struct outgoing record;
+    struct outgoing_record record;
     struct err err = {0};
     bool is_new = false;
     char *id = arena_alloc(oracle->arena, UUID_TEXT_LENGTH + 1);
@@ -180,7 +180,7 @@ static void make_unreadable(void)
 static void expect_skip(struct oracle *oracle, struct model *model)
 {
     char line[512];
-    struct outgoing record;
+    struct outgoing_record record;
     struct command command;
     struct audit_event event;
     struct command_result result = {0};

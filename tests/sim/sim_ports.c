@@ -441,7 +441,7 @@ static void *copy(const void *bytes, size_t length)
     return copied;
 }
 
-static struct text header_text(const struct outgoing *record, const char *name)
+static struct text header_text(const struct outgoing_record *record, const char *name)
 {
     for (size_t i = 0; i < record->header_count; i++) {
         if (text_is(record->headers[i].name, name))
@@ -450,7 +450,7 @@ static struct text header_text(const struct outgoing *record, const char *name)
     return TEXT_ABSENT;
 }
 
-static size_t bytes_of(const struct outgoing *record)
+static size_t bytes_of(const struct outgoing_record *record)
 {
     size_t bytes = record->key.length + record->value.length;
 
@@ -459,7 +459,7 @@ static size_t bytes_of(const struct outgoing *record)
     return bytes;
 }
 
-static int64_t header_number(const struct outgoing *record, const char *name)
+static int64_t header_number(const struct outgoing_record *record, const char *name)
 {
     char digits[24];
     struct text text = header_text(record, name);
@@ -468,7 +468,7 @@ static int64_t header_number(const struct outgoing *record, const char *name)
     return strtoll(digits, NULL, 10);
 }
 
-static void append(const struct sim_lane *lane, const struct outgoing *outgoing)
+static void append(const struct sim_lane *lane, const struct outgoing_record *outgoing)
 {
     struct sim_record *record = &sim.records[sim.record_count++];
 
@@ -490,7 +490,7 @@ static void append(const struct sim_lane *lane, const struct outgoing *outgoing)
     }
 }
 
-static enum sink_refused letter_refused(const struct outgoing *outgoing)
+static enum sink_refused letter_refused(const struct outgoing_record *outgoing)
 {
     if (text_is(outgoing->topic, "audit"))
         return SINK_REFUSED_NOTHING;
@@ -500,7 +500,8 @@ static enum sink_refused letter_refused(const struct outgoing *outgoing)
                                                                : SINK_REFUSED_NOTHING;
 }
 
-static enum outcome produce(struct sink *port, const struct outgoing *outgoing, struct err *err)
+static enum outcome produce(struct sink *port, const struct outgoing_record *outgoing,
+                            struct err *err)
 {
     struct sim_lane *lane = lane_of_sink(port);
 

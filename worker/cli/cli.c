@@ -31,7 +31,7 @@ static const struct flag common_flags[COMMON_COUNT] = {
     [COMMON_HELP] = {"help", NULL, "print this and exit"},
 };
 
-struct parsing {
+struct parser {
     struct arguments arguments;
     struct config_override overrides[OVERRIDES_MAX];
     char *set_texts[OVERRIDES_MAX]; /* "worker.lanes", cut at the =, then the flag as typed */
@@ -265,9 +265,9 @@ static enum exit_code unknown_flag(const struct arguments *arguments, const char
     return cli_usage_error(arguments, "no such flag: %s%s", typed[1] == '-' ? "--" : "-", bare);
 }
 
-static enum exit_code take_set(struct parsing *parsing, const char *value)
+static enum exit_code take_set(struct parser *parser, const char *value)
 {
-    struct arguments *arguments = &parsing->arguments;
+    struct arguments *arguments = &parser->arguments;
     size_t n = arguments->override_count;
     size_t name_length = strcspn(value, "=");
     char flag[128];
@@ -277,15 +277,15 @@ static enum exit_code take_set(struct parsing *parsing, const char *value)
     if (n == OVERRIDES_MAX)
         return cli_usage_error(arguments, "--set: at most %d of them", OVERRIDES_MAX);
     snprintf(flag, sizeof(flag), "--set %.*s", (int)name_length, value);
-    parsing->set_texts[n] = strndup(value, name_length);
-    parsing->set_flags[n] = strdup(flag);
+    parser->set_texts[n] = strndup(value, name_length);
+    parser->set_flags[n] = strdup(flag);
     arguments->override_count++;
-    if (parsing->set_texts[n] == NULL || parsing->set_flags[n] == NULL)
+    if (parser->set_texts[n] == NULL || parser->set_flags[n] == NULL)
         return cli_fail(arguments, EXIT_BUG, "no memory");
-    parsing->overrides[n] = (struct config_override){
-        .setting = parsing->set_texts[n],
+    parser->overrides[n] = (struct config_override){
+        .setting = parser->set_texts[n],
         .value = value + name_length + 1,
-        .flag = parsing->set_flags[n],
+        .flag = parser->set_flags[n],
     };
     return EXIT_DONE;
 }
@@ -301,9 +301,9 @@ static enum exit_code take_output(struct arguments *arguments, const char *value
     return EXIT_DONE;
 }
 
-static enum exit_code take_flag(struct parsing *parsing, int option, const char *value)
+static enum exit_code take_flag(struct parser *parser, int option, const char *value)
 {
-    struct arguments *arguments = &parsing->arguments;
+    struct arguments *arguments = &parser->arguments;
     int position = option - OPTION_FIRST;
 
     switch (position) {
@@ -311,11 +311,11 @@ static enum exit_code take_flag(struct parsing *parsing, int option, const char 
         arguments->config_file = value;
         return EXIT_DONE;
     case COMMON_SET:
-        return take_set(parsing, value);
+        return take_set(parser, value);
     case COMMON_OUTPUT:
         return take_output(arguments, value);
     case COMMON_HELP:
-        parsing->help = true;
+        parser->help = true;
         return EXIT_DONE;
     default:
         arguments->values[position - COMMON_COUNT] = value != NULL ? value : "";
@@ -324,51 +324,51 @@ static enum exit_code take_flag(struct parsing *parsing, int option, const char 
 }
 
 /* argv[0] is the verb. */
-static enum exit_code parse(struct parsing *parsing, int argc, char **argv)
+static enum exit_code parse(struct parser *parser, int argc, char **argv)
 {
     struct option options[COMMON_COUNT + FLAGS_MAX + 1];
     enum exit_code code = EXIT_DONE;
     int option;
 
-    options_of(parsing->arguments.verb, options);
+    options_of(parser->arguments.verb, options);
     optind = 0; /* glibc: begin anew, also after an earlier call */
     while (code == EXIT_DONE && (option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
         if (option == '?')
-            code = unknown_flag(&parsing->arguments, argv[optind - 1]);
+            code = unknown_flag(&parser->arguments, argv[optind - 1]);
         else if (option == ':')
-            code = cli_usage_error(&parsing->arguments, "%s: a value is missing", argv[optind - 1]);
+            code = cli_usage_error(&parser->arguments, "%s: a value is missing", argv[optind - 1]);
         else if (option == 'h')
-            parsing->help = true;
+            parser->help = true;
         else
-            code = take_flag(parsing, option, optarg);
+            code = take_flag(parser, option, optarg);
     }
-    parsing->arguments.operands = (const char *const *)&argv[optind];
-    parsing->arguments.operand_count = (size_t)(argc - optind);
+    parser->arguments.operands = (const char *const *)&argv[optind];
+    parser->arguments.operand_count = (size_t)(argc - optind);
     return code;
 }
 
-static void parsing_release(struct parsing *parsing)
+static void parsing_release(struct parser *parser)
 {
-    for (size_t i = 0; i < parsing->arguments.override_count; i++) {
-        free(parsing->set_texts[i]);
-        free(parsing->set_flags[i]);
+    for (size_t i = 0; i < parser->arguments.override_count; i++) {
+        free(parser->set_texts[i]);
+        free(parser->set_flags[i]);
     }
 }
 
 static enum exit_code verb_call(const struct verb *verb, int argc, char **argv)
 {
-    struct parsing parsing = {
+    struct parser parser = {
         .arguments = {.verb = verb, .output = isatty(STDOUT_FILENO) ? OUTPUT_TABLE : OUTPUT_JSON},
     };
 
     assert(verb->flag_count <= FLAGS_MAX);
-    parsing.arguments.overrides = parsing.overrides;
-    enum exit_code code = parse(&parsing, argc, argv);
-    if (code == EXIT_DONE && parsing.help)
+    parser.arguments.overrides = parser.overrides;
+    enum exit_code code = parse(&parser, argc, argv);
+    if (code == EXIT_DONE && parser.help)
         verb_help(verb, stdout);
     else if (code == EXIT_DONE)
-        code = verb->run(&parsing.arguments);
-    parsing_release(&parsing);
+        code = verb->run(&parser.arguments);
+    parsing_release(&parser);
     return code;
 }
 

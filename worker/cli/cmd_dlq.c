@@ -148,7 +148,7 @@ static enum exit_code run_ls(struct dlq *dlq)
 /* --- show --------------------------------------------------------------------------------------
  */
 
-struct showing {
+struct show_call {
     struct dlq *dlq;
     const struct letter_list *list;
     size_t shown, wanted;
@@ -157,13 +157,13 @@ struct showing {
 static enum outcome show_record(void *context, const struct message *message, struct arena *arena,
                                 bool *ret_stop, struct err *err)
 {
-    struct showing *showing = context;
+    struct show_call *call = context;
     const struct letter *letter =
-        letter_list_find(showing->list, message->topic, message->partition, message->offset);
+        letter_list_find(call->list, message->topic, message->partition, message->offset);
     if (letter == NULL)
         return OUTCOME_OK;
-    *ret_stop = ++showing->shown >= showing->wanted;
-    if (has(showing->dlq, "raw")) {
+    *ret_stop = ++call->shown >= call->wanted;
+    if (has(call->dlq, "raw")) {
         cli_print_text(stdout, text_of_slice(message->value));
         return OUTCOME_OK;
     }
@@ -179,7 +179,7 @@ static enum outcome show_record(void *context, const struct message *message, st
     json_end_object(&json);
     if (out.full)
         return err_no_memory(err, "letter");
-    return output_json(showing->dlq->arguments, buffer_text(&out)) == EXIT_DONE
+    return output_json(call->dlq->arguments, buffer_text(&out)) == EXIT_DONE
                ? OUTCOME_OK
                : err_set(err, OUTCOME_FATAL, "", "the letter cannot be written");
 }
@@ -195,12 +195,12 @@ static enum exit_code run_show(struct dlq *dlq)
         return cli_fail(dlq->arguments, EXIT_NOT_FOUND, "there is no such letter");
     if (has(dlq, "raw") && list.count > 1)
         return cli_usage_error(dlq->arguments, "--raw shows one letter; %zu match", list.count);
-    struct showing showing = {
+    struct show_call call = {
         .dlq = dlq,
         .list = &list,
         .wanted = (int64_t)list.count > dlq->limit ? (size_t)dlq->limit : list.count,
     };
-    if (letter_topics_visit(&dlq->config, &dlq->topics, show_record, &showing, &err) != OUTCOME_OK)
+    if (letter_topics_visit(&dlq->config, &dlq->topics, show_record, &call, &err) != OUTCOME_OK)
         return cli_kafka_fail(dlq->arguments, &err);
     return EXIT_DONE;
 }

@@ -8,17 +8,17 @@
 /* A broker that answers slowly is waited for; topics are made one by one. */
 enum { TOPIC_TIMEOUT_MS = 30000 };
 
-struct migrating {
+struct migrate_call {
     const struct arguments *arguments;
     struct session session;
     struct buffer out;
 };
 
-static enum exit_code print(struct migrating *migrating)
+static enum exit_code print(struct migrate_call *call)
 {
-    if (migrating->out.full)
-        return cli_fail(migrating->arguments, EXIT_BUG, "no memory");
-    return output_json(migrating->arguments, buffer_text(&migrating->out));
+    if (call->out.full)
+        return cli_fail(call->arguments, EXIT_BUG, "no memory");
+    return output_json(call->arguments, buffer_text(&call->out));
 }
 
 /* --- status ------------------------------------------------------------------------------------
@@ -35,21 +35,21 @@ static void write_status(struct json_writer *json, const struct migration_status
     json_end_object(json);
 }
 
-static enum exit_code status(struct migrating *migrating)
+static enum exit_code status(struct migrate_call *call)
 {
     const struct migration_status *migrations;
     size_t count;
     struct err err;
 
-    if (migrate_status(session_db(&migrating->session), migrating->session.arena, &migrations,
-                       &count, &err) != OUTCOME_OK)
-        return cli_fail_err(migrating->arguments, &err);
-    struct json_writer json = json_writer_of(&migrating->out);
+    if (migrate_status(session_db(&call->session), call->session.arena, &migrations, &count,
+                       &err) != OUTCOME_OK)
+        return cli_fail_err(call->arguments, &err);
+    struct json_writer json = json_writer_of(&call->out);
     json_begin_array(&json, NULL);
     for (size_t i = 0; i < count; i++)
         write_status(&json, &migrations[i]);
     json_end_array(&json);
-    return print(migrating);
+    return print(call);
 }
 
 /* --- up ----------------------------------------------------------------------------------------
@@ -83,10 +83,10 @@ static enum outcome topics_create(struct kafka_admin *admin, const struct kafka_
     return OUTCOME_OK;
 }
 
-static enum outcome topics_up(struct migrating *migrating, const struct topic_wish *wish,
+static enum outcome topics_up(struct migrate_call *call, const struct topic_wish *wish,
                               struct json_writer *json, struct err *err)
 {
-    const struct config *config = &migrating->session.config;
+    const struct config *config = &call->session.config;
     CLEANUP(kafka_admin_freep) struct kafka_admin *admin = NULL;
     struct kafka_topic_names names = {0};
 
@@ -100,32 +100,32 @@ static enum outcome topics_up(struct migrating *migrating, const struct topic_wi
 }
 
 /* Brokers refuse a wish because of how they, or we, are configured. */
-static enum exit_code topics_failed(const struct migrating *migrating, const struct err *err)
+static enum exit_code topics_failed(const struct migrate_call *call, const struct err *err)
 {
     if (err->outcome == OUTCOME_REJECT)
-        return cli_fail(migrating->arguments, EXIT_CONFIG, "%s [%s]", err->text, err->code);
-    return cli_fail_err(migrating->arguments, err);
+        return cli_fail(call->arguments, EXIT_CONFIG, "%s [%s]", err->text, err->code);
+    return cli_fail_err(call->arguments, err);
 }
 
-static enum exit_code up(struct migrating *migrating, const struct topic_wish *wish)
+static enum exit_code up(struct migrate_call *call, const struct topic_wish *wish)
 {
-    struct session *session = &migrating->session;
+    struct session *session = &call->session;
     struct migrate_report report;
     struct err err;
 
     if (migrate_up(session_db(session), session->config.database_schema, session->arena, &report,
                    &err) != OUTCOME_OK)
-        return cli_fail_err(migrating->arguments, &err);
-    struct json_writer json = json_writer_of(&migrating->out);
+        return cli_fail_err(call->arguments, &err);
+    struct json_writer json = json_writer_of(&call->out);
     json_begin_object(&json, NULL);
     json_int(&json, "applied", (int64_t)report.applied);
     json_int(&json, "auditIdsConverted", (int64_t)report.audit_ids_converted);
     json_int(&json, "entitlementsSetAside", (int64_t)report.entitlements_set_aside);
-    if (argument(migrating->arguments, "topics") != NULL &&
-        topics_up(migrating, wish, &json, &err) != OUTCOME_OK)
-        return topics_failed(migrating, &err);
+    if (argument(call->arguments, "topics") != NULL &&
+        topics_up(call, wish, &json, &err) != OUTCOME_OK)
+        return topics_failed(call, &err);
     json_end_object(&json);
-    return print(migrating);
+    return print(call);
 }
 
 /* --- the verb ----------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ static const char *action_of(const struct arguments *arguments)
 static enum exit_code migrate_run(const struct arguments *arguments)
 {
     struct topic_wish wish = {KAFKA_PARTITIONS_DEFAULT, -1};
-    struct migrating migrating = {.arguments = arguments};
+    struct migrate_call call = {.arguments = arguments};
     bool is_up = strcmp(action_of(arguments), "up") == 0;
 
     if (arguments->operand_count > 1 || (!is_up && strcmp(action_of(arguments), "status") != 0))
@@ -155,12 +155,12 @@ static enum exit_code migrate_run(const struct arguments *arguments)
                                "--partitions and --replication-factor go with up --topics");
 
     /* No statement timeout: adopting large tables takes minutes. */
-    enum exit_code code = session_open(arguments, 0, &migrating.session);
+    enum exit_code code = session_open(arguments, 0, &call.session);
     if (code == EXIT_DONE) {
-        buffer_init(&migrating.out, migrating.session.arena);
-        code = is_up ? up(&migrating, &wish) : status(&migrating);
+        buffer_init(&call.out, call.session.arena);
+        code = is_up ? up(&call, &wish) : status(&call);
     }
-    session_close(&migrating.session);
+    session_close(&call.session);
     return code;
 }
 

@@ -66,8 +66,8 @@ static void show_delivered(struct publication *publication)
     progress_line_update(&publication->progress, publication->delivered, "published");
 }
 
-static enum outcome send_record(struct publication *publication, const struct outgoing *record,
-                                struct err *err)
+static enum outcome send_record(struct publication *publication,
+                                const struct outgoing_record *record, struct err *err)
 {
     enum outcome outcome;
     while ((outcome = kafka_publisher_send(publication->publisher, record, publication->line,
@@ -108,7 +108,7 @@ static bool is_blank(struct text line)
 /* A bad line is an answer, not a failure. FATAL: the producer is broken. */
 static enum outcome publish_line(struct publication *publication, struct text line, struct err *err)
 {
-    struct outgoing record;
+    struct outgoing_record record;
     struct command command;
 
     arena_reset(publication->arena);

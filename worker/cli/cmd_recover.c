@@ -10,7 +10,7 @@
 #include "worker/cli/session.h"
 #include "worker/cli/verbs.h"
 
-struct recovering {
+struct recover_call {
     const struct arguments *arguments;
     struct session session;
     struct recovery recovery;
@@ -19,7 +19,7 @@ struct recovering {
     int64_t since_us;
 };
 
-static enum exit_code fail(struct recovering *self, const struct err *err)
+static enum exit_code fail(struct recover_call *self, const struct err *err)
 {
     if (interrupted())
         return cli_fail(self->arguments, EXIT_TRY_AGAIN, "interrupted; the same call goes on");
@@ -101,7 +101,7 @@ static void write_ranges(struct json_writer *json, const struct recovery *recove
     json_end_array(json);
 }
 
-static enum exit_code print(struct recovering *self)
+static enum exit_code print(struct recover_call *self)
 {
     static const char *const names[FATE_COUNT] = {
         [FATE_WAITING] = "toRecover",    [FATE_KNOWN] = "known",
@@ -140,7 +140,7 @@ static enum exit_code print(struct recovering *self)
 /* --- the two ways ------------------------------------------------------------------------------
  */
 
-static enum exit_code recover_database(struct recovering *self)
+static enum exit_code recover_database(struct recover_call *self)
 {
     struct recovery *recovery = &self->recovery;
     size_t commands = self->session.config.command_topic_count;
@@ -155,7 +155,7 @@ static enum exit_code recover_database(struct recovering *self)
     return outcome == OUTCOME_OK ? print(self) : fail(self, &err);
 }
 
-static enum exit_code recover_audit_topic(struct recovering *self)
+static enum exit_code recover_audit_topic(struct recover_call *self)
 {
     struct audit_recovery audit = {.since_us = self->since_us, .dry_run = self->dry_run};
     struct buffer out;
@@ -178,7 +178,7 @@ static enum exit_code recover_audit_topic(struct recovering *self)
 /* --- the verb ----------------------------------------------------------------------------------
  */
 
-static enum exit_code find_topics(struct recovering *self)
+static enum exit_code find_topics(struct recover_call *self)
 {
     const struct config *config = &self->session.config;
     struct arena *arena = self->recovery.arena;
@@ -205,7 +205,7 @@ static enum exit_code find_topics(struct recovering *self)
 }
 
 /* Ours alone from here on; retention waits, too. */
-static enum exit_code begin(struct recovering *self)
+static enum exit_code begin(struct recover_call *self)
 {
     struct executor *db = session_db(&self->session);
     bool locked = true;
@@ -223,7 +223,7 @@ static enum exit_code begin(struct recovering *self)
     return EXIT_DONE;
 }
 
-static enum exit_code run_with(struct recovering *self, struct arena *arena)
+static enum exit_code run_with(struct recover_call *self, struct arena *arena)
 {
     self->recovery = (struct recovery){
         .config = &self->session.config, .db = session_db(&self->session), .arena = arena};
@@ -241,9 +241,9 @@ static enum exit_code run_with(struct recovering *self, struct arena *arena)
 static enum exit_code recover_run(const struct arguments *arguments)
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new(SIZE_MAX);
-    struct recovering self = {.arguments = arguments,
-                              .dry_run = argument(arguments, "dry-run") != NULL,
-                              .since_us = TIMESTAMP_ABSENT};
+    struct recover_call self = {.arguments = arguments,
+                                .dry_run = argument(arguments, "dry-run") != NULL,
+                                .since_us = TIMESTAMP_ABSENT};
     bool audit_topic = argument(arguments, "audit-topic") != NULL;
 
     if (arena == NULL)

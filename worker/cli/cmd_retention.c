@@ -11,7 +11,7 @@
  * ahead when nobody says. */
 enum { PATIENCE_MS = 20000, AHEAD_DEFAULT = 3, AHEAD_MAX = 1000 };
 
-struct retaining {
+struct retention_call {
     const struct arguments *arguments;
     struct session session;
     struct buffer out;
@@ -25,17 +25,17 @@ struct retaining {
     struct audit_guard guard; /* when something may be removed */
 };
 
-static bool keeps_forever(const struct retaining *self)
+static bool keeps_forever(const struct retention_call *self)
 {
     return self->keep_ms == CONFIG_FOREVER;
 }
 
-static int64_t keep_from_us(const struct retaining *self)
+static int64_t keep_from_us(const struct retention_call *self)
 {
     return self->layout.now_us - self->keep_ms * 1000;
 }
 
-static enum exit_code fail(const struct retaining *self, const struct err *err)
+static enum exit_code fail(const struct retention_call *self, const struct err *err)
 {
     if (strcmp(err->code, AUDIT_IN_USE) == 0)
         return cli_fail(self->arguments, EXIT_TRY_AGAIN, "%s", err->text);
@@ -43,7 +43,7 @@ static enum exit_code fail(const struct retaining *self, const struct err *err)
 }
 
 /* Brokers refuse because of how they, or we, are configured. */
-static enum exit_code fail_guard(const struct retaining *self, const struct err *err)
+static enum exit_code fail_guard(const struct retention_call *self, const struct err *err)
 {
     if (err->outcome == OUTCOME_REJECT)
         return cli_fail(self->arguments, EXIT_CONFIG, "nothing is removed: %s", err->text);
@@ -53,7 +53,7 @@ static enum exit_code fail_guard(const struct retaining *self, const struct err 
 /* --- JSON --------------------------------------------------------------------------------------
  */
 
-static enum exit_code print(struct retaining *self)
+static enum exit_code print(struct retention_call *self)
 {
     if (self->out.full)
         return cli_fail(self->arguments, EXIT_BUG, "no memory");
@@ -93,14 +93,14 @@ static const char *kind_name(enum audit_partition_kind kind)
     return "whole";
 }
 
-static bool is_past(const struct retaining *self, const struct audit_partition *partition)
+static bool is_past(const struct retention_call *self, const struct audit_partition *partition)
 {
     return partition->kind == AUDIT_INTERVAL && !keeps_forever(self) &&
            partition->until_us <= keep_from_us(self);
 }
 
 /* Whether brokers must be asked. */
-static bool has_past(const struct retaining *self)
+static bool has_past(const struct retention_call *self)
 {
     for (size_t i = 0; i < self->layout.partition_count; i++) {
         if (is_past(self, &self->layout.partitions[i]))
@@ -110,8 +110,9 @@ static bool has_past(const struct retaining *self)
 }
 
 /* unknown: why it cannot be told whether commands can still be read; NULL: it can. */
-static enum outcome append_fate(struct retaining *self, const struct audit_partition *partition,
-                                const char *unknown, struct err *err)
+static enum outcome append_fate(struct retention_call *self,
+                                const struct audit_partition *partition, const char *unknown,
+                                struct err *err)
 {
     struct audit_judgement judgement = {.verdict = AUDIT_TOO_NEW};
     const char *why = NULL;
@@ -135,7 +136,7 @@ static enum outcome append_fate(struct retaining *self, const struct audit_parti
     return OUTCOME_OK;
 }
 
-static enum outcome append_partition(struct retaining *self,
+static enum outcome append_partition(struct retention_call *self,
                                      const struct audit_partition *partition, const char *unknown,
                                      struct err *err)
 {
@@ -154,7 +155,7 @@ static enum outcome append_partition(struct retaining *self,
     return outcome;
 }
 
-static enum exit_code run_status(struct retaining *self)
+static enum exit_code run_status(struct retention_call *self)
 {
     const struct config *config = &self->session.config;
     struct json_writer *json = &self->json;
@@ -185,7 +186,7 @@ static enum exit_code run_status(struct retaining *self)
 /* --- partition ---------------------------------------------------------------------------------
  */
 
-static enum exit_code run_partition(struct retaining *self)
+static enum exit_code run_partition(struct retention_call *self)
 {
     const struct audit_conversion conversion = {
         .interval = self->session.config.audit_partition_interval,
@@ -214,7 +215,7 @@ static enum exit_code run_partition(struct retaining *self)
 
 /* What a run does goes into the report as it is done, so that a failure leaves a report of what
  * was done before. */
-static enum outcome add_interval(struct retaining *self, const struct audit_range *range,
+static enum outcome add_interval(struct retention_call *self, const struct audit_range *range,
                                  struct err *err)
 {
     struct audit_extended extended = {.added = true};
@@ -239,7 +240,7 @@ static enum outcome add_interval(struct retaining *self, const struct audit_rang
     return OUTCOME_OK;
 }
 
-static enum outcome add_intervals(struct retaining *self, struct err *err)
+static enum outcome add_intervals(struct retention_call *self, struct err *err)
 {
     enum interval interval = self->session.config.audit_partition_interval;
     const struct audit_range *ranges;
@@ -255,8 +256,8 @@ static enum outcome add_intervals(struct retaining *self, struct err *err)
     return outcome;
 }
 
-static enum outcome drop_interval(struct retaining *self, const struct audit_partition *partition,
-                                  struct err *err)
+static enum outcome drop_interval(struct retention_call *self,
+                                  const struct audit_partition *partition, struct err *err)
 {
     struct audit_judgement judgement;
     struct json_writer *json = &self->json;
@@ -280,7 +281,7 @@ static enum outcome drop_interval(struct retaining *self, const struct audit_par
     return OUTCOME_OK;
 }
 
-static enum outcome drop_intervals(struct retaining *self, struct err *err)
+static enum outcome drop_intervals(struct retention_call *self, struct err *err)
 {
     enum outcome outcome = OUTCOME_OK;
 
@@ -293,7 +294,7 @@ static enum outcome drop_intervals(struct retaining *self, struct err *err)
 }
 
 /* From the tables that hold rows of all ages. */
-static enum outcome delete_rows(struct retaining *self, struct err *err)
+static enum outcome delete_rows(struct retention_call *self, struct err *err)
 {
     enum outcome outcome = OUTCOME_OK;
 
@@ -313,7 +314,7 @@ static enum outcome delete_rows(struct retaining *self, struct err *err)
     return outcome;
 }
 
-static enum exit_code remove_old(struct retaining *self)
+static enum exit_code remove_old(struct retention_call *self)
 {
     struct err err;
 
@@ -332,7 +333,7 @@ static enum exit_code remove_old(struct retaining *self)
     return outcome == OUTCOME_OK ? EXIT_DONE : fail(self, &err);
 }
 
-static enum exit_code run_run(struct retaining *self)
+static enum exit_code run_run(struct retention_call *self)
 {
     struct err err;
 
@@ -361,7 +362,7 @@ struct action {
     const char *name;
     const char *flags; /* with blanks around each */
     bool changes;      /* one at a time */
-    enum exit_code (*run)(struct retaining *self);
+    enum exit_code (*run)(struct retention_call *self);
 };
 
 static const struct action actions[] = {
@@ -403,7 +404,7 @@ static bool parse_keep(const struct arguments *arguments, int64_t *ret_keep_ms)
 }
 
 /* Ours alone from here on, unless nothing is changed. */
-static enum exit_code begin(struct retaining *self, const struct action *action)
+static enum exit_code begin(struct retention_call *self, const struct action *action)
 {
     struct executor *db = session_db(&self->session);
     const char *schema = self->session.config.database_schema;
@@ -425,7 +426,7 @@ static enum exit_code begin(struct retaining *self, const struct action *action)
 
 static enum exit_code retention_run(const struct arguments *arguments)
 {
-    struct retaining self = {
+    struct retention_call self = {
         .arguments = arguments,
         .ahead = AHEAD_DEFAULT,
         .from_us = TIMESTAMP_ABSENT,

@@ -11,7 +11,7 @@
 
 enum { STATEMENT_TIMEOUT_MS = 60000, AUDIT_LIMIT_DEFAULT = 100, AUDIT_LIMIT_MAX = 10000 };
 
-struct showing {
+struct show_call {
     char entity[UUID_TEXT_LENGTH + 1]; /* audit: in place of a long id */
     const struct arguments *arguments;
     struct text id; /* the second operand, or absent */
@@ -26,20 +26,20 @@ struct subject {
     bool takes_id;
     const char *flags;  /* those it understands, with blanks around each */
     const char *needed; /* how it is asked for, for the usage error */
-    enum outcome (*show)(struct showing *showing, bool *ret_found, struct err *err);
+    enum outcome (*show)(struct show_call *call, bool *ret_found, struct err *err);
     /* Judges flags before the database is asked. false: the usage error is printed. NULL: nothing
      * to judge. */
-    bool (*parse)(struct showing *showing);
+    bool (*parse)(struct show_call *call);
 };
 
-static struct text flag_text(const struct showing *showing, const char *flag)
+static struct text flag_text(const struct show_call *call, const char *flag)
 {
-    return text_of(argument(showing->arguments, flag));
+    return text_of(argument(call->arguments, flag));
 }
 
-static struct executor *db_of(const struct showing *showing)
+static struct executor *db_of(const struct show_call *call)
 {
-    return session_db(&showing->session);
+    return session_db(&call->session);
 }
 
 /* --- records -----------------------------------------------------------------------------------
@@ -51,20 +51,20 @@ static const char *status_of(const struct record_spec *spec, const void *record)
 }
 
 /* Appends the record, or tells that there is none. */
-static void show_one(struct showing *showing, const struct record_spec *spec, const void *record,
+static void show_one(struct show_call *call, const struct record_spec *spec, const void *record,
                      bool *ret_found)
 {
     *ret_found = record != NULL;
     if (record != NULL)
-        record_json_append(&showing->out, spec, record, status_of(spec, record));
+        record_json_append(&call->out, spec, record, status_of(spec, record));
 }
 
 /* `records`: an array of the spec's structs. */
-static void show_many(struct showing *showing, const struct record_spec *spec, const void *records,
+static void show_many(struct show_call *call, const struct record_spec *spec, const void *records,
                       size_t count, bool *ret_found)
 {
     *ret_found = true;
-    struct json_writer json = json_writer_of(&showing->out);
+    struct json_writer json = json_writer_of(&call->out);
     json_begin_array(&json, NULL);
     for (size_t i = 0; i < count; i++) {
         const void *record = (const char *)records + i * spec->size;
@@ -73,69 +73,65 @@ static void show_many(struct showing *showing, const struct record_spec *spec, c
     json_end_array(&json);
 }
 
-static enum outcome show_user(struct showing *showing, bool *ret_found, struct err *err)
+static enum outcome show_user(struct show_call *call, bool *ret_found, struct err *err)
 {
     const struct user *user = NULL;
-    enum outcome outcome =
-        users_get(db_of(showing), &showing->id, 1, showing->session.arena, &user, err);
+    enum outcome outcome = users_get(db_of(call), &call->id, 1, call->session.arena, &user, err);
     if (outcome == OUTCOME_OK)
-        show_one(showing, &user_spec, user, ret_found);
+        show_one(call, &user_spec, user, ret_found);
     return outcome;
 }
 
-static enum outcome show_org(struct showing *showing, bool *ret_found, struct err *err)
+static enum outcome show_org(struct show_call *call, bool *ret_found, struct err *err)
 {
-    struct text slug = flag_text(showing, "slug");
+    struct text slug = flag_text(call, "slug");
     const struct org *org = NULL;
     enum outcome outcome =
-        text_present(slug)
-            ? orgs_get_by_slug(db_of(showing), slug, showing->session.arena, &org, err)
-            : orgs_get(db_of(showing), &showing->id, 1, showing->session.arena, &org, err);
+        text_present(slug) ? orgs_get_by_slug(db_of(call), slug, call->session.arena, &org, err)
+                           : orgs_get(db_of(call), &call->id, 1, call->session.arena, &org, err);
     if (outcome == OUTCOME_OK)
-        show_one(showing, &org_spec, org, ret_found);
+        show_one(call, &org_spec, org, ret_found);
     return outcome;
 }
 
-static enum outcome show_group(struct showing *showing, bool *ret_found, struct err *err)
+static enum outcome show_group(struct show_call *call, bool *ret_found, struct err *err)
 {
     const struct group *group = NULL;
-    enum outcome outcome =
-        groups_get(db_of(showing), &showing->id, 1, showing->session.arena, &group, err);
+    enum outcome outcome = groups_get(db_of(call), &call->id, 1, call->session.arena, &group, err);
     if (outcome == OUTCOME_OK)
-        show_one(showing, &group_spec, group, ret_found);
+        show_one(call, &group_spec, group, ret_found);
     return outcome;
 }
 
-static enum outcome show_membership(struct showing *showing, bool *ret_found, struct err *err)
+static enum outcome show_membership(struct show_call *call, bool *ret_found, struct err *err)
 {
     const struct membership *membership = NULL;
     enum outcome outcome =
-        memberships_get(db_of(showing), &showing->id, 1, showing->session.arena, &membership, err);
+        memberships_get(db_of(call), &call->id, 1, call->session.arena, &membership, err);
     if (outcome == OUTCOME_OK)
-        show_one(showing, &membership_spec, membership, ret_found);
+        show_one(call, &membership_spec, membership, ret_found);
     return outcome;
 }
 
-static enum outcome show_entitlement(struct showing *showing, bool *ret_found, struct err *err)
+static enum outcome show_entitlement(struct show_call *call, bool *ret_found, struct err *err)
 {
     const struct entitlement *entitlement = NULL;
-    enum outcome outcome = entitlements_get(db_of(showing), &showing->id, 1, showing->session.arena,
-                                            &entitlement, err);
+    enum outcome outcome =
+        entitlements_get(db_of(call), &call->id, 1, call->session.arena, &entitlement, err);
     if (outcome == OUTCOME_OK)
-        show_one(showing, &entitlement_spec, entitlement, ret_found);
+        show_one(call, &entitlement_spec, entitlement, ret_found);
     return outcome;
 }
 
-static enum outcome show_key(struct showing *showing, bool *ret_found, struct err *err)
+static enum outcome show_key(struct show_call *call, bool *ret_found, struct err *err)
 {
-    struct text hash = flag_text(showing, "hash");
+    struct text hash = flag_text(call, "hash");
     const struct key *key = NULL;
     enum outcome outcome =
-        text_present(hash)
-            ? keys_get_by_hash(db_of(showing), hash, showing->session.arena, &key, err)
-            : keys_get(db_of(showing), &showing->id, 1, showing->session.arena, &key, err);
+        text_present(hash) ? keys_get_by_hash(db_of(call), hash, call->session.arena, &key, err)
+                           : keys_get(db_of(call), &call->id, 1, call->session.arena, &key, err);
     if (outcome == OUTCOME_OK)
-        show_one(showing, &key_spec, key, ret_found);
+        show_one(call, &key_spec, key, ret_found);
     return outcome;
 }
 
@@ -157,113 +153,113 @@ static bool split_ref(struct text text, struct ref *ret_ref)
     return kind_length > 0 && ret_ref->id.length > 0;
 }
 
-static bool parse_ref_flag(struct showing *showing, const char *flag)
+static bool parse_ref_flag(struct show_call *call, const char *flag)
 {
     struct ref ref;
 
-    if (split_ref(flag_text(showing, flag), &ref))
+    if (split_ref(flag_text(call, flag), &ref))
         return true;
-    cli_usage_error(showing->arguments, "--%s: must be KIND:ID, as in user:u-1", flag);
+    cli_usage_error(call->arguments, "--%s: must be KIND:ID, as in user:u-1", flag);
     return false;
 }
 
-static bool parse_owner(struct showing *showing)
+static bool parse_owner(struct show_call *call)
 {
-    return parse_ref_flag(showing, "owner");
+    return parse_ref_flag(call, "owner");
 }
 
-static bool parse_subject(struct showing *showing)
+static bool parse_subject(struct show_call *call)
 {
-    return parse_ref_flag(showing, "subject");
+    return parse_ref_flag(call, "subject");
 }
 
-static enum outcome show_keys(struct showing *showing, bool *ret_found, struct err *err)
+static enum outcome show_keys(struct show_call *call, bool *ret_found, struct err *err)
 {
     const struct key_list_options options = {
-        .include_revoked = argument(showing->arguments, "include-revoked") != NULL,
-        .include_expired = argument(showing->arguments, "include-expired") != NULL,
+        .include_revoked = argument(call->arguments, "include-revoked") != NULL,
+        .include_expired = argument(call->arguments, "include-expired") != NULL,
         .now_us = clock_wall_us(),
     };
     const struct key *keys = NULL;
     struct ref owner = {0};
     size_t count = 0;
 
-    split_ref(flag_text(showing, "owner"), &owner);
-    enum outcome outcome = keys_list_by_owner(db_of(showing), owner, &options,
-                                              showing->session.arena, &keys, &count, err);
+    split_ref(flag_text(call, "owner"), &owner);
+    enum outcome outcome =
+        keys_list_by_owner(db_of(call), owner, &options, call->session.arena, &keys, &count, err);
     if (outcome == OUTCOME_OK)
-        show_many(showing, &key_spec, keys, count, ret_found);
+        show_many(call, &key_spec, keys, count, ret_found);
     return outcome;
 }
 
-static enum outcome show_groups(struct showing *showing, bool *ret_found, struct err *err)
+static enum outcome show_groups(struct show_call *call, bool *ret_found, struct err *err)
 {
     const struct group *groups = NULL;
     size_t count = 0;
-    enum outcome outcome = groups_list_by_org(db_of(showing), flag_text(showing, "org"),
-                                              showing->session.arena, &groups, &count, err);
+    enum outcome outcome = groups_list_by_org(db_of(call), flag_text(call, "org"),
+                                              call->session.arena, &groups, &count, err);
     if (outcome == OUTCOME_OK)
-        show_many(showing, &group_spec, groups, count, ret_found);
+        show_many(call, &group_spec, groups, count, ret_found);
     return outcome;
 }
 
-static bool parse_memberships(struct showing *showing)
+static bool parse_memberships(struct show_call *call)
 {
-    bool by_user = argument(showing->arguments, "user") != NULL;
-    bool by_org = argument(showing->arguments, "org") != NULL;
+    bool by_user = argument(call->arguments, "user") != NULL;
+    bool by_org = argument(call->arguments, "org") != NULL;
 
     if (by_user != by_org)
         return true;
-    cli_usage_error(showing->arguments, "memberships: either --user ID or --org ID");
+    cli_usage_error(call->arguments, "memberships: either --user ID or --org ID");
     return false;
 }
 
-static enum outcome show_memberships(struct showing *showing, bool *ret_found, struct err *err)
+static enum outcome show_memberships(struct show_call *call, bool *ret_found, struct err *err)
 {
-    struct text user = flag_text(showing, "user");
-    struct arena *arena = showing->session.arena;
+    struct text user = flag_text(call, "user");
+    struct arena *arena = call->session.arena;
     const struct membership *memberships = NULL;
     size_t count = 0;
     enum outcome outcome =
         text_present(user)
-            ? memberships_list_by_user(db_of(showing), user, arena, &memberships, &count, err)
-            : memberships_list_by_org(db_of(showing), flag_text(showing, "org"), arena,
-                                      &memberships, &count, err);
+            ? memberships_list_by_user(db_of(call), user, arena, &memberships, &count, err)
+            : memberships_list_by_org(db_of(call), flag_text(call, "org"), arena, &memberships,
+                                      &count, err);
     if (outcome == OUTCOME_OK)
-        show_many(showing, &membership_spec, memberships, count, ret_found);
+        show_many(call, &membership_spec, memberships, count, ret_found);
     return outcome;
 }
 
-static enum outcome show_entitlements(struct showing *showing, bool *ret_found, struct err *err)
+static enum outcome show_entitlements(struct show_call *call, bool *ret_found, struct err *err)
 {
     const struct entitlement *entitlements = NULL;
     struct ref subject = {0};
     size_t count = 0;
 
-    split_ref(flag_text(showing, "subject"), &subject);
-    enum outcome outcome = entitlements_list(db_of(showing), subject.kind, subject.id,
-                                             showing->session.arena, &entitlements, &count, err);
+    split_ref(flag_text(call, "subject"), &subject);
+    enum outcome outcome = entitlements_list(db_of(call), subject.kind, subject.id,
+                                             call->session.arena, &entitlements, &count, err);
     if (outcome == OUTCOME_OK)
-        show_many(showing, &entitlement_spec, entitlements, count, ret_found);
+        show_many(call, &entitlement_spec, entitlements, count, ret_found);
     return outcome;
 }
 
-static enum outcome show_identity(struct showing *showing, bool *ret_found, struct err *err)
+static enum outcome show_identity(struct show_call *call, bool *ret_found, struct err *err)
 {
     const struct identity_request request = {
-        .user_id = flag_text(showing, "user"),
-        .org_id = flag_text(showing, "org"),
-        .membership_id = flag_text(showing, "membership"),
-        .exclude_groups = argument(showing->arguments, "no-groups") != NULL,
+        .user_id = flag_text(call, "user"),
+        .org_id = flag_text(call, "org"),
+        .membership_id = flag_text(call, "membership"),
+        .exclude_groups = argument(call->arguments, "no-groups") != NULL,
     };
     const struct effective_identity *identity = NULL;
     enum outcome outcome =
-        effective_identity_get(db_of(showing), &request, showing->session.arena, &identity, err);
+        effective_identity_get(db_of(call), &request, call->session.arena, &identity, err);
 
     if (outcome == OUTCOME_REJECT && strcmp(err->code, "not_found") == 0)
         return OUTCOME_OK; /* ret_found stays false */
     if (outcome == OUTCOME_OK) {
-        effective_identity_json(identity, &showing->out);
+        effective_identity_json(identity, &call->out);
         *ret_found = true;
     }
     return outcome;
@@ -282,31 +278,31 @@ static struct text entity_of(struct text id, char buffer[UUID_TEXT_LENGTH + 1])
     return (struct text){buffer, UUID_TEXT_LENGTH};
 }
 
-static bool parse_audit(struct showing *showing)
+static bool parse_audit(struct show_call *call)
 {
-    struct text after = flag_text(showing, "after");
-    struct audit_filter *filter = &showing->filter;
+    struct text after = flag_text(call, "after");
+    struct audit_filter *filter = &call->filter;
     int64_t limit = AUDIT_LIMIT_DEFAULT;
 
     *filter = (struct audit_filter){
-        .entity = entity_of(flag_text(showing, "entity"), showing->entity),
-        .actor_id = flag_text(showing, "actor"),
-        .category = flag_text(showing, "category"),
-        .action = flag_text(showing, "action"),
-        .command_id = flag_text(showing, "command-id"),
+        .entity = entity_of(flag_text(call, "entity"), call->entity),
+        .actor_id = flag_text(call, "actor"),
+        .category = flag_text(call, "category"),
+        .action = flag_text(call, "action"),
+        .command_id = flag_text(call, "command-id"),
         .since_us = TIMESTAMP_ABSENT,
         .until_us = TIMESTAMP_ABSENT,
         .after_occurred_at_us = TIMESTAMP_ABSENT,
     };
-    if (!argument_time(showing->arguments, "since", &filter->since_us) ||
-        !argument_time(showing->arguments, "until", &filter->until_us) ||
-        !argument_number(showing->arguments, "limit", 1, AUDIT_LIMIT_MAX, &limit))
+    if (!argument_time(call->arguments, "since", &filter->since_us) ||
+        !argument_time(call->arguments, "until", &filter->until_us) ||
+        !argument_number(call->arguments, "limit", 1, AUDIT_LIMIT_MAX, &limit))
         return false;
     filter->limit = (size_t)limit;
     if (!text_present(after) ||
         cursor_parse(after, &filter->after_occurred_at_us, &filter->after_id))
         return true;
-    cli_usage_error(showing->arguments, "--after: must be a cursor that an earlier page printed");
+    cli_usage_error(call->arguments, "--after: must be a cursor that an earlier page printed");
     return false;
 }
 
@@ -319,22 +315,22 @@ static void print_next(const struct audit_event *last)
     fprintf(stderr, "next: --after %s\n", cursor);
 }
 
-static enum outcome show_audit(struct showing *showing, bool *ret_found, struct err *err)
+static enum outcome show_audit(struct show_call *call, bool *ret_found, struct err *err)
 {
     const struct audit_event *events = NULL;
     size_t count = 0;
     enum outcome outcome =
-        audit_list(db_of(showing), &showing->filter, showing->session.arena, &events, &count, err);
+        audit_list(db_of(call), &call->filter, call->session.arena, &events, &count, err);
     if (outcome != OUTCOME_OK)
         return outcome;
 
     *ret_found = true;
-    struct json_writer json = json_writer_of(&showing->out);
+    struct json_writer json = json_writer_of(&call->out);
     json_begin_array(&json, NULL);
     for (size_t i = 0; i < count; i++)
         audit_event_json_append(json_value(&json, NULL), &events[i]);
     json_end_array(&json);
-    if (count > 0 && count == showing->filter.limit)
+    if (count > 0 && count == call->filter.limit)
         print_next(&events[count - 1]);
     return OUTCOME_OK;
 }
@@ -441,38 +437,38 @@ static bool flags_fit(const struct arguments *arguments, const struct subject *s
     return fits;
 }
 
-static enum exit_code show(struct showing *showing, const struct subject *subject)
+static enum exit_code show(struct show_call *call, const struct subject *subject)
 {
     bool found = false;
     struct err err;
 
-    buffer_init(&showing->out, showing->session.arena);
-    if (subject->show(showing, &found, &err) != OUTCOME_OK)
-        return cli_fail_err(showing->arguments, &err);
+    buffer_init(&call->out, call->session.arena);
+    if (subject->show(call, &found, &err) != OUTCOME_OK)
+        return cli_fail_err(call->arguments, &err);
     if (!found)
-        return cli_fail(showing->arguments, EXIT_NOT_FOUND, "%s: not found", subject->name);
-    if (showing->out.full)
-        return cli_fail(showing->arguments, EXIT_BUG, "no memory");
-    return output_json(showing->arguments, buffer_text(&showing->out));
+        return cli_fail(call->arguments, EXIT_NOT_FOUND, "%s: not found", subject->name);
+    if (call->out.full)
+        return cli_fail(call->arguments, EXIT_BUG, "no memory");
+    return output_json(call->arguments, buffer_text(&call->out));
 }
 
 static enum exit_code show_run(const struct arguments *arguments)
 {
-    struct showing showing = {.arguments = arguments};
+    struct show_call call = {.arguments = arguments};
 
     if (arguments->operand_count == 0 || arguments->operand_count > 2)
         return cli_usage_error(arguments, "say what to show");
     const struct subject *subject = subject_find(arguments);
     if (subject == NULL || !flags_fit(arguments, subject) ||
-        (subject->parse != NULL && !subject->parse(&showing)))
+        (subject->parse != NULL && !subject->parse(&call)))
         return EXIT_USAGE;
     if (arguments->operand_count == 2)
-        showing.id = text_of(arguments->operands[1]);
+        call.id = text_of(arguments->operands[1]);
 
-    enum exit_code code = session_open(arguments, STATEMENT_TIMEOUT_MS, &showing.session);
+    enum exit_code code = session_open(arguments, STATEMENT_TIMEOUT_MS, &call.session);
     if (code == EXIT_DONE)
-        code = show(&showing, subject);
-    session_close(&showing.session);
+        code = show(&call, subject);
+    session_close(&call.session);
     return code;
 }
 

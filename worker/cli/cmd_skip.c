@@ -22,16 +22,16 @@ enum {
     REASON_MAX_BYTES = 1000,
 };
 
-struct skipping {
+struct skip_call {
     const struct arguments *arguments;
     struct session session;
     struct stored_skip skip;
     int64_t wait_s;
 };
 
-static bool parse(struct skipping *skipping)
+static bool parse(struct skip_call *call)
 {
-    const struct arguments *arguments = skipping->arguments;
+    const struct arguments *arguments = call->arguments;
     const char *topic = argument(arguments, "topic"), *reason = argument(arguments, "reason");
     int64_t partition = -1;
 
@@ -41,8 +41,8 @@ static bool parse(struct skipping *skipping)
         return false;
     }
     if (!argument_number(arguments, "partition", 0, INT32_MAX, &partition) ||
-        !argument_number(arguments, "to", 1, INT64_MAX, &skipping->skip.to) ||
-        !argument_number(arguments, "wait", 0, WAIT_MAX_S, &skipping->wait_s))
+        !argument_number(arguments, "to", 1, INT64_MAX, &call->skip.to) ||
+        !argument_number(arguments, "wait", 0, WAIT_MAX_S, &call->wait_s))
         return false;
     struct text text = text_of(reason);
     if (text.length == 0 || text.length > REASON_MAX_BYTES || !utf8_valid(text) ||
@@ -51,43 +51,43 @@ static bool parse(struct skipping *skipping)
                         REASON_MAX_BYTES);
         return false;
     }
-    skipping->skip.topic = text_of(topic);
-    skipping->skip.partition = (int32_t)partition;
-    skipping->skip.reason = text;
-    skipping->skip.unread = argument(arguments, "unread") != NULL;
+    call->skip.topic = text_of(topic);
+    call->skip.partition = (int32_t)partition;
+    call->skip.reason = text;
+    call->skip.unread = argument(arguments, "unread") != NULL;
     return true;
 }
 
-static bool is_command_topic(const struct skipping *skipping)
+static bool is_command_topic(const struct skip_call *call)
 {
-    const struct config *config = &skipping->session.config;
+    const struct config *config = &call->session.config;
 
     for (size_t i = 0; i < config->command_topic_count; i++) {
-        if (text_is(skipping->skip.topic, config->command_topics[i]))
+        if (text_is(call->skip.topic, config->command_topics[i]))
             return true;
     }
     return false;
 }
 
 /* Where the partition stands, and whether it may be moved. */
-static enum exit_code look(struct skipping *skipping)
+static enum exit_code look(struct skip_call *call)
 {
-    struct stored_skip *skip = &skipping->skip;
+    struct stored_skip *skip = &call->skip;
     struct kafka_group_position at;
     struct err err;
 
-    if (!is_command_topic(skipping))
-        return cli_usage_error(skipping->arguments, "--topic: is not one of worker.command_topics");
-    if (kafka_group_position(&skipping->session.config, skip->topic.data, skip->partition,
+    if (!is_command_topic(call))
+        return cli_usage_error(call->arguments, "--topic: is not one of worker.command_topics");
+    if (kafka_group_position(&call->session.config, skip->topic.data, skip->partition,
                              ASK_TIMEOUT_MS, &at, &err) != OUTCOME_OK)
-        return cli_kafka_fail(skipping->arguments, &err);
+        return cli_kafka_fail(call->arguments, &err);
     skip->from = at.committed >= at.first ? at.committed : at.first;
     if (skip->to <= skip->from)
-        return cli_fail(skipping->arguments, EXIT_DATA,
+        return cli_fail(call->arguments, EXIT_DATA,
                         "the partition stands at offset %" PRId64 ": there is nothing to skip",
                         skip->from);
     if (skip->to > at.end)
-        return cli_fail(skipping->arguments, EXIT_DATA,
+        return cli_fail(call->arguments, EXIT_DATA,
                         "--to lies behind the end of the partition, which is %" PRId64, at.end);
     return EXIT_DONE;
 }
@@ -99,9 +99,9 @@ static bool is_same(const struct stored_skip *a, const struct stored_skip *b)
 }
 
 /* The same request may be there already: it is waited for. */
-static enum outcome is_pending(const struct skipping *skipping, bool *ret_pending, struct err *err)
+static enum outcome is_pending(const struct skip_call *call, bool *ret_pending, struct err *err)
 {
-    const struct session *session = &skipping->session;
+    const struct session *session = &call->session;
     const struct arena_mark mark = arena_mark(session->arena);
     const struct stored_skip *skips;
     size_t count;
@@ -110,62 +110,62 @@ static enum outcome is_pending(const struct skipping *skipping, bool *ret_pendin
         skip_requests_list(session_db(session), session->arena, &skips, &count, err);
     *ret_pending = false;
     for (size_t i = 0; outcome == OUTCOME_OK && i < count; i++)
-        *ret_pending = *ret_pending || is_same(&skips[i], &skipping->skip);
+        *ret_pending = *ret_pending || is_same(&skips[i], &call->skip);
     arena_rewind(session->arena, mark);
     return outcome;
 }
 
-static enum exit_code request(struct skipping *skipping)
+static enum exit_code request(struct skip_call *call)
 {
-    const struct session *session = &skipping->session;
+    const struct session *session = &call->session;
     bool written, pending = true;
     struct err err;
 
     if (migrate_check(session_db(session), session->arena, &err) != OUTCOME_OK ||
-        skip_request_write(session_db(session), &skipping->skip, session->arena, &written, &err) !=
+        skip_request_write(session_db(session), &call->skip, session->arena, &written, &err) !=
             OUTCOME_OK ||
-        (!written && is_pending(skipping, &pending, &err) != OUTCOME_OK))
-        return cli_fail_err(skipping->arguments, &err);
+        (!written && is_pending(call, &pending, &err) != OUTCOME_OK))
+        return cli_fail_err(call->arguments, &err);
     if (!pending)
-        return cli_fail(skipping->arguments, EXIT_TRY_AGAIN,
+        return cli_fail(call->arguments, EXIT_TRY_AGAIN,
                         "another request for this partition waits for its lane");
     return EXIT_DONE;
 }
 
 /* 75: no lane has carried it out yet. */
-static enum exit_code await(const struct skipping *skipping)
+static enum exit_code await(const struct skip_call *call)
 {
-    int64_t end_us = clock_monotonic_us() + skipping->wait_s * 1000000;
+    int64_t end_us = clock_monotonic_us() + call->wait_s * 1000000;
     struct err err;
 
     for (;;) {
         bool pending;
-        if (is_pending(skipping, &pending, &err) != OUTCOME_OK)
-            return cli_fail_err(skipping->arguments, &err);
+        if (is_pending(call, &pending, &err) != OUTCOME_OK)
+            return cli_fail_err(call->arguments, &err);
         if (!pending)
             return EXIT_DONE;
         if (interrupted() || clock_monotonic_us() >= end_us)
-            return cli_fail(skipping->arguments, EXIT_TRY_AGAIN,
+            return cli_fail(call->arguments, EXIT_TRY_AGAIN,
                             "the request is written and waits for the lane that holds the "
                             "partition");
         clock_sleep_us(PAUSE_US);
     }
 }
 
-static enum exit_code report(const struct skipping *skipping)
+static enum exit_code report(const struct skip_call *call)
 {
-    const struct stored_skip *skip = &skipping->skip;
+    const struct stored_skip *skip = &call->skip;
     struct kafka_group_position at;
     struct buffer out;
     struct err err;
 
-    if (kafka_group_position(&skipping->session.config, skip->topic.data, skip->partition,
+    if (kafka_group_position(&call->session.config, skip->topic.data, skip->partition,
                              ASK_TIMEOUT_MS, &at, &err) != OUTCOME_OK)
-        return cli_kafka_fail(skipping->arguments, &err);
+        return cli_kafka_fail(call->arguments, &err);
     if (at.committed < skip->to)
-        return cli_fail(skipping->arguments, EXIT_DATA,
+        return cli_fail(call->arguments, EXIT_DATA,
                         "not skipped: the partition stood at another offset when its lane looked");
-    buffer_init(&out, skipping->session.arena);
+    buffer_init(&out, call->session.arena);
     struct json_writer json = json_writer_of(&out);
     json_begin_object(&json, NULL);
     json_text(&json, "topic", skip->topic);
@@ -175,28 +175,28 @@ static enum exit_code report(const struct skipping *skipping)
     json_text(&json, "outcome", TEXT("skipped"));
     json_end_object(&json);
     if (out.full)
-        return cli_fail(skipping->arguments, EXIT_BUG, "no memory");
-    return output_json(skipping->arguments, buffer_text(&out));
+        return cli_fail(call->arguments, EXIT_BUG, "no memory");
+    return output_json(call->arguments, buffer_text(&out));
 }
 
 static enum exit_code skip_run(const struct arguments *arguments)
 {
-    struct skipping skipping = {.arguments = arguments, .wait_s = 30};
+    struct skip_call call = {.arguments = arguments, .wait_s = 30};
 
     if (arguments->operand_count > 0)
         return cli_usage_error(arguments, "takes no operands");
-    if (!parse(&skipping))
+    if (!parse(&call))
         return EXIT_USAGE;
-    enum exit_code code = session_open(arguments, STATEMENT_TIMEOUT_MS, &skipping.session);
+    enum exit_code code = session_open(arguments, STATEMENT_TIMEOUT_MS, &call.session);
     if (code == EXIT_DONE)
-        code = look(&skipping);
+        code = look(&call);
     if (code == EXIT_DONE)
-        code = request(&skipping);
+        code = request(&call);
     if (code == EXIT_DONE)
-        code = await(&skipping);
+        code = await(&call);
     if (code == EXIT_DONE)
-        code = report(&skipping);
-    session_close(&skipping.session);
+        code = report(&call);
+    session_close(&call.session);
     return code;
 }
 

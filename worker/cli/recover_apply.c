@@ -18,7 +18,7 @@ enum mode {
     MODE_EVENT_ONLY, /* changes nothing: the database refuses the command's row */
 };
 
-struct applying {
+struct replay {
     struct recovery *recovery;
     struct store_repo store;
     struct arena *scratch; /* of one attempt */
@@ -41,7 +41,7 @@ static bool is_applied(const struct audit_event *event)
     return text_is(event->outcome, "applied");
 }
 
-static enum outcome find(struct applying *self, struct attempt *attempt, struct err *err)
+static enum outcome find(struct replay *self, struct attempt *attempt, struct err *err)
 {
     struct uuid *ids = ARENA_ARRAY(self->scratch, struct uuid, attempt->count);
 
@@ -57,7 +57,7 @@ static enum outcome find(struct applying *self, struct attempt *attempt, struct 
     return store_find(&self->store.port, ids, attempt->count, self->scratch, attempt->known, err);
 }
 
-static enum outcome apply(struct applying *self, struct attempt *attempt, struct err *err)
+static enum outcome apply(struct replay *self, struct attempt *attempt, struct err *err)
 {
     for (size_t i = 0; i < attempt->count && attempt->mode != MODE_EVENT_ONLY; i++) {
         struct lost_command *item = attempt->items[i];
@@ -73,12 +73,12 @@ static enum outcome apply(struct applying *self, struct attempt *attempt, struct
 }
 
 /* What the worker would answer now, next to what it has published. */
-static enum outcome compare_one(struct applying *self, struct attempt *attempt, size_t index,
+static enum outcome compare_one(struct replay *self, struct attempt *attempt, size_t index,
                                 struct err *err)
 {
     struct lost_command *item = attempt->applied[index];
     struct audit_event event;
-    struct outgoing record;
+    struct outgoing_record record;
     struct buffer json;
 
     enum outcome outcome =
@@ -101,7 +101,7 @@ static enum outcome compare_one(struct applying *self, struct attempt *attempt, 
     return OUTCOME_OK;
 }
 
-static enum outcome record(struct applying *self, struct attempt *attempt, struct err *err)
+static enum outcome record(struct replay *self, struct attempt *attempt, struct err *err)
 {
     const struct audit_event **events =
         ARENA_ARRAY(self->scratch, const struct audit_event *, attempt->count);
@@ -128,7 +128,7 @@ static enum outcome record(struct applying *self, struct attempt *attempt, struc
 }
 
 /* One transaction. OK and not committed where an answer differs in MODE_EXACT. */
-static enum outcome attempt_once(struct applying *self, struct attempt *attempt, struct err *err)
+static enum outcome attempt_once(struct replay *self, struct attempt *attempt, struct err *err)
 {
     enum outcome outcome = find(self, attempt, err);
 
@@ -142,7 +142,7 @@ static enum outcome attempt_once(struct applying *self, struct attempt *attempt,
 }
 
 /* REJECT: the database refuses a row. *ret_differs: nothing was committed for that. */
-static enum outcome transact(struct applying *self, struct lost_command **items, size_t count,
+static enum outcome transact(struct replay *self, struct lost_command **items, size_t count,
                              enum mode mode, bool *ret_differs, struct err *err)
 {
     enum outcome outcome = OUTCOME_RETRY;
@@ -168,7 +168,7 @@ static enum outcome transact(struct applying *self, struct lost_command **items,
 }
 
 /* Records what the database answers as it did; the others go on waiting. */
-static enum outcome settle(struct applying *self, struct lost_command **items, size_t count,
+static enum outcome settle(struct replay *self, struct lost_command **items, size_t count,
                            struct err *err)
 {
     bool differs;
@@ -184,7 +184,7 @@ static enum outcome settle(struct applying *self, struct lost_command **items, s
 }
 
 /* The event stands, whatever the database answers. */
-static enum outcome give_in(struct applying *self, struct lost_command *item, struct err *err)
+static enum outcome give_in(struct replay *self, struct lost_command *item, struct err *err)
 {
     bool differs;
 
@@ -210,7 +210,7 @@ static size_t collect(struct recovery *self, struct lost_command **waiting)
     return count;
 }
 
-static enum outcome pass(struct applying *self, struct lost_command **waiting, size_t count,
+static enum outcome pass(struct replay *self, struct lost_command **waiting, size_t count,
                          struct err *err)
 {
     enum outcome outcome = OUTCOME_OK;
@@ -220,7 +220,7 @@ static enum outcome pass(struct applying *self, struct lost_command **waiting, s
     return outcome;
 }
 
-static enum outcome apply_all(struct applying *self, struct lost_command **waiting, struct err *err)
+static enum outcome apply_all(struct replay *self, struct lost_command **waiting, struct err *err)
 {
     enum outcome outcome = OUTCOME_OK;
     size_t before = SIZE_MAX, count;
@@ -243,12 +243,12 @@ enum outcome recover_apply(struct recovery *self, struct err *err)
     CLEANUP(arena_freep) struct arena *scratch = arena_new(SIZE_MAX);
     struct lost_command **waiting =
         ARENA_ARRAY(self->arena, struct lost_command *, self->count + 1);
-    struct applying applying = {.recovery = self, .scratch = scratch};
+    struct replay replay = {.recovery = self, .scratch = scratch};
 
     if (scratch == NULL || waiting == NULL)
         return err_no_memory(err, "recover");
-    store_repo_init(&applying.store, self->db);
-    enum outcome outcome = apply_all(&applying, waiting, err);
+    store_repo_init(&replay.store, self->db);
+    enum outcome outcome = apply_all(&replay, waiting, err);
     if (outcome != OUTCOME_OK)
         return outcome;
     struct recovery_range *ranges =

@@ -14,7 +14,7 @@ enum {
     COMMIT_TIMEOUT_MS = 60000
 };
 
-struct auditing {
+struct audit_scan {
     struct recovery *recovery;
     struct audit_recovery *audit;
     struct partitions all;
@@ -29,7 +29,7 @@ static struct text key_of(const struct uuid *id)
 }
 
 /* Below this offset the events of a partition are published; at and above it the lanes publish. */
-static int64_t floor_of(const struct auditing *self, const struct audit_event *event)
+static int64_t floor_of(const struct audit_scan *self, const struct audit_event *event)
 {
     for (size_t i = 0; i < self->all.count; i++) {
         const struct stored_offset *stored = &self->all.stored[i];
@@ -41,11 +41,11 @@ static int64_t floor_of(const struct auditing *self, const struct audit_event *e
     return 0;
 }
 
-typedef enum outcome event_visitor(struct auditing *self, const struct audit_event *event,
+typedef enum outcome event_visitor(struct audit_scan *self, const struct audit_event *event,
                                    struct err *err);
 
 /* Every event of the worker since the time whose event is published, in the log's order. */
-static enum outcome visit_stored(struct auditing *self, event_visitor *visitor, struct err *err)
+static enum outcome visit_stored(struct audit_scan *self, event_visitor *visitor, struct err *err)
 {
     struct audit_filter filter = {.since_us = self->audit->since_us,
                                   .until_us = TIMESTAMP_ABSENT,
@@ -72,7 +72,7 @@ static enum outcome visit_stored(struct auditing *self, event_visitor *visitor, 
     return OUTCOME_OK;
 }
 
-static enum outcome remember(struct auditing *self, const struct audit_event *event,
+static enum outcome remember(struct audit_scan *self, const struct audit_event *event,
                              struct err *err)
 {
     char *id = arena_copy(self->recovery->arena, event->id.bytes, sizeof(event->id.bytes));
@@ -88,7 +88,7 @@ static enum outcome remember(struct auditing *self, const struct audit_event *ev
 static enum outcome see(void *context, const struct message *message, struct arena *arena,
                         bool *ret_stop, struct err *err)
 {
-    struct auditing *self = context;
+    struct audit_scan *self = context;
     const struct header *header = message_header(message, "ce_id");
     struct uuid id;
     bool is_new;
@@ -105,13 +105,13 @@ static enum outcome see(void *context, const struct message *message, struct are
     return OUTCOME_OK;
 }
 
-static bool is_missing(const struct auditing *self, const struct audit_event *event)
+static bool is_missing(const struct audit_scan *self, const struct audit_event *event)
 {
     const size_t *seen = map_get(&self->missing, 0, key_of(&event->id));
     return seen != NULL && *seen == 0;
 }
 
-static enum outcome count_missing(struct auditing *self, const struct audit_event *event,
+static enum outcome count_missing(struct audit_scan *self, const struct audit_event *event,
                                   struct err *err)
 {
     (void)err;
@@ -120,11 +120,11 @@ static enum outcome count_missing(struct auditing *self, const struct audit_even
 }
 
 /* A call after a crash finds on the topic what was committed. */
-static enum outcome publish_missing(struct auditing *self, const struct audit_event *event,
+static enum outcome publish_missing(struct audit_scan *self, const struct audit_event *event,
                                     struct err *err)
 {
     struct kafka_redriver *redriver = self->redriver;
-    struct outgoing record;
+    struct outgoing_record record;
 
     if (!is_missing(self, event))
         return OUTCOME_OK;
@@ -143,7 +143,7 @@ static enum outcome publish_missing(struct auditing *self, const struct audit_ev
     return outcome;
 }
 
-static enum outcome publish(struct auditing *self, struct err *err)
+static enum outcome publish(struct audit_scan *self, struct err *err)
 {
     CLEANUP(kafka_redriver_freep) struct kafka_redriver *redriver = NULL;
 
@@ -165,19 +165,19 @@ enum outcome recover_audit(struct recovery *self, struct letter_topics topics,
                            struct audit_recovery *audit, struct err *err)
 {
     CLEANUP(arena_freep) struct arena *page = arena_new(SIZE_MAX);
-    struct auditing auditing = {.recovery = self, .audit = audit, .page = page};
+    struct audit_scan scan = {.recovery = self, .audit = audit, .page = page};
     size_t commands = self->config->command_topic_count;
     struct letter_topics audit_topic = {topics.items + 2 * commands, 1};
 
-    if (page == NULL || !map_init(&auditing.missing, self->arena, PAGE))
+    if (page == NULL || !map_init(&scan.missing, self->arena, PAGE))
         return err_no_memory(err, "audit events");
     enum outcome outcome = recover_ask_partitions(
-        self, (struct letter_topics){topics.items, commands}, false, &auditing.all, err);
+        self, (struct letter_topics){topics.items, commands}, false, &scan.all, err);
     if (outcome == OUTCOME_OK)
-        outcome = visit_stored(&auditing, remember, err);
+        outcome = visit_stored(&scan, remember, err);
     if (outcome == OUTCOME_OK)
-        outcome = letter_topics_visit(self->config, &audit_topic, see, &auditing, err);
+        outcome = letter_topics_visit(self->config, &audit_topic, see, &scan, err);
     if (outcome != OUTCOME_OK)
         return outcome;
-    return audit->dry_run ? visit_stored(&auditing, count_missing, err) : publish(&auditing, err);
+    return audit->dry_run ? visit_stored(&scan, count_missing, err) : publish(&scan, err);
 }

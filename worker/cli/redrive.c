@@ -114,7 +114,8 @@ static enum outcome refuse(struct run *run, size_t index, const char *why, struc
  */
 
 static enum outcome make_audit(const struct run *run, const struct letter *letter,
-                               struct arena *arena, struct outgoing *ret_audit, struct err *err)
+                               struct arena *arena, struct outgoing_record *ret_audit,
+                               struct err *err)
 {
     return letter_audit(letter, text_of(run->audit_topic), clock_wall_us(), arena, ret_audit, err);
 }
@@ -134,7 +135,7 @@ static const char *fault_of(const struct run *run, const struct letter *letter, 
     if (letter->origin_partition >= redrive->origin_partitions[topic])
         return "its partition of origin is not there any more";
 
-    struct outgoing audit;
+    struct outgoing_record audit;
     const struct arena_mark mark = arena_mark(redrive->arena);
     enum outcome outcome = make_audit(run, letter, redrive->arena, &audit, err);
     arena_rewind(redrive->arena, mark);
@@ -254,7 +255,7 @@ static enum outcome send_letter(struct run *run, size_t index, const struct mess
                                 struct arena *arena, struct err *err)
 {
     const struct letter *letter = &run->letters.items[index];
-    struct outgoing record, mark, audit;
+    struct outgoing_record record, mark, audit;
     enum outcome outcome = letter_restore(message, letter, arena, &record, err);
     if (outcome == OUTCOME_OK)
         outcome = letter_mark(letter, arena, &mark, err);

@@ -6,7 +6,7 @@
 enum { ASK_TIMEOUT_MS = 10000, REACH_MAX_MS = 3600 * 1000 };
 
 /* Rows of all topics, growing as their partitions are told. */
-struct collecting {
+struct collector {
     const struct config *config;
     struct kafka_admin *admin;
     struct arena *arena;
@@ -28,7 +28,7 @@ static bool is_configured(const struct config *config, const char *name)
 /* Topic numbers were read before the brokers were asked: partitions that commands came from, and
  * that are not there now, were there once. What came to be since then is not told of, so it stays.
  */
-static enum outcome add_floors(struct collecting *self, const struct topic_number *topic,
+static enum outcome add_floors(struct collector *self, const struct topic_number *topic,
                                int partitions, struct err *err)
 {
     int all = topic->partitions > partitions ? topic->partitions : partitions;
@@ -52,7 +52,7 @@ static enum outcome add_floors(struct collecting *self, const struct topic_numbe
     return OUTCOME_OK;
 }
 
-static enum outcome add_topic(struct collecting *self, const struct topic_number *topic,
+static enum outcome add_topic(struct collector *self, const struct topic_number *topic,
                               const struct kafka_topic *described, struct err *err)
 {
     bool configured = is_configured(self->config, topic->name);
@@ -76,7 +76,7 @@ static enum outcome add_topic(struct collecting *self, const struct topic_number
                       : OUTCOME_OK;
 }
 
-static enum outcome ask(struct collecting *self, const struct topic_number *topics, size_t count,
+static enum outcome ask(struct collector *self, const struct topic_number *topics, size_t count,
                         struct err *err)
 {
     const char **names = ARENA_ARRAY(self->arena, const char *, count);
@@ -102,7 +102,7 @@ enum outcome retention_guard(const struct config *config, struct executor *db, i
                              struct arena *arena, struct audit_guard *ret_guard, struct err *err)
 {
     CLEANUP(kafka_admin_freep) struct kafka_admin *admin = NULL;
-    struct collecting self = {.config = config, .arena = arena};
+    struct collector self = {.config = config, .arena = arena};
     const struct topic_number *topics;
     size_t count;
 

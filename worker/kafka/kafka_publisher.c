@@ -65,8 +65,9 @@ void kafka_publisher_free(struct kafka_publisher *publisher)
     free(publisher);
 }
 
-enum outcome kafka_publisher_send(struct kafka_publisher *publisher, const struct outgoing *record,
-                                  uint64_t mark, struct err *err)
+enum outcome kafka_publisher_send(struct kafka_publisher *publisher,
+                                  const struct outgoing_record *record, uint64_t mark,
+                                  struct err *err)
 {
     rd_kafka_topic_t *topic =
         kafka_topic_handle(&publisher->topics, publisher->producer, record->topic);

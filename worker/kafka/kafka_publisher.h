@@ -28,8 +28,9 @@ DEFINE_CLEANUP(struct kafka_publisher *, kafka_publisher_free)
  * RETRY   the queue is full: serve() and send again
  * REJECT  the record is too large (code MSG_SIZE_TOO_LARGE), or the brokers refuse us
  * FATAL   the producer is broken */
-enum outcome kafka_publisher_send(struct kafka_publisher *publisher, const struct outgoing *record,
-                                  uint64_t mark, struct err *err);
+enum outcome kafka_publisher_send(struct kafka_publisher *publisher,
+                                  const struct outgoing_record *record, uint64_t mark,
+                                  struct err *err);
 
 /* Waits up to timeout_ms for deliveries. Answers how many records are under way. */
 size_t kafka_publisher_serve(struct kafka_publisher *publisher, int timeout_ms);

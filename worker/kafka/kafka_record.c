@@ -55,7 +55,7 @@ struct message kafka_message_of(const rd_kafka_message_t *received, struct heade
     };
 }
 
-static rd_kafka_headers_t *headers_from(const struct outgoing *record)
+static rd_kafka_headers_t *headers_from(const struct outgoing_record *record)
 {
     rd_kafka_headers_t *headers = rd_kafka_headers_new(record->header_count);
     for (size_t i = 0; headers != NULL && i < record->header_count; i++) {
@@ -77,13 +77,14 @@ static void *bytes_of(struct slice slice)
 }
 
 rd_kafka_resp_err_t kafka_produce(rd_kafka_t *producer, rd_kafka_topic_t *topic,
-                                  const struct outgoing *record, void *mark)
+                                  const struct outgoing_record *record, void *mark)
 {
     return kafka_produce_to(producer, topic, RD_KAFKA_PARTITION_UA, record, mark);
 }
 
 rd_kafka_resp_err_t kafka_produce_to(rd_kafka_t *producer, rd_kafka_topic_t *topic,
-                                     int32_t partition, const struct outgoing *record, void *mark)
+                                     int32_t partition, const struct outgoing_record *record,
+                                     void *mark)
 {
     rd_kafka_headers_t *headers = headers_from(record);
     if (headers == NULL)

@@ -14,8 +14,9 @@ struct message kafka_message_of(const rd_kafka_message_t *received, struct heade
 
 /* Queues a copy of the record, to a partition by its key. `mark` comes back with the delivery. */
 rd_kafka_resp_err_t kafka_produce(rd_kafka_t *producer, rd_kafka_topic_t *topic,
-                                  const struct outgoing *record, void *mark);
+                                  const struct outgoing_record *record, void *mark);
 
 /* The same to a chosen partition; RD_KAFKA_PARTITION_UA: by the key. */
 rd_kafka_resp_err_t kafka_produce_to(rd_kafka_t *producer, rd_kafka_topic_t *topic,
-                                     int32_t partition, const struct outgoing *record, void *mark);
+                                     int32_t partition, const struct outgoing_record *record,
+                                     void *mark);

@@ -133,8 +133,9 @@ enum outcome kafka_redriver_begin(struct kafka_redriver *redriver, struct err *e
     return OUTCOME_OK;
 }
 
-enum outcome kafka_redriver_send(struct kafka_redriver *redriver, const struct outgoing *record,
-                                 int32_t partition, struct err *err)
+enum outcome kafka_redriver_send(struct kafka_redriver *redriver,
+                                 const struct outgoing_record *record, int32_t partition,
+                                 struct err *err)
 {
     rd_kafka_topic_t *topic =
         kafka_topic_handle(&redriver->topics, redriver->producer, record->topic);

@@ -29,8 +29,9 @@ enum outcome kafka_redriver_begin(struct kafka_redriver *redriver, struct err *e
  * failed meanwhile takes nothing more: commit() says why.
  *
  * partition  -1: by the key */
-enum outcome kafka_redriver_send(struct kafka_redriver *redriver, const struct outgoing *record,
-                                 int32_t partition, struct err *err);
+enum outcome kafka_redriver_send(struct kafka_redriver *redriver,
+                                 const struct outgoing_record *record, int32_t partition,
+                                 struct err *err);
 
 /* The open transaction has taken so long that it is to be committed before the brokers end it. */
 bool kafka_redriver_is_due(const struct kafka_redriver *redriver);

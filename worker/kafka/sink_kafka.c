@@ -242,7 +242,7 @@ static enum outcome begin(struct sink *port, struct err *err)
 
 /* What stopped produce(): the transaction itself tells whether it must be aborted. */
 static enum outcome produce_failed(struct sink_kafka *self, rd_kafka_resp_err_t code,
-                                   const struct outgoing *record, struct err *err)
+                                   const struct outgoing_record *record, struct err *err)
 {
     enum outcome outcome = kafka_fail(code, err, "produce to topic %.*s", TEXT_ARG(record->topic));
     if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
@@ -268,7 +268,7 @@ static rd_kafka_resp_err_t send_queued(struct sink_kafka *self, int wait_ms)
 }
 
 /* Small sets are many to a batch: brokers that do not answer are waited for once. */
-static void make_room(struct sink_kafka *self, const struct outgoing *record)
+static void make_room(struct sink_kafka *self, const struct outgoing_record *record)
 {
     size_t bytes = outgoing_bytes(record);
 
@@ -277,7 +277,8 @@ static void make_room(struct sink_kafka *self, const struct outgoing *record)
     self->queued_bytes += bytes;
 }
 
-static enum outcome produce(struct sink *port, const struct outgoing *record, struct err *err)
+static enum outcome produce(struct sink *port, const struct outgoing_record *record,
+                            struct err *err)
 {
     struct sink_kafka *self = (struct sink_kafka *)port;
     if (!self->initialised)

@@ -27,7 +27,7 @@ struct entry {
     struct command command;           /* not when dead from decoding */
     struct command_result result;     /* NEW */
     const struct audit_event *event;  /* NEW, CONFLICT, REDELIVERED */
-    struct outgoing record;           /* the same, encoded; its topic is the audit topic */
+    struct outgoing_record record;    /* the same, encoded; its topic is the audit topic */
     struct dead_letter_reason reason; /* DEAD */
     bool settled; /* the store has committed: the entry never becomes a dead letter any more */
 };

@@ -30,7 +30,7 @@ static bool call_again(struct lane *lane, const struct batch *batch, enum outcom
 }
 
 static enum outcome produce_record(struct lane *lane, const struct batch *batch,
-                                   const struct outgoing *record, struct err *err)
+                                   const struct outgoing_record *record, struct err *err)
 {
     enum outcome outcome;
 
@@ -65,7 +65,7 @@ static enum outcome produce_letter(struct lane *lane, const struct batch *batch,
     const struct arena_mark mark = arena_mark(lane->scratch);
     struct letter_form *form = form_of(lane, entry->message->topic);
     struct dead_letter_limits limits = lane->limits;
-    struct outgoing letter;
+    struct outgoing_record letter;
     bool truncated;
 
     assert(!entry->settled);

@@ -42,7 +42,8 @@ struct sink_ops {
 
     /* Queues one record; it is borrowed for the call only. RETRY: the queue is full.
      * OUTCOME_REJECT with code MSG_SIZE_TOO_LARGE: this record can never be published. */
-    enum outcome (*produce)(struct sink *self, const struct outgoing *record, struct err *err);
+    enum outcome (*produce)(struct sink *self, const struct outgoing_record *record,
+                            struct err *err);
 
     /* Moves the group's offsets within the transaction, fenced by the source's membership. REJECT
      * also when nobody answered: it cannot be taken up again. */
@@ -72,7 +73,7 @@ static inline enum outcome sink_begin(struct sink *sink, struct err *err)
     return sink->ops->begin(sink, err);
 }
 
-static inline enum outcome sink_produce(struct sink *sink, const struct outgoing *record,
+static inline enum outcome sink_produce(struct sink *sink, const struct outgoing_record *record,
                                         struct err *err)
 {
     return sink->ops->produce(sink, record, err);

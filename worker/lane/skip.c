@@ -50,7 +50,7 @@ static struct text id_of(const struct skip_request *skip, struct arena *arena)
 
 /* The audit.append command that says so. */
 static enum outcome command_of(const struct skip_request *skip, struct arena *arena,
-                               struct outgoing *ret_record, struct command *ret_command,
+                               struct outgoing_record *ret_record, struct command *ret_command,
                                struct err *err)
 {
     struct text id = id_of(skip, arena);
@@ -97,7 +97,7 @@ static enum outcome process(struct lane *lane, const struct skip_request *skip, 
     struct entry entry = {.message = &message, .topic_id = topic_id_of(lane, skip->topic)};
     struct position position = {skip->topic, skip->partition, skip->to};
     struct position committed;
-    struct outgoing record;
+    struct outgoing_record record;
     struct batch batch = {.lane = lane,
                           .arena = lane->arena,
                           .entries = &entry,

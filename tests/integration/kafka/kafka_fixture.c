@@ -189,7 +189,7 @@ static void count_delivered(void *context, uint64_t mark, enum outcome outcome,
     (*delivered)++;
 }
 
-void rig_publish(const struct rig *rig, const struct outgoing *records, size_t count)
+void rig_publish(const struct rig *rig, const struct outgoing_record *records, size_t count)
 {
     struct err err = {0};
     size_t delivered = 0;

@@ -28,7 +28,7 @@ void rig_fill(const struct rig *rig, const char *topic, int partition, const cha
               int count);
 
 /* Publishes the records as they are, in this order. */
-void rig_publish(const struct rig *rig, const struct outgoing *records, size_t count);
+void rig_publish(const struct rig *rig, const struct outgoing_record *records, size_t count);
 
 struct record {
     int32_t partition;

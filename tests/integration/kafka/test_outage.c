@@ -125,9 +125,9 @@ static void finish(struct lane_ends *ends)
 
 static void produce(struct lane_ends *ends, const char *value)
 {
-    struct outgoing record = {.topic = text_of(ends->rig.audit),
-                              .timestamp_ms = -1,
-                              .value = slice_of_text(text_of(value))};
+    struct outgoing_record record = {.topic = text_of(ends->rig.audit),
+                                     .timestamp_ms = -1,
+                                     .value = slice_of_text(text_of(value))};
     assert_ok(ends->sink->ops->produce(ends->sink, &record, &err));
 }
 

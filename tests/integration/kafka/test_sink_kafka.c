@@ -52,17 +52,17 @@ static void close_ends(struct ends *ends)
     source_kafka_free(ends->source);
 }
 
-static struct outgoing outgoing(const struct rig *rig, const char *value)
+static struct outgoing_record outgoing(const struct rig *rig, const char *value)
 {
-    return (struct outgoing){.topic = text_of(rig->audit),
-                             .timestamp_ms = -1,
-                             .key = slice_of_text(TEXT("key")),
-                             .value = slice_of_text(text_of(value))};
+    return (struct outgoing_record){.topic = text_of(rig->audit),
+                                    .timestamp_ms = -1,
+                                    .key = slice_of_text(TEXT("key")),
+                                    .value = slice_of_text(text_of(value))};
 }
 
 static void begin_with(const struct ends *ends, const struct rig *rig, const char *value)
 {
-    struct outgoing record = outgoing(rig, value);
+    struct outgoing_record record = outgoing(rig, value);
     struct sink *sink = sink_of(ends);
     assert_ok(sink->ops->begin(sink, &err));
     assert_ok(sink->ops->produce(sink, &record, &err));
@@ -158,7 +158,7 @@ static void test_produce__carries_the_record_byte_for_byte(void **state)
         {TEXT("none"), {NULL, 0}},
         {TEXT("empty"), slice_of_text(TEXT(""))},
     };
-    const struct outgoing records[] = {
+    const struct outgoing_record records[] = {
         {text_of(rig.commands), 1234567890123, slice_of_text(TEXT("k")),
          slice_of_text(TEXT("v\0w")), headers, 3},
         {text_of(rig.commands), 1, {NULL, 0}, {NULL, 0}, NULL, 0},
@@ -440,7 +440,7 @@ static void test_produce__asks_to_wait_while_the_queue_is_full(void **state)
                 &small);
     struct ends ends = open_ends(&small, 0);
     struct sink *sink = sink_of(&ends);
-    struct outgoing record = outgoing(&rig, "value");
+    struct outgoing_record record = outgoing(&rig, "value");
     begin_with(&ends, &rig, "value");
     assert_ok(sink->ops->produce(sink, &record, &err));
 
@@ -467,7 +467,7 @@ static void test_produce__more_than_a_set_of_records_goes_out_in_order(void **st
     for (int i = 1; i < 10; i++) {
         char value[8];
         snprintf(value, sizeof(value), "%d", i);
-        struct outgoing record = outgoing(&rig, value);
+        struct outgoing_record record = outgoing(&rig, value);
         assert_ok(sink_of(&ends)->ops->produce(sink_of(&ends), &record, &err));
     }
 
@@ -481,7 +481,7 @@ static void test_produce__more_than_a_set_of_records_goes_out_in_order(void **st
 static enum outcome produce_bytes(const struct ends *ends, const struct rig *rig, size_t length)
 {
     uint8_t *value = calloc(1, length);
-    struct outgoing record = {
+    struct outgoing_record record = {
         .topic = text_of(rig->audit), .timestamp_ms = -1, .value = {value, length}};
     enum outcome outcome = sink_of(ends)->ops->produce(sink_of(ends), &record, &err);
     free(value);

@@ -113,7 +113,7 @@ static void test_poll__gives_records_as_they_are(void **state)
     const struct header headers[] = {{TEXT("a"), slice_of_text(TEXT("x\0y"))},
                                      {TEXT("none"), {NULL, 0}},
                                      {TEXT("a"), slice_of_text(TEXT(""))}};
-    const struct outgoing records[] = {
+    const struct outgoing_record records[] = {
         {text_of(rig.commands), 1700000000123, slice_of_text(TEXT("k")), slice_of_text(TEXT("v")),
          headers, 3},
         {text_of(rig.commands), 1, {NULL, 0}, {NULL, 0}, NULL, 0},

@@ -161,7 +161,7 @@ struct message command_of(struct arena *arena, const char *type, struct slice va
     return message;
 }
 
-struct text header_text(const struct outgoing *record, const char *name)
+struct text header_text(const struct outgoing_record *record, const char *name)
 {
     for (size_t i = 0; i < record->header_count; i++) {
         if (text_is(record->headers[i].name, name))
@@ -170,7 +170,7 @@ struct text header_text(const struct outgoing *record, const char *name)
     return TEXT_ABSENT;
 }
 
-size_t header_times(const struct outgoing *record, const char *name)
+size_t header_times(const struct outgoing_record *record, const char *name)
 {
     size_t times = 0;
 

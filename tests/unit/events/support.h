@@ -37,8 +37,8 @@ void set_header(struct arena *arena, struct message *message, const char *name, 
 /* Another one of that name. */
 void add_header(struct arena *arena, struct message *message, const char *name, struct slice value);
 
-struct text header_text(const struct outgoing *record, const char *name);
-size_t header_times(const struct outgoing *record, const char *name);
+struct text header_text(const struct outgoing_record *record, const char *name);
+size_t header_times(const struct outgoing_record *record, const char *name);
 
 /* A number that the same seed gives again. */
 struct random {

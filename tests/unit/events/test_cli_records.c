@@ -7,7 +7,7 @@
 
 static const int64_t NOW_US = 1767323045678000;
 
-static enum outcome publish(void **state, const char *line, struct outgoing *ret_record,
+static enum outcome publish(void **state, const char *line, struct outgoing_record *ret_record,
                             struct command *ret_command, struct err *err)
 {
     return command_message_from_json(quoted(*state, line), TEXT("topic"), NOW_US, *state,
@@ -16,7 +16,7 @@ static enum outcome publish(void **state, const char *line, struct outgoing *ret
 
 static void test_command_message__golden(void **state)
 {
-    struct outgoing record;
+    struct outgoing_record record;
     struct command command;
     struct err err = {.text = ""};
 
@@ -59,7 +59,7 @@ static void test_command_message__golden(void **state)
 
 static void test_command_message__without_time_now_counts_and_no_header_says_so(void **state)
 {
-    struct outgoing record;
+    struct outgoing_record record;
     struct command command;
     struct err err = {.text = ""};
 
@@ -98,7 +98,7 @@ static void test_command_message__key_is_the_entity(void **state)
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct outgoing record;
+        struct outgoing_record record;
         struct err err = {.text = ""};
 
         assert_int_equal(publish(state, cases[i].line, &record, NULL, &err), OUTCOME_OK);
@@ -114,7 +114,7 @@ static void test_command_message__key_issue_without_id_has_the_derived_one(void 
 {
     const struct uuid id = key_id_of(TEXT("s"), TEXT("c"));
     char text[UUID_TEXT_LENGTH + 1];
-    struct outgoing record;
+    struct outgoing_record record;
     struct err err = {.text = ""};
 
     uuid_format(&id, text);
@@ -154,7 +154,7 @@ static void test_command_message__mistakes_name_field_and_rule(void **state)
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct outgoing record;
+        struct outgoing_record record;
         struct err err = {.text = ""};
 
         assert_int_equal(publish(state, cases[i].line, &record, NULL, &err), OUTCOME_REJECT);
@@ -167,7 +167,7 @@ static void test_command_message__full_arena_is_fatal(void **state)
 {
     struct text line = quoted(*state, "{'type':'dev.catalyst.key.record_usage.v1','id':'c-1',"
                                       "'source':'/s','data':{'id':'k1'}}");
-    struct outgoing record;
+    struct outgoing_record record;
     struct err err = {.text = ""};
     size_t ceiling = 16;
 
@@ -255,7 +255,7 @@ static void test_message_to_json__dead_letter_headers_are_numbers(void **state)
     const struct dead_letter_limits limits = {TEXT(".dlq"), TEXT("g"), 100000};
     struct message message = {
         .topic = TEXT("t"), .partition = 7, .offset = 300, .timestamp_ms = -1};
-    struct outgoing letter;
+    struct outgoing_record letter;
     bool truncated;
     struct err err = {.text = ""};
 

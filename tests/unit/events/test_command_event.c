@@ -516,9 +516,9 @@ static void test_command_event__full_arena_is_fatal_at_every_allocation(void **s
 
 /* --- the message --- */
 
-static struct outgoing encode(void **state, const struct audit_event *event)
+static struct outgoing_record encode(void **state, const struct audit_event *event)
 {
-    struct outgoing record;
+    struct outgoing_record record;
     struct err err = {.text = ""};
 
     if (audit_message_encode(event, TEXT("audit"), *state, &record, &err) != OUTCOME_OK)
@@ -535,7 +535,7 @@ static void test_audit_message_encode__golden(void **state)
     struct audit_event event = answer(
         state, &command, &(const struct command_result){.rejection = REJECTION_ORG_DUPLICATE_SLUG});
 
-    struct outgoing record = encode(state, &event);
+    struct outgoing_record record = encode(state, &event);
 
     char id[UUID_TEXT_LENGTH + 1];
     char json[1000];
@@ -578,7 +578,7 @@ static void test_audit_message_encode__absent_things_are_left_out(void **state)
         command_plain(state, "dev.catalyst.audit.append.v1", "{'category':'c','action':'a b'}");
     struct audit_event event = answer(state, &command, &(const struct command_result){0});
 
-    struct outgoing record = encode(state, &event);
+    struct outgoing_record record = encode(state, &event);
 
     char id[UUID_TEXT_LENGTH + 1];
     char json[400];
@@ -605,7 +605,7 @@ static void forget_packed(struct audit_event *event)
 /* Read back from its record, the event has the same row: texts, and documents as JSON. */
 static void assert_read_back(void **state, const struct audit_event *event)
 {
-    struct outgoing record = encode(state, event);
+    struct outgoing_record record = encode(state, event);
     const struct message message = {.topic = TEXT("audit"),
                                     .key = record.key,
                                     .value = record.value,
@@ -671,8 +671,8 @@ static void assert_same_from_json(void **state, const struct audit_event *event)
     struct audit_event stored = *event;
 
     forget_packed(&stored);
-    struct outgoing first = encode(state, event);
-    struct outgoing again = encode(state, &stored);
+    struct outgoing_record first = encode(state, event);
+    struct outgoing_record again = encode(state, &stored);
 
     assert_slice(first.value, again.value);
     assert_slice(first.key, again.key);
@@ -756,7 +756,7 @@ static void test_audit_message_encode__broken_stored_json_is_refused(void **stat
                                 .action = TEXT("a"),
                                 .entity = TEXT("e"),
                                 .metadata = {.json = TEXT("{\"a\":")}};
-    struct outgoing record;
+    struct outgoing_record record;
     struct err err = {.text = ""};
 
     assert_int_equal(audit_message_encode(&event, TEXT("t"), *state, &record, &err),

@@ -9,10 +9,11 @@ static const struct dead_letter_reason reason = {DEAD_LETTER_DECODE, "field", "e
 static const struct dead_letter_limits limits = {
     {".dlq", 4}, {"group-1", 7}, 1000000, .task_id = 3};
 
-static struct outgoing encode_within(void **state, const struct message *message,
-                                     const struct dead_letter_limits *within, bool *ret_truncated)
+static struct outgoing_record encode_within(void **state, const struct message *message,
+                                            const struct dead_letter_limits *within,
+                                            bool *ret_truncated)
 {
-    struct outgoing record;
+    struct outgoing_record record;
     struct err err = {.text = ""};
 
     assert_int_equal(
@@ -21,17 +22,17 @@ static struct outgoing encode_within(void **state, const struct message *message
     return record;
 }
 
-static struct outgoing encode(void **state, const struct message *message)
+static struct outgoing_record encode(void **state, const struct message *message)
 {
     bool truncated = true;
-    struct outgoing record = encode_within(state, message, &limits, &truncated);
+    struct outgoing_record record = encode_within(state, message, &limits, &truncated);
 
     assert_false(truncated);
     assert_int_equal(header_times(&record, "catalyst-dlq-truncated"), 0);
     return record;
 }
 
-static void assert_bytes(const struct outgoing *record, const char *name, const void *bytes,
+static void assert_bytes(const struct outgoing_record *record, const char *name, const void *bytes,
                          size_t length)
 {
     struct text value = header_text(record, name);
@@ -49,7 +50,7 @@ static void test_dead_letter_encode__as_received_with_both_header_families(void 
     message.offset = 0x0102030405060708;
     message.partition = 0x01020304;
 
-    struct outgoing record = encode(state, &message);
+    struct outgoing_record record = encode(state, &message);
 
     assert_text(record.topic, "catalyst.identity.commands.dlq");
     assert_slice(record.key, message.key);
@@ -84,9 +85,9 @@ static void test_dead_letter_encode__tells_class_group_task_and_timestamp_type(v
     by_broker.broker_time = true;
     without_time.timestamp_ms = -1;
 
-    struct outgoing record = encode(state, &message);
-    struct outgoing second = encode(state, &by_broker);
-    struct outgoing third = encode(state, &without_time);
+    struct outgoing_record record = encode(state, &message);
+    struct outgoing_record second = encode(state, &by_broker);
+    struct outgoing_record third = encode(state, &without_time);
 
     assert_text(header_text(&record, "__connect.errors.task.id"), "3");
     assert_text(header_text(&record, "__connect.errors.exception.class.name"),
@@ -102,7 +103,7 @@ static void test_dead_letter_encode__apply_stage(void **state)
 {
     const struct dead_letter_reason refused = {DEAD_LETTER_APPLY, "sqlstate", "users: 22P05"};
     struct message message = command_of(*state, "t", hex(*state, "80"));
-    struct outgoing record;
+    struct outgoing_record record;
     bool truncated;
     struct err err = {.text = ""};
 
@@ -120,7 +121,7 @@ static void test_dead_letter_encode__tombstone_and_no_key(void **state)
     struct message message = command_of(*state, KEY_ISSUE_TYPE, (struct slice){NULL, 0});
     message.timestamp_ms = -1;
 
-    struct outgoing record = encode(state, &message);
+    struct outgoing_record record = encode(state, &message);
 
     assert_null(record.value.data);
     assert_null(record.key.data);
@@ -131,7 +132,7 @@ static void test_dead_letter_encode__tombstone_and_no_key(void **state)
 static void test_dead_letter_encode__second_failure_replaces(void **state)
 {
     struct message message = command_of(*state, "t", hex(*state, "80"));
-    struct outgoing first = encode(state, &message);
+    struct outgoing_record first = encode(state, &message);
     struct message again = {.topic = TEXT("other"),
                             .partition = 1,
                             .offset = 2,
@@ -143,7 +144,7 @@ static void test_dead_letter_encode__second_failure_replaces(void **state)
                slice_of_text(TEXT("at ...")));
     add_header(*state, &again, "kafka_dlt-exception-stacktrace", slice_of_text(TEXT("at ...")));
 
-    struct outgoing second = encode(state, &again);
+    struct outgoing_record second = encode(state, &again);
 
     assert_int_equal(second.header_count, first.header_count);
     for (size_t i = 0; i < second.header_count; i++)
@@ -159,7 +160,7 @@ static void test_dead_letter_encode__second_failure_replaces(void **state)
 
 /* --- size --- */
 
-static size_t record_bytes(const struct outgoing *record)
+static size_t record_bytes(const struct outgoing_record *record)
 {
     size_t bytes = record->key.length + record->value.length;
 
@@ -176,7 +177,7 @@ static void test_dead_letter_encode__cuts_a_value_that_does_not_fit(void **state
     bool truncated = false;
 
     memset(bytes, 'x', 5000);
-    struct outgoing record = encode_within(state, &message, &small, &truncated);
+    struct outgoing_record record = encode_within(state, &message, &small, &truncated);
 
     assert_true(truncated);
     assert_text(header_text(&record, "catalyst-dlq-truncated"), "5000");
@@ -212,7 +213,7 @@ static void test_dead_letter_encode__a_secret_is_redacted_before_the_cut(void **
         buffer_append_byte(&body, 's');
     buffer_append_literal(&body, "\"}");
     struct message message = command_of(*state, KEY_ISSUE_TYPE, buffer_slice(&body));
-    struct outgoing record = encode_within(state, &message, &small, &truncated);
+    struct outgoing_record record = encode_within(state, &message, &small, &truncated);
 
     assert_false(truncated); /* redacted, it fits */
     assert_slice(record.value, slice_of_text(TEXT("{\"secret\":\"[redacted]\"}")));
@@ -227,7 +228,7 @@ static void test_dead_letter_encode__headers_and_key_that_leave_no_room(void **s
 
     message.key = (struct slice){bytes, 1500};
     add_header(*state, &message, "large", (struct slice){bytes, 5000});
-    struct outgoing record = encode_within(state, &message, &small, &truncated);
+    struct outgoing_record record = encode_within(state, &message, &small, &truncated);
 
     assert_true(truncated);
     assert_true(record_bytes(&record) <= small.max_record_bytes);
@@ -247,8 +248,8 @@ static void test_dead_letter_encode__a_timestamp_that_is_refused_is_in_a_header(
     wide.changes.oldest_ms = message.timestamp_ms;
     bool truncated;
 
-    struct outgoing changed = encode_within(state, &message, &dated, &truncated);
-    struct outgoing kept = encode_within(state, &message, &wide, &truncated);
+    struct outgoing_record changed = encode_within(state, &message, &dated, &truncated);
+    struct outgoing_record kept = encode_within(state, &message, &wide, &truncated);
 
     assert_int_equal(changed.timestamp_ms, -1);
     assert_bytes(&changed, "kafka_dlt-original-timestamp", "\x00\x00\x01\x9b\x7c\xa9\x8f\x2e", 8);
@@ -266,8 +267,8 @@ static void test_dead_letter_encode__a_letter_that_must_have_a_key_gets_its_orig
     keyed.key = hex(*state, "00ff");
     bool truncated;
 
-    struct outgoing made = encode_within(state, &message, &with_keys, &truncated);
-    struct outgoing kept = encode_within(state, &keyed, &with_keys, &truncated);
+    struct outgoing_record made = encode_within(state, &message, &with_keys, &truncated);
+    struct outgoing_record kept = encode_within(state, &keyed, &with_keys, &truncated);
 
     assert_slice(made.key, slice_of_text(TEXT("catalyst.identity.commands:3:42")));
     assert_text(header_text(&made, "catalyst-dlq-changed"), "key");
@@ -286,7 +287,7 @@ static void test_dead_letter_encode__headers_go_last(void **state)
                                                 .headers = true};
     bool truncated;
 
-    struct outgoing record = encode_within(state, &message, &bare, &truncated);
+    struct outgoing_record record = encode_within(state, &message, &bare, &truncated);
 
     assert_text(header_text(&record, "catalyst-dlq-changed"), "timestamp,key,headers");
     assert_absent(header_text(&record, "ce_id"));
@@ -305,9 +306,9 @@ static void test_dead_letter_encode__as_many_headers_as_can_be_read(void **state
     message.header_count = RECORD_HEADERS_MAX - 20;
     const struct dead_letter_limits large = {TEXT(".dlq"), TEXT("g"), 10000000, {.keys = false}};
 
-    struct outgoing most = encode_within(state, &message, &large, &truncated);
+    struct outgoing_record most = encode_within(state, &message, &large, &truncated);
     message.header_count = RECORD_HEADERS_MAX;
-    struct outgoing more = encode_within(state, &message, &large, &truncated);
+    struct outgoing_record more = encode_within(state, &message, &large, &truncated);
 
     assert_true(most.header_count > message.header_count - 20 &&
                 most.header_count <= RECORD_HEADERS_MAX);
@@ -320,7 +321,7 @@ static void test_dead_letter_encode__headers_that_could_not_be_read_are_flagged(
 {
     struct message message = {.topic = TEXT("t"), .headers_unreadable = true};
 
-    struct outgoing record = encode(state, &message);
+    struct outgoing_record record = encode(state, &message);
 
     assert_text(header_text(&record, "catalyst-dlq-changed"), "headers");
 }
@@ -328,7 +329,7 @@ static void test_dead_letter_encode__headers_that_could_not_be_read_are_flagged(
 static void test_dead_letter_encode__full_arena_is_fatal_at_every_allocation(void **state)
 {
     struct message message = command_of(*state, KEY_ISSUE_TYPE, packed(*state, "{'secret':'s'}"));
-    struct outgoing record;
+    struct outgoing_record record;
     bool truncated;
     struct err err = {.text = ""};
     size_t ceiling = 16;

@@ -655,8 +655,8 @@ static void test_outgoing_bytes__counts_key_value_and_headers(void **state)
 {
     (void)state;
     const struct header headers[] = {{TEXT("a"), slice_of_text(TEXT("123"))}, {TEXT("bc"), {0}}};
-    struct outgoing record = {.key = slice_of_text(TEXT("key")),
-                              .value = slice_of_text(TEXT("value"))};
+    struct outgoing_record record = {.key = slice_of_text(TEXT("key")),
+                                     .value = slice_of_text(TEXT("value"))};
     size_t bare = outgoing_bytes(&record);
 
     record.headers = headers;

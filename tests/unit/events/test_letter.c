@@ -24,7 +24,7 @@ static struct message received_of(void **state)
 static struct message letter_within(void **state, const struct message *message,
                                     const struct dead_letter_limits *within)
 {
-    struct outgoing record;
+    struct outgoing_record record;
     bool truncated;
     struct err err = {.text = ""};
 
@@ -56,17 +56,17 @@ static struct letter read(const struct message *message)
     return letter;
 }
 
-static struct outgoing restore(void **state, const struct message *message)
+static struct outgoing_record restore(void **state, const struct message *message)
 {
     const struct letter letter = read(message);
-    struct outgoing record;
+    struct outgoing_record record;
     struct err err = {.text = ""};
 
     assert_int_equal(letter_restore(message, &letter, *state, &record, &err), OUTCOME_OK);
     return record;
 }
 
-static struct message as_received(const struct outgoing *record, int64_t offset)
+static struct message as_received(const struct outgoing_record *record, int64_t offset)
 {
     return (struct message){
         .topic = record->topic,
@@ -255,7 +255,7 @@ static void test_letter_restore__as_received_with_count_and_origin(void **state)
     struct message received = received_of(state);
     struct message message = letter_of(state, &received);
 
-    struct outgoing record = restore(state, &message);
+    struct outgoing_record record = restore(state, &message);
 
     assert_text(record.topic, "catalyst.identity.commands");
     assert_int_equal(record.timestamp_ms, received.timestamp_ms);
@@ -277,7 +277,7 @@ static void test_letter_restore__no_key_and_no_value_stay_none(void **state)
     struct message received = command_of(*state, USER_UPSERT_TYPE, (struct slice){NULL, 0});
     struct message message = letter_of(state, &received);
 
-    struct outgoing record = restore(state, &message);
+    struct outgoing_record record = restore(state, &message);
 
     assert_null(record.key.data);
     assert_null(record.value.data);
@@ -292,7 +292,7 @@ static void test_letter_restore__timestamp_and_key_that_were_changed(void **stat
     struct message message = letter_within(state, &received, &changing);
     assert_non_null(message.key.data);
 
-    struct outgoing record = restore(state, &message);
+    struct outgoing_record record = restore(state, &message);
 
     assert_null(record.key.data);
     assert_int_equal(record.timestamp_ms, received.timestamp_ms);
@@ -303,11 +303,11 @@ static void test_letter_restore__a_second_failure_raises_the_count(void **state)
 {
     struct message received = received_of(state);
     struct message first = letter_of(state, &received);
-    struct outgoing record = restore(state, &first);
+    struct outgoing_record record = restore(state, &first);
     struct message again = as_received(&record, 50);
     struct message second = letter_of(state, &again);
 
-    struct outgoing third = restore(state, &second);
+    struct outgoing_record third = restore(state, &second);
 
     assert_int_equal(read(&second).redrive_count, 1);
     assert_int_equal(read(&second).origin_offset, 50);
@@ -323,7 +323,7 @@ static void test_letter_restore__full_arena(void **state)
     struct message message = letter_of(state, &received);
     const struct letter letter = read(&message);
     CLEANUP(arena_freep) struct arena *tiny = arena_new(64);
-    struct outgoing record;
+    struct outgoing_record record;
     struct err err = {.text = ""};
 
     assert_int_equal(letter_restore(&message, &letter, tiny, &record, &err), OUTCOME_FULL);
@@ -333,10 +333,10 @@ static void test_letter_restore__full_arena(void **state)
 /* --- marks -------------------------------------------------------------------------------------
  */
 
-static struct outgoing mark_of(void **state, const struct message *message)
+static struct outgoing_record mark_of(void **state, const struct message *message)
 {
     const struct letter letter = read(message);
-    struct outgoing record;
+    struct outgoing_record record;
     struct err err = {.text = ""};
 
     assert_int_equal(letter_mark(&letter, *state, &record, &err), OUTCOME_OK);
@@ -347,7 +347,7 @@ static void test_letter_mark__is_read_back(void **state)
 {
     struct message received = received_of(state);
     struct message message = letter_of(state, &received);
-    struct outgoing record = mark_of(state, &message);
+    struct outgoing_record record = mark_of(state, &message);
     struct message mark = as_received(&record, 8);
     struct letter letter;
     int64_t offset = -1;
@@ -365,7 +365,7 @@ static void test_letter_mark_read__marks_only_what_is_before_it(void **state)
 {
     struct message received = received_of(state);
     struct message message = letter_of(state, &received);
-    struct outgoing record = mark_of(state, &message);
+    struct outgoing_record record = mark_of(state, &message);
     struct message same = as_received(&record, 7);
     int64_t offset;
 
@@ -389,7 +389,7 @@ static void test_letter_mark_read__a_letter_that_carries_the_header_is_a_letter(
 
 static struct command audit_of(void **state, const struct letter *letter)
 {
-    struct outgoing record;
+    struct outgoing_record record;
     struct command command;
     struct err err = {.text = ""};
 
@@ -424,7 +424,7 @@ static void test_letter_audit__coordinates_that_are_too_long_for_a_key(void **st
     struct message received = received_of(state);
     struct message message = letter_of(state, &received);
     struct letter letter = read(&message);
-    struct outgoing record;
+    struct outgoing_record record;
     struct err err = {.text = ""};
     char topic[249];
     memset(topic, 't', sizeof(topic));

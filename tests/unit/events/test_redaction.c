@@ -7,11 +7,11 @@
 #define KEY_ISSUE_TYPE "dev.catalyst.key.issue.v1"
 #define PLANTED "s3cr3t"
 
-static struct outgoing encode(void **state, const struct message *message)
+static struct outgoing_record encode(void **state, const struct message *message)
 {
     const struct dead_letter_reason reason = {DEAD_LETTER_DECODE, "field", "email: missing"};
     const struct dead_letter_limits limits = {TEXT(".dlq"), TEXT("group-1"), 1000000};
-    struct outgoing record;
+    struct outgoing_record record;
     bool truncated = true;
     struct err err = {.text = ""};
 
@@ -24,7 +24,7 @@ static struct outgoing encode(void **state, const struct message *message)
 
 static void assert_redacted(void **state, const struct message *message, struct slice expected)
 {
-    struct outgoing record = encode(state, message);
+    struct outgoing_record record = encode(state, message);
 
     assert_slice(record.value, expected);
     assert_text(header_text(&record, "catalyst-dlq-redacted"), "true");
@@ -32,7 +32,7 @@ static void assert_redacted(void **state, const struct message *message, struct 
 
 static void assert_untouched(void **state, const struct message *message)
 {
-    struct outgoing record = encode(state, message);
+    struct outgoing_record record = encode(state, message);
 
     assert_ptr_equal(record.value.data, message->value.data);
     assert_int_equal(record.value.length, message->value.length);
@@ -264,7 +264,7 @@ static void test_redaction__headers_and_key(void **state)
     set_header(*state, &message, "ce_source", "urn:token:service");
     message.key = slice_of_text(TEXT("{\"secret\":\"" PLANTED "\"}"));
 
-    struct outgoing record = encode(state, &message);
+    struct outgoing_record record = encode(state, &message);
 
     assert_text(header_text(&record, "catalyst-dlq-redacted"), "true");
     assert_text(header_text(&record, "ce_secret"), "[redacted]");
@@ -442,7 +442,7 @@ static void mutate(struct mutated *body, size_t name_length, struct random *rand
  * one may come about by chance. */
 #define READABLE "s3cr"
 
-static void assert_unreadable(const struct outgoing *record, const struct mutated *body)
+static void assert_unreadable(const struct outgoing_record *record, const struct mutated *body)
 {
     bool readable = find_bytes(record->value, READABLE) != SIZE_MAX ||
                     find_bytes(record->key, READABLE) != SIZE_MAX;
@@ -483,7 +483,7 @@ static void test_redaction__no_mutation_leaves_a_secret_readable(void **state)
             mutate(&body, strlen(name), &random);
         message.value.length = body.length;
 
-        struct outgoing record = encode(state, &message);
+        struct outgoing_record record = encode(state, &message);
 
         assert_unreadable(&record, &body);
         arena_reset(*state);
@@ -508,7 +508,7 @@ static void test_redaction__no_mutation_leaves_a_secret_readable_in_base64(void 
         struct message message = structured(state, "{}");
         message.value = (struct slice){body.bytes, body.length};
 
-        struct outgoing record = encode(state, &message);
+        struct outgoing_record record = encode(state, &message);
 
         assert_unreadable(&record, &body);
         for (size_t skipped = 0; skipped < record.value.length; skipped++) {
