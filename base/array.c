@@ -16,10 +16,11 @@ bool array_reserve(void *items, size_t *capacity, size_t needed, size_t size)
         larger = needed;
     /* the caller's pointer has a type of its own: copied, not cast */
     memcpy(&array, items, sizeof(array));
-    array = realloc(array, larger * size);
-    if (array == NULL)
+    void *extended = realloc(array, larger * size);
+    if (extended == NULL)
         return false;
-    memcpy(items, &array, sizeof(array));
+    memcpy(items, &extended, sizeof(extended));
     *capacity = larger;
+    /* cppcheck-suppress memleak ; the caller's pointer is a copy of it */
     return true;
 }

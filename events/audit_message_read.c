@@ -122,7 +122,7 @@ static struct text carried(const struct message *message, const char *name)
 static bool is_same_encoded(const struct message *message, const struct event_reader *into)
 {
     struct outgoing_record again;
-    struct err err;
+    struct err err = {0};
 
     return audit_message_encode(into->event, message->topic, into->arena, &again, &err) ==
                OUTCOME_OK &&

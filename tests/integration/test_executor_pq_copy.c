@@ -26,8 +26,8 @@ static int clean(void **state)
 static const char copy_sql[] = "COPY copied FROM STDIN (FORMAT binary)";
 static const char id_name_sql[] = "COPY copied (id, name) FROM STDIN (FORMAT binary)";
 
-static enum outcome copy(struct pg_fixture *t, const char *sql, struct pg_copy *rows,
-                         struct err *err)
+static enum outcome run_copy(struct pg_fixture *t, const char *sql, struct pg_copy *rows,
+                             struct err *err)
 {
     struct copy copy = {.name = "t.copy", .sql = sql};
 
@@ -78,7 +78,7 @@ static void test_copy__stores_values_of_every_kind(void **state)
     pg_copy_text(&rows, TEXT(""));
 
     begin(t);
-    ASSERT_OK(copy(t, copy_sql, &rows, &err));
+    ASSERT_OK(run_copy(t, copy_sql, &rows, &err));
     commit(t);
 
     assert_string_equal(pg_fixture_text(t, "SELECT copied::text FROM copied WHERE id < 0"),
@@ -96,7 +96,7 @@ static void test_copy__many_megabytes(void **state)
     struct pg_copy rows = rows_of(t, 1, 6000, 999);
 
     begin(t);
-    ASSERT_OK(copy(t, id_name_sql, &rows, &err));
+    ASSERT_OK(run_copy(t, id_name_sql, &rows, &err));
     commit(t);
 
     assert_int_equal(pg_fixture_int(t, "SELECT sum(length(name)) FROM copied"), 6000 * 999);
@@ -109,10 +109,10 @@ static void test_copy__statements_around_it_run_too(void **state)
     struct pg_copy rows = rows_of(t, 1, 2, 1);
 
     begin(t);
-    ASSERT_OK(copy(t,
-                   "SAVEPOINT s; COPY copied (id, name) FROM STDIN (FORMAT binary);"
-                   " UPDATE copied SET number = 5; RELEASE SAVEPOINT s",
-                   &rows, &err));
+    ASSERT_OK(run_copy(t,
+                       "SAVEPOINT s; COPY copied (id, name) FROM STDIN (FORMAT binary);"
+                       " UPDATE copied SET number = 5; RELEASE SAVEPOINT s",
+                       &rows, &err));
     commit(t);
 
     assert_int_equal(pg_fixture_int(t, "SELECT sum(number) FROM copied"), 10);
@@ -127,12 +127,13 @@ static void test_copy__a_refused_row_refuses_all_and_a_savepoint_saves_the_rest(
     const struct statement undo = {.name = "t.undo", .sql = "ROLLBACK TO SAVEPOINT s"};
     struct rows rows;
     begin(t);
-    ASSERT_OK(copy(t, id_name_sql, &fine, &err));
+    ASSERT_OK(run_copy(t, id_name_sql, &fine, &err));
 
-    enum outcome outcome = copy(t,
-                                "SAVEPOINT s; COPY copied (id, name) FROM STDIN (FORMAT binary);"
-                                " RELEASE SAVEPOINT s",
-                                &refused, &err);
+    enum outcome outcome =
+        run_copy(t,
+                 "SAVEPOINT s; COPY copied (id, name) FROM STDIN (FORMAT binary);"
+                 " RELEASE SAVEPOINT s",
+                 &refused, &err);
 
     assert_int_equal(outcome, OUTCOME_REJECT);
     assert_string_equal(err.code, "23505");
@@ -151,13 +152,14 @@ static void test_copy__a_wrong_type_or_table_is_fatal_and_the_connection_survive
     struct pg_copy again = rows_of(t, 1, 1, 1);
 
     begin(t);
-    assert_int_equal(copy(t, "COPY nowhere FROM STDIN (FORMAT binary)", &rows, &err),
+    assert_int_equal(run_copy(t, "COPY nowhere FROM STDIN (FORMAT binary)", &rows, &err),
                      OUTCOME_FATAL);
     assert_string_equal(err.code, "42P01");
     ASSERT_OK(executor_recover(t->db, &err));
     begin(t);
-    assert_int_equal(copy(t, "COPY copied (number, name) FROM STDIN (FORMAT binary)", &again, &err),
-                     OUTCOME_REJECT);
+    assert_int_equal(
+        run_copy(t, "COPY copied (number, name) FROM STDIN (FORMAT binary)", &again, &err),
+        OUTCOME_REJECT);
     assert_string_equal(err.code, "22P03");
     ASSERT_OK(executor_recover(t->db, &err));
 
@@ -178,8 +180,8 @@ static void test_copy__a_lost_connection_is_retry_until_recovered(void **state)
     begin(t);
     ASSERT_OK(executor_run(executor_pq_port(other), &kill, t->arena, &killed, &err));
 
-    assert_int_equal(copy(t, id_name_sql, &rows, &err), OUTCOME_RETRY);
-    assert_int_equal(copy(t, id_name_sql, &again, &err), OUTCOME_RETRY);
+    assert_int_equal(run_copy(t, id_name_sql, &rows, &err), OUTCOME_RETRY);
+    assert_int_equal(run_copy(t, id_name_sql, &again, &err), OUTCOME_RETRY);
 
     ASSERT_OK(executor_recover(t->db, &err));
     executor_pq_free(other);

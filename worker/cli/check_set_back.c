@@ -33,7 +33,7 @@ static enum outcome describe(const struct config *config, struct arena *arena,
 
 static enum outcome look(struct recovery *recovery, struct err *err)
 {
-    struct letter_topics topics;
+    struct letter_topics topics = {NULL, 0};
 
     enum outcome outcome = describe(recovery->config, recovery->arena, &topics, err);
     return outcome == OUTCOME_OK ? recover_find_ranges(recovery, topics, false, err) : outcome;

@@ -78,23 +78,23 @@ static enum outcome compare_one(struct replay *self, struct attempt *attempt, si
 {
     struct lost_command *item = attempt->applied[index];
     struct audit_event event;
-    struct outgoing_record record;
+    struct outgoing_record again;
     struct buffer json;
 
     enum outcome outcome =
         command_event(&item->command, &attempt->results[index], self->scratch, &event, err);
     if (outcome == OUTCOME_OK)
-        outcome = audit_message_encode(&event, TEXT(""), self->scratch, &record, err);
+        outcome = audit_message_encode(&event, TEXT(""), self->scratch, &again, err);
     if (outcome != OUTCOME_OK)
         return outcome;
-    if (record.value.length == item->value.length &&
-        memcmp(record.value.data, item->value.data, item->value.length) == 0)
+    if (again.value.length == item->value.length &&
+        memcmp(again.value.data, item->value.data, item->value.length) == 0)
         return OUTCOME_OK;
     attempt->differs = true;
     if (attempt->mode == MODE_EXACT)
         return OUTCOME_OK;
     buffer_init(&json, self->recovery->arena);
-    msgpack_to_json(&json, record.value, JSON_SHOWN);
+    msgpack_to_json(&json, again.value, JSON_SHOWN);
     if (json.full)
         return err_no_memory(err, "recover");
     item->answer = buffer_text(&json);

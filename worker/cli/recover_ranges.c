@@ -1,3 +1,5 @@
+#include <assert.h>
+
 #include "repo/protocol_repo.h"
 #include "worker/cli/recover.h"
 #include "worker/kafka/kafka_admin.h"
@@ -110,6 +112,7 @@ static enum outcome complete(struct recovery *self, struct letter_topics topics,
     if (self->ranges.items == NULL)
         return err_no_memory(err, "ranges to recover");
     enum outcome outcome = kafka_admin_new(self->config, &admin, err);
+    assert(all->topic_ids != NULL);
     for (size_t i = 0; outcome == OUTCOME_OK && i < topics.count; i++)
         outcome = add_topic(self, admin, &topics.items[i], all->topic_ids[i], ranges, count, err);
     if (outcome == OUTCOME_OK && self->ranges.count < count)

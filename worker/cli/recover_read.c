@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/map.h"
@@ -56,7 +57,7 @@ static bool reserve(struct recovery *self)
     if (commands == NULL)
         return false;
     if (self->count > 0)
-        memcpy(commands, self->commands, self->count * sizeof(*commands));
+        memcpy(commands, self->commands, self->count * sizeof(struct lost_command *));
     self->commands = commands;
     self->capacity = larger;
     return true;
@@ -163,6 +164,7 @@ static bool merge(struct recovery *self)
                                       self->commands[first->next]->message.timestamp_ms))
                 first = &runs[i];
         }
+        assert(first != NULL);
         merged[at++] = self->commands[first->next++];
     }
     self->commands = merged;
@@ -299,9 +301,10 @@ static enum outcome take_letter(void *context, const struct message *message, st
                                               .partition = letter.origin_partition,
                                               .offset = letter.origin_offset}};
     struct lost_command *key = &wanted;
-    struct lost_command **found = self->count > 0 ? bsearch(&key, self->commands, self->count,
-                                                            sizeof(*self->commands), compare_places)
-                                                  : NULL;
+    struct lost_command **found = self->count > 0
+                                      ? bsearch(&key, self->commands, self->count,
+                                                sizeof(struct lost_command *), compare_places)
+                                      : NULL;
     if (found != NULL && (*found)->event == NULL && (*found)->fate == FATE_UNANSWERED)
         (*found)->fate = FATE_DEAD_LETTER;
     return OUTCOME_OK;
@@ -319,7 +322,7 @@ enum outcome recover_read(struct recovery *self, struct letter_topics topics, st
     enum outcome outcome = read_commands(self, slice_of_topics(topics, 0, commands), err);
     if (outcome != OUTCOME_OK || self->count == 0)
         return outcome;
-    qsort(self->commands, self->count, sizeof(*self->commands), compare_places);
+    qsort(self->commands, self->count, sizeof(struct lost_command *), compare_places);
     struct lost_command **by_place = self->commands;
     if (!merge(self))
         return err_no_memory(err, "commands");

@@ -40,12 +40,11 @@ static enum outcome open_handle(struct kafka_admin *admin, const struct config *
 {
     CLEANUP(rd_kafka_conf_destroyp) rd_kafka_conf_t *conf = NULL;
     enum outcome outcome = kafka_conf_new(config, KAFKA_ADMIN, "admin", NULL, 0, &conf, err);
-    if (outcome == OUTCOME_OK) {
-        rd_kafka_conf_set_opaque(conf, admin);
-        rd_kafka_conf_set_error_cb(conf, on_error);
-    }
-    if (outcome == OUTCOME_OK)
-        outcome = kafka_new(RD_KAFKA_PRODUCER, &conf, &admin->handle, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    rd_kafka_conf_set_opaque(conf, admin);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+    outcome = kafka_new(RD_KAFKA_PRODUCER, &conf, &admin->handle, err);
     if (outcome == OUTCOME_OK)
         admin->queue = rd_kafka_queue_new(admin->handle);
     return outcome;

@@ -926,7 +926,9 @@ static int64_t lag_of(const struct source_kafka *self, const struct assigned *as
     int64_t from = assigned->committed > low ? assigned->committed : low;
     if (end < 0)
         return -1;
-    return end > from && from >= 0 ? end - from : from < 0 ? end : 0;
+    if (from < 0)
+        return end;
+    return end > from ? end - from : 0;
 }
 
 static bool lags(struct source *port, const struct partition_lag **ret_lags, size_t *ret_count)

@@ -289,10 +289,11 @@ static bool open_sink(struct lane *lane, struct err *err)
     return false;
 }
 
-static bool open_port(struct lane *lane, bool (*open)(struct lane *, struct err *), struct err *err)
+static bool open_port(struct lane *lane, bool (*attempt)(struct lane *, struct err *),
+                      struct err *err)
 {
     while (!atomic_load(&lane->stopping)) {
-        if (open(lane, err)) {
+        if (attempt(lane, err)) {
             wait_done(lane);
             return true;
         }

@@ -90,14 +90,23 @@ static enum outcome command_of(const struct skip_request *skip, struct arena *ar
 static enum outcome process(struct lane *lane, const struct skip_request *skip, uint64_t generation,
                             struct err *err)
 {
+    struct outgoing_record record;
+    struct command command;
+
+    arena_reset(lane->arena);
+    lane->limits.max_record_bytes = sink_record_bytes_max(lane->sink);
+    enum outcome outcome = command_of(skip, lane->arena, &record, &command, err);
+    if (outcome != OUTCOME_OK)
+        return outcome;
     struct message message = {.topic = skip->topic,
                               .partition = skip->partition,
                               .offset = skip->to - 1,
-                              .timestamp_ms = skip->requested_us / 1000};
-    struct entry entry = {.message = &message, .topic_id = topic_id_of(lane, skip->topic)};
+                              .timestamp_ms = skip->requested_us / 1000,
+                              .value = record.value};
+    struct entry entry = {
+        .message = &message, .topic_id = topic_id_of(lane, skip->topic), .command = command};
     struct position position = {skip->topic, skip->partition, skip->to};
     struct position committed;
-    struct outgoing_record record;
     struct batch batch = {.lane = lane,
                           .arena = lane->arena,
                           .entries = &entry,
@@ -108,12 +117,6 @@ static enum outcome process(struct lane *lane, const struct skip_request *skip, 
                           .generation = generation,
                           .overlap = {.run = publish_overlapping, .context = &batch}};
 
-    arena_reset(lane->arena);
-    lane->limits.max_record_bytes = sink_record_bytes_max(lane->sink);
-    enum outcome outcome = command_of(skip, lane->arena, &record, &entry.command, err);
-    if (outcome != OUTCOME_OK)
-        return outcome;
-    message.value = record.value;
     outcome = bisect_settle(lane, &batch, err);
     if (outcome == OUTCOME_OK && entry.state == ENTRY_DEAD)
         outcome = err_set(err, OUTCOME_REJECT, "", "%s", entry.reason.message);

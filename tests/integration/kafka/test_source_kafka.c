@@ -422,7 +422,7 @@ static void poll_until_out_of_range(struct source *source)
                          OUTCOME_OK);
         assert_int_equal(count, 0);
         took_us = clock_monotonic_us() - since_us;
-    } while (took_us > (TIMEOUT_MS - 500) * 1000);
+    } while (took_us > (int64_t)(TIMEOUT_MS - 500) * 1000);
 }
 
 static void test_take_resets__tells_a_log_that_has_grown_past_the_position_meanwhile(void **state)

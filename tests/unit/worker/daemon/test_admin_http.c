@@ -126,7 +126,7 @@ static int setup(void **state)
     memset(&health, 0, sizeof(health));
     health.lanes = lanes;
     health.lane_count = 1;
-    health.stuck_after_us = 60 * 1000 * 1000;
+    health.stuck_after_us = (int64_t)60 * 1000 * 1000;
     atomic_store(&lane.progress_us, clock_monotonic_us());
     return admin_http_start("127.0.0.1:0", pages, PAGE_COUNT, &health, &server, &err) == OUTCOME_OK
                ? 0

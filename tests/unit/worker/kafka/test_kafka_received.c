@@ -39,7 +39,7 @@ static void original_init(struct original *original, const char *topic, int32_t 
 
 static void push(struct received *received, const char *topic, int32_t partition, int64_t offset)
 {
-    struct original original;
+    struct original original = {0};
 
     original_init(&original, topic, partition, offset);
     assert_true(received_push(received, &original.message));
@@ -49,7 +49,7 @@ static void push(struct received *received, const char *topic, int32_t partition
 static void assert_message(const struct message *message, const char *topic, int32_t partition,
                            int64_t offset)
 {
-    struct original expected;
+    struct original expected = {0};
 
     original_init(&expected, topic, partition, offset);
     assert_true(text_equal(message->topic, expected.message.topic));
