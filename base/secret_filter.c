@@ -42,11 +42,13 @@ void secret_filter_add(struct text secret)
     size_t *lengths = realloc(known.lengths, (known.count + 1) * sizeof(*lengths));
     if (lengths != NULL)
         known.lengths = lengths;
-    char *copy = strndup(secret.data, secret.length);
+    char *copy = malloc(secret.length + 1);
     if (items == NULL || lengths == NULL || copy == NULL) {
         free(copy);
         return;
     }
+    memcpy(copy, secret.data, secret.length);
+    copy[secret.length] = '\0';
     size_t place = known.count++;
     for (; place > 0 && lengths[place - 1] < secret.length; place--) {
         items[place] = items[place - 1];

@@ -41,7 +41,23 @@ static void serve(struct sink *sink)
         lane_stop(&current->lane);
 }
 
-static const struct source_ops source_ops = {.generation = generation, .keep_alive = keep_alive};
+static bool lags(struct source *source, const struct partition_lag **ret_lags, size_t *ret_count)
+{
+    (void)source;
+    *ret_lags = NULL;
+    *ret_count = 0;
+    return true;
+}
+
+static void rewind_source(struct source *source)
+{
+    (void)source;
+}
+
+static const struct source_ops source_ops = {.generation = generation,
+                                             .keep_alive = keep_alive,
+                                             .lags = lags,
+                                             .rewind = rewind_source};
 static const struct sink_ops sink_ops = {.serve = serve};
 
 /* --- life ------------------------------------------------------------------------------------

@@ -7,11 +7,11 @@
 --
 -- LOCKS: ACCESS EXCLUSIVE on catalyst_consumer_offsets (a row a partition), for a moment.
 ALTER TABLE catalyst_consumer_offsets
-    ADD COLUMN recorded_offset bigint NOT NULL DEFAULT 0;
+    ADD COLUMN IF NOT EXISTS recorded_offset bigint NOT NULL DEFAULT 0;
 
 -- What `recover` still has to bring level, stored before it changes anything: commands of the
 -- partition from from_offset on, below to_offset. The rows go with its last transaction.
-CREATE TABLE catalyst_recoveries (
+CREATE TABLE IF NOT EXISTS catalyst_recoveries (
     topic_id smallint NOT NULL,
     "partition" integer NOT NULL,
     from_offset bigint NOT NULL,

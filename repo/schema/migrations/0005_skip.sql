@@ -3,7 +3,7 @@
 --
 -- LOCKS: none on tables that are there.
 
-CREATE TABLE catalyst_skip_requests (
+CREATE TABLE IF NOT EXISTS catalyst_skip_requests (
     topic text COLLATE "C" NOT NULL,
     "partition" integer NOT NULL,
     from_offset bigint NOT NULL CHECK (from_offset >= 0),
