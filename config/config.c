@@ -204,6 +204,27 @@ static bool kafka_set(struct config *config, const char *name, const char *value
     return true;
 }
 
+/* "a,b:9092,[::1]:9092": librdkafka takes a port modulo 65536. false: one is none. */
+static bool broker_ports_valid(const char *brokers)
+{
+    for (const char *at = brokers; *at != '\0'; at += *at == ',') {
+        const char *end = at + strcspn(at, ",");
+        const char *port = end;
+        char *rest = NULL;
+
+        while (port > at && port[-1] != ':' && port[-1] != ']')
+            port--;
+        /* "PLAINTEXT://host" has a colon and no port; "host:" means the usual one */
+        if (port > at && port[-1] == ':' && port < end && port[0] != '/') {
+            unsigned long number = strtoul(port, &rest, 10);
+            if (number < 1 || number > 65535 || rest + strspn(rest, " \t") < end)
+                return false;
+        }
+        at = end;
+    }
+    return true;
+}
+
 static void kafka_take(struct loader *loader, const char *name, const char *value,
                        const char *where)
 {
@@ -227,6 +248,10 @@ static void kafka_take(struct loader *loader, const char *name, const char *valu
         complain(loader, where,
                  "kafka.%s: must not hold @; name and password are sasl.username and sasl.password",
                  name);
+        return;
+    }
+    if (is_brokers && !broker_ports_valid(value)) {
+        complain(loader, where, "kafka.%s: a port must be a number from 1 to 65535", name);
         return;
     }
     if (kafka_property_secret(name))

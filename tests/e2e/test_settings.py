@@ -36,6 +36,8 @@ REFUSED = [
     ("CATALYST_KAFKA_ACKS", "1", "acks"),
     ("CATALYST_KAFKA_AUTO_OFFSET_RESET", "latest", "auto.offset.reset"),
     ("CATALYST_KAFKA_NO_SUCH_PROPERTY", "1", "no.such.property"),
+    ("CATALYST_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:99999", "port"),
+    ("CATALYST_KAFKA_BOOTSTRAP_SERVERS", "a:9092,b:port", "port"),
     ("CATALYST_NO_SUCH_SETTING", "1", "CATALYST_NO_SUCH_SETTING"),
 ]
 

@@ -60,12 +60,19 @@ static void save_progress(struct lane *lane)
 
     if (source_generation(lane->source) != lane->progress_generation)
         progress_revoked(&lane->progress);
-    if (save_level(lane, &err) || lane->set_back)
+    bool saved = save_level(lane, &err) || lane->set_back;
+    if (!saved) {
+        lane->recovered = true;
+        saved = store_recover(lane->store, &err) == OUTCOME_OK && save_level(lane, &err);
+    }
+    if (saved) {
+        lane->unsaved_failures = 0;
         return;
-    lane->recovered = true;
-    if (store_recover(lane->store, &err) == OUTCOME_OK && save_level(lane, &err))
-        return;
-    log_line(LOG_WARN, "published offsets not saved", LOG_INT("lane", lane->options.index),
+    }
+    /* failures 1, 2, 4, 8 ...: a database that stays away fills no disk */
+    unsigned failures = ++lane->unsaved_failures;
+    log_line((failures & (failures - 1)) == 0 ? LOG_WARN : LOG_DEBUG, "published offsets not saved",
+             LOG_INT("lane", lane->options.index), LOG_INT("attempt", failures),
              LOG_STR("code", err.code), LOG_STR("error", err.text));
 }
 
