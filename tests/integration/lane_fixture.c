@@ -54,10 +54,8 @@ static void rewind_source(struct source *source)
     (void)source;
 }
 
-static const struct source_ops source_ops = {.generation = generation,
-                                             .keep_alive = keep_alive,
-                                             .lags = lags,
-                                             .rewind = rewind_source};
+static const struct source_ops source_ops = {
+    .generation = generation, .keep_alive = keep_alive, .lags = lags, .rewind = rewind_source};
 static const struct sink_ops sink_ops = {.serve = serve};
 
 /* --- life ------------------------------------------------------------------------------------
