@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "base/json_writer.h"
 #include "base/timestamp.h"
 #include "repo/audit/audit_partitions.h"
@@ -10,6 +11,7 @@
 /* How long one step may try for its locks before the run gives up, and how many intervals stand
  * ahead when nobody says. */
 enum { PATIENCE_MS = 20000, AHEAD_DEFAULT = 3, AHEAD_MAX = 1000 };
+enum { LOCK_TRIES = 20, LOCK_PAUSE_US = 100 * 1000 };
 
 struct retention_call {
     const struct arguments *arguments;
@@ -403,6 +405,23 @@ static bool parse_keep(const struct arguments *arguments, int64_t *ret_keep_ms)
     return false;
 }
 
+/* The server ends the session of a program that has ended a moment later, and only then is its lock
+ * free: one call right after another must not fail. */
+static enum outcome lock_patiently(struct retention_call *self, bool *ret_locked, struct err *err)
+{
+    enum outcome outcome = OUTCOME_OK;
+
+    *ret_locked = false;
+    for (int tries = 0; outcome == OUTCOME_OK && !*ret_locked && tries < LOCK_TRIES; tries++) {
+        if (tries > 0)
+            clock_sleep_us(LOCK_PAUSE_US);
+        outcome =
+            audit_retention_lock(session_db(&self->session), self->session.config.database_schema,
+                                 self->session.arena, ret_locked, err);
+    }
+    return outcome;
+}
+
 /* Ours alone from here on, unless nothing is changed. */
 static enum exit_code begin(struct retention_call *self, const struct action *action)
 {
@@ -414,7 +433,7 @@ static enum exit_code begin(struct retention_call *self, const struct action *ac
     self->change = (struct audit_change){db, schema, PATIENCE_MS, interrupted};
     enum outcome outcome = migrate_check(db, self->session.arena, &err);
     if (outcome == OUTCOME_OK && action->changes)
-        outcome = audit_retention_lock(db, schema, self->session.arena, &locked, &err);
+        outcome = lock_patiently(self, &locked, &err);
     if (outcome == OUTCOME_OK && locked)
         outcome = audit_layout_read(db, self->session.arena, &self->layout, &err);
     if (outcome != OUTCOME_OK)
