@@ -37,7 +37,7 @@ static const char *identity_sql(struct arena *arena)
 
     if (user == NULL || org == NULL || membership == NULL || group == NULL)
         return NULL;
-    const char *with = arena_printf(
+    const char *first_parts = arena_printf(
         arena,
         "WITH asker AS (%s WHERE id = $1)"
         ", member AS ("
@@ -49,11 +49,11 @@ static const char *identity_sql(struct arena *arena)
         ", home AS (%s WHERE id = coalesce($2, (SELECT org_id FROM member),"
         " (SELECT primary_org_id FROM asker)))",
         user->select, membership->select, membership->select, membership->select, org->select);
-    if (with == NULL)
+    if (first_parts == NULL)
         return NULL;
 
     buffer_init(&sql, arena);
-    buffer_append_literal(&sql, with);
+    buffer_append_literal(&sql, first_parts);
     buffer_append_literal(&sql, ", team AS (SELECT listed.place, ");
     append_columns(&sql, "g", group->columns);
     buffer_append_literal(

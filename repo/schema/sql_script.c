@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-static bool begins(struct text text, size_t at, const char *with)
+static bool begins(struct text text, size_t at, const char *prefix)
 {
-    size_t length = strlen(with);
-    return text.length - at >= length && memcmp(text.data + at, with, length) == 0;
+    size_t length = strlen(prefix);
+    return text.length - at >= length && memcmp(text.data + at, prefix, length) == 0;
 }
 
 /* The position behind the next `end`, or of the end of the text. */

@@ -7,7 +7,6 @@
 #include "events/audit_message.h"
 #include "events/command_message.h"
 #include "events/dead_letter.h"
-#include "events/letter.h"
 #include "events/message_json.h"
 #include "events/rejections.h"
 #include "events/wire/json_to_msgpack.h"

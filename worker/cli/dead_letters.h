@@ -2,7 +2,7 @@
 
 #include "base/arena.h"
 #include "config/config.h"
-#include "events/letter.h"
+#include "events/dead_letter.h"
 #include "worker/kafka/kafka_reader.h"
 
 /* Finds dead letters in their topics. */

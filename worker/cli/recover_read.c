@@ -4,7 +4,7 @@
 #include "base/map.h"
 #include "base/timestamp.h"
 #include "events/audit_message.h"
-#include "events/letter.h"
+#include "events/dead_letter.h"
 #include "worker/cli/recover.h"
 
 enum { FIRST_CAPACITY = 1024 };

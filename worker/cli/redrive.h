@@ -6,9 +6,9 @@
 /* Sends dead letters back to their topics of origin.
  *
  * One Kafka transaction holds, for each letter: the record as it was received, the mark behind the
- * letter (events/letter.h), and the audit.append command that reports it. So they are there all
- * three or not at all, and who reads the dead-letter topics to their ends knows what went back. A
- * fixed transactional.id allows one redrive at a time: the next one fences it before it reads.
+ * letter (events/dead_letter.h), and the audit.append command that reports it. So they are there
+ * all three or not at all, and who reads the dead-letter topics to their ends knows what went back.
+ * A fixed transactional.id allows one redrive at a time: the next one fences it before it reads.
  *
  * A letter that the brokers do not take is refused by itself: the transaction that it spoilt is
  * void, and its letters go back in one transaction each. After brokers that were away for longer

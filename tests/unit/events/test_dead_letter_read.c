@@ -1,4 +1,3 @@
-#include "events/letter.h"
 
 #include "events/commands.h"
 #include "events/dead_letter.h"

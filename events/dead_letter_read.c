@@ -1,4 +1,4 @@
-#include "events/letter.h"
+#include "events/dead_letter.h"
 
 #include <inttypes.h>
 
