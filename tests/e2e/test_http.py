@@ -1,8 +1,10 @@
 """Health, metrics and version over HTTP."""
 
+import contextlib
 import json
 import re
 import signal
+import socket
 import urllib.error
 import urllib.request
 
@@ -64,6 +66,24 @@ def test_a_port_that_is_taken_is_exit_78_or_69(site: Site) -> None:
 
     assert done.returncode in (69, 78), done.stderr
     assert "listen" in done.stderr
+
+
+def test_slow_connections_keep_no_probe_out(site: Site) -> None:
+    """Each sends a byte of a header now and then, so that none of them is ever idle."""
+    worker = site.start("slow")
+    slow = [socket.create_connection(("127.0.0.1", worker.port)) for _ in range(200)]
+    try:
+        for each in slow:
+            each.sendall(b"GET /health/live HTTP/1.1\r\nX: ")
+        for _ in range(20):
+            for each in slow:
+                with contextlib.suppress(OSError):  # the server has closed it
+                    each.sendall(b"x")
+            for page in ("/health/live", "/health/ready", "/metrics"):
+                assert worker.get(page)[0] == 200
+    finally:
+        for each in slow:
+            each.close()
 
 
 def test_sighup_ends_nothing(site: Site) -> None:
