@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 
@@ -127,4 +129,47 @@ const char *pq_conninfo_rule(const char *conninfo)
             return rule;
     }
     return NULL;
+}
+
+/* --- files -------------------------------------------------------------------------------------
+ */
+
+static const char *value_of(const PQconninfoOption *options, const char *keyword)
+{
+    for (const PQconninfoOption *option = options; option->keyword != NULL; option++) {
+        if (strcmp(option->keyword, keyword) == 0)
+            return option->val != NULL && option->val[0] != '\0' ? option->val : NULL;
+    }
+    return NULL;
+}
+
+/* As libpq judges it: nobody else, but a group where root owns the file. */
+static bool key_is_open_to_others(const struct stat *file)
+{
+    mode_t forbidden = file->st_uid == 0 ? S_IWGRP | S_IXGRP | S_IRWXO : S_IRWXG | S_IRWXO;
+    return S_ISREG(file->st_mode) && (file->st_mode & forbidden) != 0;
+}
+
+const char *pq_conninfo_file_rule(const char *conninfo)
+{
+    CLEANUP(PQconninfoFreep) PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+    struct stat file;
+
+    if (options == NULL)
+        return NULL;
+    const char *root = value_of(options, "sslrootcert");
+    if (root != NULL && strcmp(root, "system") != 0 && access(root, R_OK) != 0)
+        return "sslrootcert: the file can't be read";
+    const char *certificate = value_of(options, "sslcert");
+    if (certificate != NULL && access(certificate, R_OK) != 0)
+        return "sslcert: the file can't be read";
+    const char *key = value_of(options, "sslkey");
+    if (key == NULL || strchr(key, ':') != NULL) /* with a colon: of a crypto engine */
+        return NULL;
+    if (access(key, R_OK) != 0 || stat(key, &file) != 0)
+        return "sslkey: the file can't be read";
+    return key_is_open_to_others(&file) ? "sslkey: others may read the file, so libpq refuses it; "
+                                          "set mode 0600, or 0640 where "
+                                          "root owns it"
+                                        : NULL;
 }

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -9,6 +10,11 @@ import pytest
 from harness import program
 from harness.program import EXIT_CONFIG, EXIT_OK, EXIT_UNAVAILABLE, run
 from harness.site import Site
+
+
+@pytest.fixture(scope="module")
+def site(new_module_site: Callable[..., Site]) -> Site:
+    return new_module_site(partitions=1)
 
 
 def _errors(site: Site, **settings: str) -> tuple[int, list[str]]:
@@ -102,6 +108,33 @@ def test_what_keeps_it_from_the_database(narrow: Site, change: Change, code: int
     done = run("check", "--online", env=narrow.env | {"CATALYST_DATABASE_URL": change(narrow)})
 
     assert done.returncode == code, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("mode", "refused"),
+    [(0o600, False), (0o640, False), (0o644, True), (0o660, True), (None, True)],
+    ids=["600", "640 of root", "644", "660", "none"],
+)
+def test_a_key_file_that_libpq_refuses(site: Site, tmp_path: Path, mode: int | None, refused: bool) -> None:
+    """Named without connecting, by the rule that libpq has."""
+    key = tmp_path / "client.key"
+    if mode is not None:
+        key.write_text("key")
+        key.chmod(mode)
+    url = psycopg.conninfo.make_conninfo(site.env["CATALYST_DATABASE_URL"], sslkey=str(key))
+
+    done = run("check", env=site.env | {"CATALYST_DATABASE_URL": url})
+
+    assert done.returncode == (EXIT_CONFIG if refused else EXIT_OK), done.stdout
+    assert ("database.url: sslkey: " in done.stdout) == refused
+    assert str(key) not in done.stdout
+
+
+def test_certificates_of_kafka_that_are_not_there(site: Site, tmp_path: Path) -> None:
+    done = run("check", env=site.env | {"CATALYST_KAFKA_SSL_CA_LOCATION": str(tmp_path / "ca.pem")})
+
+    assert done.returncode == EXIT_CONFIG, done.stdout
+    assert "kafka.ssl.ca.location: the file can't be read" in done.stdout
 
 
 def test_topics_that_were_made_a_moment_ago(new_site: Callable[..., Site]) -> None:

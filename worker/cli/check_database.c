@@ -7,6 +7,7 @@
 #include "repo/audit/audit_layout.h"
 #include "repo/pg/pg_binary.h"
 #include "repo/pg/pq_answers.h"
+#include "repo/pg/pq_conninfo.h"
 #include "repo/schema/migrate.h"
 #include "worker/cli/check_rights.h"
 #include "worker/cli/check_tables.h"
@@ -193,6 +194,9 @@ void check_conninfo(const struct config *config, struct findings *findings)
 
     if (executor_pq_new(&options, &db, &err) != OUTCOME_OK)
         finding_add(findings, FINDING_ERROR, "configuration", "database.url: %s", err.text);
+    const char *rule = pq_conninfo_file_rule(config->database_url);
+    if (rule != NULL)
+        finding_add(findings, FINDING_ERROR, "configuration", "database.url: %s", rule);
 }
 
 void check_database(const struct config *config, struct findings *findings)

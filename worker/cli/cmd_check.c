@@ -1,4 +1,5 @@
 #include <string.h>
+#include <unistd.h>
 
 #include "worker/cli/check_database.h"
 #include "worker/cli/check_kafka.h"
@@ -34,6 +35,21 @@ static void check_library(const struct config *config, struct findings *findings
                     kafka_library_version());
 }
 
+/* librdkafka reads them when it connects, and then names the file with the reason of OpenSSL. */
+static void check_kafka_files(const struct config *config, struct findings *findings)
+{
+    static const char *const names[] = {"ssl.ca.location", "ssl.certificate.location",
+                                        "ssl.key.location", "ssl.crl.location",
+                                        "ssl.keystore.location"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        const char *path = config_kafka_value(config, names[i]);
+        if (path != NULL && strcmp(path, "probe") != 0 && access(path, R_OK) != 0)
+            finding_add(findings, FINDING_ERROR, "configuration",
+                        "kafka.%s: the file can't be read", names[i]);
+    }
+}
+
 /* Everything that the configuration alone tells. false: it cannot be used any further. */
 static bool check_configuration(const struct arguments *arguments, struct config *config,
                                 struct findings *findings)
@@ -51,6 +67,7 @@ static bool check_configuration(const struct arguments *arguments, struct config
     }
     check_conninfo(config, findings);
     check_library(config, findings);
+    check_kafka_files(config, findings);
     return outcome == OUTCOME_OK;
 }
 
