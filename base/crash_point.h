@@ -15,7 +15,7 @@
     X(after_assigned)      /* the lane knows what of its partitions is published */                \
     X(after_poll)          /* a batch is in hand */                                                \
     X(before_begin)        /* decoded, nothing asked of the database */                            \
-    X(after_find)          /* known commands are told apart */                                     \
+    X(after_find)          /* it is known which commands are recorded */                           \
     X(after_apply)         /* rows are changed, uncommitted */                                     \
     X(before_record)       /* events are made, not recorded */                                     \
     X(commit_sent)         /* COMMIT is on its way, unanswered */                                  \

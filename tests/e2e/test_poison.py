@@ -144,7 +144,7 @@ def _refused_at_commit(site: Site) -> None:
 @pytest.mark.key
 @pytest.mark.parametrize("count", [20, 300])
 def test_what_is_refused_at_commit_was_never_published(narrow: Site, count: int) -> None:
-    """Events go to the brokers while the database commits, and are taken back."""
+    """Events go to the brokers while the database commits, and are aborted."""
     _refused_at_commit(narrow)
     good = [make.user(f"u-{n}", {"displayName": "allowed"}) for n in range(count)]
     users = [*good[: count // 2], _forbidden("u-bad"), *good[count // 2 :]]
@@ -155,7 +155,7 @@ def test_what_is_refused_at_commit_was_never_published(narrow: Site, count: int)
 
     narrow.check(Model().take_all(good))
     assert [letter.value for letter in narrow.dead_letters()] == [placed[count // 2].value]
-    assert worker.metric("catalyst_kafka_transactions_aborted_total") >= 1, "nothing went ahead"
+    assert worker.metric("catalyst_kafka_transactions_aborted_total") >= 1, "the two commits did not overlap"
 
 
 @pytest.mark.key
@@ -183,7 +183,7 @@ def test_a_commit_that_fails_once_publishes_once(narrow: Site) -> None:
 
 
 def test_a_commit_may_take_longer_than_the_kafka_transaction(narrow: Site) -> None:
-    """The brokers abort what went ahead, and fence the producer; the database commits all the same."""
+    """The brokers abort what was published during the COMMIT, and fence the producer; the database commits all the same."""
     narrow.sql(
         "CREATE FUNCTION doze() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
         " IF NEW.id = 'u-slow' THEN PERFORM pg_sleep(12); END IF; RETURN NULL; END $$"

@@ -701,7 +701,7 @@ settle:
 #endif
 
     /* publish_ahead(), while COMMIT is under way: one attempt of each call. Where the server is faster,
-     * nothing goes ahead here. */
+     * the two commits do not overlap. */
     atomic {
         if
         :: true
@@ -848,7 +848,7 @@ published_batch:
     };
 
 not_recorded:
-    /* publish_abort(): nothing of what went ahead may stay */
+    /* publish_abort(): nothing that was published during the COMMIT may stay */
     atomic {
         if
 #ifndef ERROR_AHEAD_KEPT
