@@ -26,7 +26,7 @@
 static const int64_t COMMAND_TIME_US = 1767323045678000; /* of command_of() */
 
 /* Of each type the least and the most that it may hold. */
-static const struct {
+static const struct contract {
     const char *type;
     const char *least;
     const char *most;
@@ -63,6 +63,15 @@ static const struct {
      "'actor':{'type':'user','id':'u','labels':{'x':1}},'subject':{'type':'org','id':'o'},"
      "'resource':{'type':'thing','labels':{}},'metadata':{'m':1},'correlationId':'x'}"},
 };
+
+static const struct contract *contract_of(const char *type)
+{
+    size_t i = 0;
+
+    while (strcmp(contract[i].type, type) != 0)
+        i++;
+    return &contract[i];
+}
 
 static enum outcome decode_as(void **state, const char *type, const char *json, bool as_json,
                               struct command *ret_command, struct err *err)
@@ -239,7 +248,7 @@ static void test_command_decode__digest_ignores_other_headers(void **state)
 
 static void test_user__every_field(void **state)
 {
-    const struct user *user = decode(state, USER, contract[0].most).record;
+    const struct user *user = decode(state, USER, contract_of(USER)->most).record;
 
     assert_text(user->id, "u");
     assert_text(user->authentik_id, "a");
@@ -254,7 +263,7 @@ static void test_user__every_field(void **state)
 
 static void test_user__absent_labels_are_empty_absent_metadata_is_absent(void **state)
 {
-    const struct user *user = decode(state, USER, contract[0].least).record;
+    const struct user *user = decode(state, USER, contract_of(USER)->least).record;
 
     assert_text(user->labels.json, "{}");
     assert_slice(user->labels.packed, hex(*state, "80"));
@@ -294,7 +303,8 @@ static void test_org__profile_as_given(void **state)
 
 static void test_membership__times_given(void **state)
 {
-    const struct membership *membership = decode(state, MEMBERSHIP, contract[4].most).record;
+    const struct membership *membership =
+        decode(state, MEMBERSHIP, contract_of(MEMBERSHIP)->most).record;
 
     assert_int_equal(membership->created_at_us, 1577836800000000);
     assert_int_equal(membership->updated_at_us, 1609459200000000);
@@ -306,7 +316,8 @@ static void test_membership__times_given(void **state)
 
 static void test_membership__times_absent(void **state)
 {
-    const struct membership *membership = decode(state, MEMBERSHIP, contract[4].least).record;
+    const struct membership *membership =
+        decode(state, MEMBERSHIP, contract_of(MEMBERSHIP)->least).record;
 
     assert_int_equal(membership->created_at_us, COMMAND_TIME_US);
     assert_int_equal(membership->updated_at_us, COMMAND_TIME_US);
@@ -319,7 +330,7 @@ static void test_membership__times_absent(void **state)
 static void test_membership__remove_has_an_id_and_nothing_else(void **state)
 {
     const struct membership *membership =
-        decode(state, MEMBERSHIP_REMOVED, contract[5].least).record;
+        decode(state, MEMBERSHIP_REMOVED, contract_of(MEMBERSHIP_REMOVED)->least).record;
 
     assert_text(membership->id, "m");
     assert_int_equal(membership->created_at_us, TIMESTAMP_ABSENT);
@@ -330,7 +341,8 @@ static void test_membership__remove_has_an_id_and_nothing_else(void **state)
 
 static void test_entitlement__defaults(void **state)
 {
-    const struct entitlement *entitlement = decode(state, ENTITLEMENT, contract[6].least).record;
+    const struct entitlement *entitlement =
+        decode(state, ENTITLEMENT, contract_of(ENTITLEMENT)->least).record;
 
     assert_text(entitlement->subject_kind, "user");
     assert_text(entitlement->metadata.json, "{}");
@@ -340,7 +352,7 @@ static void test_entitlement__defaults(void **state)
 
 static void test_key__every_field(void **state)
 {
-    const struct key *key = decode(state, KEY, contract[8].most).record;
+    const struct key *key = decode(state, KEY, contract_of(KEY)->most).record;
 
     assert_text(key->id, "k");
     assert_text(key->hash, "h");
@@ -406,8 +418,8 @@ static void test_key__many_scopes_are_deduplicated_quickly(void **state)
 
 static void test_key__without_id_gets_one_from_the_command(void **state)
 {
-    const struct key *key = decode(state, KEY, contract[8].least).record;
-    const struct key *again = decode(state, KEY, contract[8].least).record;
+    const struct key *key = decode(state, KEY, contract_of(KEY)->least).record;
+    const struct key *again = decode(state, KEY, contract_of(KEY)->least).record;
     const struct uuid expected = key_id_of(TEXT("/tests"), TEXT("c-1"));
     char text[UUID_TEXT_LENGTH + 1];
 
@@ -422,20 +434,20 @@ static void test_key__without_id_gets_one_from_the_command(void **state)
 
 static void test_key__usage_and_revocation(void **state)
 {
-    const struct key *used = decode(state, KEY_USED, contract[9].most).record;
+    const struct key *used = decode(state, KEY_USED, contract_of(KEY_USED)->most).record;
     assert_int_equal(used->last_used_at_us, 1577836800000000);
 
-    used = decode(state, KEY_USED, contract[9].least).record;
+    used = decode(state, KEY_USED, contract_of(KEY_USED)->least).record;
     assert_int_equal(used->last_used_at_us, COMMAND_TIME_US);
     assert_int_equal(used->revoked_at_us, TIMESTAMP_ABSENT);
     assert_int_equal(used->created_at_us, TIMESTAMP_ABSENT);
 
-    const struct key *revoked = decode(state, KEY_REVOKED, contract[10].most).record;
+    const struct key *revoked = decode(state, KEY_REVOKED, contract_of(KEY_REVOKED)->most).record;
     assert_int_equal(revoked->revoked_at_us, 1577836800000000);
     assert_text(revoked->revoked_by.kind, "org");
     assert_text(revoked->revocation_reason, "r");
 
-    revoked = decode(state, KEY_REVOKED, contract[10].least).record;
+    revoked = decode(state, KEY_REVOKED, contract_of(KEY_REVOKED)->least).record;
     assert_int_equal(revoked->revoked_at_us, COMMAND_TIME_US);
     assert_int_equal(revoked->last_used_at_us, TIMESTAMP_ABSENT);
 }
@@ -794,7 +806,7 @@ static void test_command_decode__parties_have_long_ids_and_any_labels(void **sta
 
 static void test_command_decode__full_arena_is_fatal_at_every_allocation(void **state)
 {
-    struct message message = command_of(*state, KEY, packed(*state, contract[8].most));
+    struct message message = command_of(*state, KEY, packed(*state, contract_of(KEY)->most));
     struct command command;
     struct err err = {.text = ""};
     size_t ceiling = 16;
