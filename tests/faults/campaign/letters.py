@@ -39,6 +39,9 @@ NOT_WELL_FORMED = {
     "structured: data_base64 of garbage",
 }
 
+# Well-formed JSON, with a value that its field does not take.
+WELL_FORMED = {"JSON: a number out of range"}
+
 
 @dataclass(frozen=True)
 class Letter:
@@ -80,6 +83,8 @@ def class_of(case: Case) -> str:
         return "type"
     if case.says.startswith(("ce_", "content-type", "specversion")):
         return "envelope"
+    if name in WELL_FORMED:
+        return "field"
     if name in NOT_WELL_FORMED or name.startswith(("body: ", "JSON: ")) or "NUL" in name or "\\x00" in name:
         return "body"
     return "envelope" if name.startswith("structured: ") else "field"

@@ -473,7 +473,7 @@ def _append(mix: Mix, family: int, slot: int) -> Command:
     data = {"category": "security", "action": chance.choice(("login.succeeded", "login.failed"))}
     blank = chance.random()
     if blank < 0.1:
-        data[chance.choice(("category", "action"))] = chance.choice((" ", "", "\t\n"))
+        data[chance.choice(("category", "action"))] = chance.choice((" ", "", "\u00a0\u2003"))
     note = {"type": "note", "id": f"note-{family}-{slot}"}
     return make.append(
         data
