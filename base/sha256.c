@@ -2,52 +2,18 @@
 
 #include <assert.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <pthread.h>
+
+#include "base/digest.h"
 
 enum { BLOCK_BYTES = 64, INNER_PAD = 0x36, OUTER_PAD = 0x5c };
-
-/* Looked up once for the process, and a context per thread, for the reason given in uuid.c.
- * libcrypto fails here only without memory, which the process cannot survive anyway. */
-static struct {
-    EVP_MD *sha256;
-    pthread_key_t context; /* EVP_MD_CTX of the thread */
-} hashing;
-
-static void context_free(void *context)
-{
-    EVP_MD_CTX_free(context);
-}
-
-static void hashing_init(void)
-{
-    hashing.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    int failed = pthread_key_create(&hashing.context, context_free);
-    assert(hashing.sha256 != NULL && failed == 0);
-}
-
-static EVP_MD_CTX *thread_context(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-    pthread_once(&once, hashing_init);
-    EVP_MD_CTX *context = pthread_getspecific(hashing.context);
-    if (context == NULL) {
-        context = EVP_MD_CTX_new();
-        int failed = context == NULL ? 1 : pthread_setspecific(hashing.context, context);
-        assert(failed == 0);
-    }
-    return context;
-}
 
 /* `first` is hashed before the parts; its length may be 0. */
 static struct sha256 hash(struct slice first, const struct slice *parts, size_t part_count)
 {
-    EVP_MD_CTX *context = thread_context();
+    EVP_MD_CTX *context = digest_begin(DIGEST_SHA256);
     struct sha256 digest;
 
-    int done = EVP_DigestInit_ex2(context, hashing.sha256, NULL);
-    done &= EVP_DigestUpdate(context, first.data, first.length);
+    int done = EVP_DigestUpdate(context, first.data, first.length);
     for (size_t i = 0; i < part_count; i++)
         done &= EVP_DigestUpdate(context, parts[i].data, parts[i].length);
     done &= EVP_DigestFinal_ex(context, digest.bytes, NULL);

@@ -1,8 +1,8 @@
 #include "base/uuid.h"
 
 #include <assert.h>
-#include <openssl/evp.h>
-#include <pthread.h>
+
+#include "base/digest.h"
 
 /* Random once, fixed for ever: changing one changes every id derived from it. */
 static const struct uuid AUDIT_NAMESPACE = {{0x8d, 0x2f, 0x6c, 0x1a, 0x41, 0x7b, 0x4e, 0x0d, 0x9b,
@@ -86,50 +86,12 @@ int uuid_compare(const struct uuid *a, const struct uuid *b)
     return memcmp(a->bytes, b->bytes, sizeof(a->bytes));
 }
 
-/* Looked up once for the process, and a context per thread: looking an algorithm up, as a digest
- * begun with EVP_sha1() does, takes locks that all threads share, and costs more than hashing an
- * id. libcrypto fails here only without memory, which the process cannot survive anyway. */
-static struct {
-    EVP_MD *sha1;
-    EVP_MD *sha256;
-    pthread_key_t context; /* EVP_MD_CTX of the thread */
-} hashing;
-
-static void context_free(void *context)
+static void hash_parts(enum digest_algorithm algorithm, struct slice prefix,
+                       const struct text *parts, size_t part_count, bool with_lengths,
+                       uint8_t ret_hash[EVP_MAX_MD_SIZE])
 {
-    EVP_MD_CTX_free(context);
-}
-
-static void hashing_init(void)
-{
-    hashing.sha1 = EVP_MD_fetch(NULL, "SHA1", NULL);
-    hashing.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    int failed = pthread_key_create(&hashing.context, context_free);
-    assert(hashing.sha1 != NULL && hashing.sha256 != NULL && failed == 0);
-}
-
-static EVP_MD_CTX *thread_context(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-    pthread_once(&once, hashing_init);
-    EVP_MD_CTX *context = pthread_getspecific(hashing.context);
-    if (context == NULL) {
-        context = EVP_MD_CTX_new();
-        int failed = context == NULL ? 1 : pthread_setspecific(hashing.context, context);
-        assert(failed == 0);
-    }
-    return context;
-}
-
-enum algorithm { SHA1, SHA256 };
-
-static void hash_parts(enum algorithm algorithm, struct slice prefix, const struct text *parts,
-                       size_t part_count, bool with_lengths, uint8_t ret_hash[EVP_MAX_MD_SIZE])
-{
-    EVP_MD_CTX *context = thread_context();
-    int done = EVP_DigestInit_ex2(context, algorithm == SHA1 ? hashing.sha1 : hashing.sha256, NULL);
-    done &= EVP_DigestUpdate(context, prefix.data, prefix.length);
+    EVP_MD_CTX *context = digest_begin(algorithm);
+    int done = EVP_DigestUpdate(context, prefix.data, prefix.length);
     for (size_t i = 0; i < part_count; i++) {
         const uint8_t length[4] = {(uint8_t)(parts[i].length >> 24),
                                    (uint8_t)(parts[i].length >> 16),
@@ -154,7 +116,7 @@ static struct uuid v5(const struct uuid *name_space, const struct text *parts, s
     uint8_t hash[EVP_MAX_MD_SIZE];
     struct uuid uuid;
 
-    hash_parts(SHA1, (struct slice){name_space->bytes, sizeof(name_space->bytes)}, parts,
+    hash_parts(DIGEST_SHA1, (struct slice){name_space->bytes, sizeof(name_space->bytes)}, parts,
                part_count, with_lengths, hash);
     memcpy(uuid.bytes, hash, sizeof(uuid.bytes));
     set_version(&uuid, 5);
@@ -176,7 +138,7 @@ struct uuid digest_of(const struct text *parts, size_t part_count)
     uint8_t hash[EVP_MAX_MD_SIZE];
     struct uuid digest;
 
-    hash_parts(SHA256, (struct slice){NULL, 0}, parts, part_count, true, hash);
+    hash_parts(DIGEST_SHA256, (struct slice){NULL, 0}, parts, part_count, true, hash);
     memcpy(digest.bytes, hash, sizeof(digest.bytes));
     return digest;
 }
@@ -185,7 +147,7 @@ void sha256_hex(struct slice bytes, char ret_text[65])
 {
     uint8_t hash[EVP_MAX_MD_SIZE];
 
-    hash_parts(SHA256, bytes, NULL, 0, false, hash);
+    hash_parts(DIGEST_SHA256, bytes, NULL, 0, false, hash);
     *put_hex(ret_text, hash, 32) = '\0';
 }
 
