@@ -26,33 +26,8 @@ cleanup() {
 }
 trap cleanup EXIT
 
-passed=0
-failed=0
-check() {
-    local what=$1 status
-    shift
-    # Not as the condition of an if: there, a failure in the middle of a function goes unnoticed.
-    set +e
-    (
-        set -e
-        "$@"
-    ) >"$work/log" 2>&1
-    status=$?
-    set -e
-    if ((status == 0)); then
-        passed=$((passed + 1))
-        echo "ok      $what"
-    else
-        failed=$((failed + 1))
-        echo "FAILED  $what"
-        sed 's/^/        /' "$work/log"
-    fi
-}
-
-finish() {
-    echo "$passed passed, $failed failed"
-    ((failed == 0))
-}
+# shellcheck source=tests/tools/checks.sh
+. "$repo/tests/tools/checks.sh"
 
 install_library() {
     [[ -f $build/CMakeCache.txt ]] || cmake --preset dev -B "$build"

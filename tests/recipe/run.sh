@@ -37,32 +37,8 @@ cleanup() {
 }
 trap cleanup EXIT
 
-passed=0
-failed=0
-check() {
-    local what=$1 status
-    shift
-    set +e
-    (
-        set -e
-        "$@"
-    ) >"$work/log" 2>&1
-    status=$?
-    set -e
-    if ((status == 0)); then
-        passed=$((passed + 1))
-        echo "ok      $what"
-    else
-        failed=$((failed + 1))
-        echo "FAILED  $what"
-        sed 's/^/        /' "$work/log"
-    fi
-}
-
-finish() {
-    echo "$passed passed, $failed failed"
-    ((failed == 0))
-}
+# shellcheck source=tests/tools/checks.sh
+. "$repo/tests/tools/checks.sh"
 
 # The tracked files as they are in the working tree, with their times, so that a second run builds
 # only what changed. Files that an earlier run added go.

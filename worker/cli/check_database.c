@@ -22,7 +22,7 @@ enum { SKEW_WARNING_US = 2 * 1000 * 1000 };
 /* The oldest server that the tests run on. */
 enum { SERVER_VERSION_TESTED = 150000 };
 
-struct looking {
+struct database_check {
     struct executor *db;
     struct arena *arena;
     struct findings *findings;
@@ -30,23 +30,17 @@ struct looking {
 
 static const char where[] = "database";
 
-static void look_failed(const struct looking *looking, const struct err *err)
-{
-    enum finding_level level = err->outcome == OUTCOME_RETRY ? FINDING_AWAY : FINDING_ERROR;
-    finding_add(looking->findings, level, where, "%s [%s]", err->text, err->code);
-}
-
 /* A server that answers once TLS is left out is there: the settings of TLS keep us from it. */
-static void not_connected(const struct config *config, const struct looking *looking,
+static void not_connected(const struct config *config, const struct database_check *check,
                           const struct err *err)
 {
     if (err->outcome == OUTCOME_RETRY && strncmp(err->code, "08", 2) == 0 &&
         pq_answers_without_tls(config->database_url))
-        finding_add(looking->findings, FINDING_ERROR, where,
+        finding_add(check->findings, FINDING_ERROR, where,
                     "the server answers, but not with these settings of TLS: %s [%s]", err->text,
                     err->code);
     else
-        look_failed(looking, err);
+        finding_add_failure(check->findings, where, err);
 }
 
 /* --- the server --------------------------------------------------------------------------------
@@ -76,57 +70,57 @@ static int64_t fact(const struct rows *rows, size_t column)
     return pg_cell_int(rows_cell(rows, 0, column), &value) ? value : 0;
 }
 
-static void judge_clock(const struct looking *looking, int64_t before_us, int64_t server_us)
+static void judge_clock(const struct database_check *check, int64_t before_us, int64_t server_us)
 {
     int64_t after_us = clock_wall_us();
     int64_t skew_us = server_us - (before_us + after_us) / 2;
 
     if (llabs(skew_us) > SKEW_WARNING_US + (after_us - before_us) / 2)
-        finding_add(looking->findings, FINDING_WARNING, where,
+        finding_add(check->findings, FINDING_WARNING, where,
                     "the server's clock is %lld ms %s this machine's", llabs(skew_us) / 1000,
                     skew_us > 0 ? "ahead of" : "behind");
 }
 
-static void judge_durability(const struct looking *looking, const struct rows *rows)
+static void judge_durability(const struct database_check *check, const struct rows *rows)
 {
     if (fact(rows, FACT_ASYNC) != 0)
-        finding_add(looking->findings, FINDING_WARNING, where,
+        finding_add(check->findings, FINDING_WARNING, where,
                     "synchronous_commit is off: a crash of the server can lose commands whose "
                     "audit events are published");
     if (fact(rows, FACT_NO_FSYNC) != 0 || fact(rows, FACT_NO_PAGES) != 0)
-        finding_add(looking->findings, FINDING_WARNING, where,
+        finding_add(check->findings, FINDING_WARNING, where,
                     "fsync or full_page_writes is off: a crash of the machine can lose everything");
 }
 
-static void look_at_server(const struct looking *looking)
+static void look_at_server(const struct database_check *check)
 {
     struct rows rows;
     struct err err;
     int64_t before_us = clock_wall_us();
 
-    if (executor_run(looking->db, &server_facts, looking->arena, &rows, &err) != OUTCOME_OK) {
-        look_failed(looking, &err);
+    if (executor_run(check->db, &server_facts, check->arena, &rows, &err) != OUTCOME_OK) {
+        finding_add_failure(check->findings, where, &err);
         return;
     }
-    judge_clock(looking, before_us, fact(&rows, FACT_CLOCK));
+    judge_clock(check, before_us, fact(&rows, FACT_CLOCK));
     struct cell encoding = rows_cell(&rows, 0, FACT_ENCODING);
     if (!text_is((struct text){encoding.data, encoding.length}, "UTF8"))
-        finding_add(looking->findings, FINDING_ERROR, where,
+        finding_add(check->findings, FINDING_ERROR, where,
                     "the database's encoding must be UTF8; make a database with encoding 'UTF8'");
     if (fact(&rows, FACT_STANDBY) != 0)
-        finding_add(looking->findings, FINDING_ERROR, where,
+        finding_add(check->findings, FINDING_ERROR, where,
                     "the server is a read-only standby; name the primary");
     if (fact(&rows, FACT_VERSION) < SERVER_VERSION_TESTED)
-        finding_add(looking->findings, FINDING_WARNING, where,
+        finding_add(check->findings, FINDING_WARNING, where,
                     "PostgreSQL is older than 15, the oldest that is tested");
-    judge_durability(looking, &rows);
+    judge_durability(check, &rows);
 }
 
 /* --- all ---------------------------------------------------------------------------------------
  */
 
 /* Without partitions ahead nothing is refused, but what comes gathers in one table. */
-static void judge_partitions(const struct looking *looking, const struct audit_layout *layout)
+static void judge_partitions(const struct database_check *check, const struct audit_layout *layout)
 {
     const struct audit_partition *last = NULL;
 
@@ -135,51 +129,51 @@ static void judge_partitions(const struct looking *looking, const struct audit_l
             last = &layout->partitions[i];
     }
     if (last == NULL)
-        finding_add(looking->findings, FINDING_WARNING, where,
+        finding_add(check->findings, FINDING_WARNING, where,
                     "the audit log has no partition for what comes; run catalyst-worker retention "
                     "run daily");
     else if (last->until_us - layout->now_us < last->until_us - last->from_us) {
         char until[TIMESTAMP_TEXT_LENGTH + 1];
         timestamp_format(last->until_us, until);
-        finding_add(looking->findings, FINDING_WARNING, where,
+        finding_add(check->findings, FINDING_WARNING, where,
                     "the partitions of the audit log end %.10s; run catalyst-worker retention run "
                     "daily",
                     until);
     }
 }
 
-static void look_at_partitions(const struct looking *looking)
+static void look_at_partitions(const struct database_check *check)
 {
     struct audit_layout layout;
     struct err err;
 
-    if (audit_layout_read(looking->db, looking->arena, &layout, &err) != OUTCOME_OK) {
-        look_failed(looking, &err);
-        executor_recover(looking->db, &err);
+    if (audit_layout_read(check->db, check->arena, &layout, &err) != OUTCOME_OK) {
+        finding_add_failure(check->findings, where, &err);
+        executor_recover(check->db, &err);
     } else if (layout.shape == AUDIT_PARTITIONED)
-        judge_partitions(looking, &layout);
+        judge_partitions(check, &layout);
 }
 
-static void look_at_schema(const struct looking *looking)
+static void look_at_schema(const struct database_check *check)
 {
     struct err err;
 
-    if (migrate_check(looking->db, looking->arena, &err) != OUTCOME_OK) {
-        look_failed(looking, &err);
-        executor_recover(looking->db, &err);
+    if (migrate_check(check->db, check->arena, &err) != OUTCOME_OK) {
+        finding_add_failure(check->findings, where, &err);
+        executor_recover(check->db, &err);
         return;
     }
-    look_at_partitions(looking);
+    look_at_partitions(check);
 }
 
-static void look_at_session(const struct config *config, const struct looking *looking)
+static void look_at_session(const struct config *config, const struct database_check *check)
 {
     struct err err;
 
-    if (database_check_session(config, looking->db, looking->arena, &err) == OUTCOME_OK)
+    if (database_check_session(config, check->db, check->arena, &err) == OUTCOME_OK)
         return;
-    look_failed(looking, &err);
-    executor_recover(looking->db, &err);
+    finding_add_failure(check->findings, where, &err);
+    executor_recover(check->db, &err);
 }
 
 void check_conninfo(const struct config *config, struct findings *findings)
@@ -203,7 +197,7 @@ void check_database(const struct config *config, struct findings *findings)
 {
     CLEANUP(arena_freep) struct arena *arena = arena_new(SCRATCH_BYTES);
     CLEANUP(executor_pq_freep) struct executor_pq *db = NULL;
-    struct looking looking = {NULL, arena, findings};
+    struct database_check check = {NULL, arena, findings};
     struct err err;
 
     if (arena == NULL) {
@@ -212,13 +206,13 @@ void check_database(const struct config *config, struct findings *findings)
     }
     if (database_open(config, "catalyst-worker check", STATEMENT_TIMEOUT_MS, &db, &err) !=
         OUTCOME_OK) {
-        not_connected(config, &looking, &err);
+        not_connected(config, &check, &err);
         return;
     }
-    looking.db = executor_pq_port(db);
-    look_at_server(&looking);
-    look_at_session(config, &looking);
-    look_at_schema(&looking);
-    check_rights(looking.db, config->database_schema, arena, findings);
-    check_tables(looking.db, arena, findings);
+    check.db = executor_pq_port(db);
+    look_at_server(&check);
+    look_at_session(config, &check);
+    look_at_schema(&check);
+    check_rights(check.db, config->database_schema, arena, findings);
+    check_tables(check.db, arena, findings);
 }

@@ -2,6 +2,7 @@
 
 #include "repo/pg/pg_binary.h"
 #include "repo/schema/trusted_schema.h"
+#include "worker/cli/check_question.h"
 
 static const char where[] = "database";
 
@@ -46,41 +47,20 @@ static const struct statement owner = {
            " JOIN pg_class AS c ON c.oid = to_regclass('{schema_text}.' || t.name)"
            " WHERE pg_has_role(c.relowner, 'USAGE'))"};
 
-static bool ask(struct executor *db, const struct statement *question, struct arena *arena,
-                struct findings *findings, struct rows *ret_rows)
-{
-    struct err err;
-
-    if (executor_run(db, question, arena, ret_rows, &err) == OUTCOME_OK)
-        return true;
-    finding_add(findings, err.outcome == OUTCOME_RETRY ? FINDING_AWAY : FINDING_ERROR, where, "%s",
-                err.text);
-    executor_recover(db, &err);
-    return false;
-}
-
-static void tell_each(const struct rows *rows, const char *what, struct findings *findings)
-{
-    for (size_t i = 0; i < rows->row_count; i++) {
-        struct cell cell = rows_cell(rows, i, 0);
-        finding_add(findings, FINDING_ERROR, where, "%s: %.*s", what, (int)cell.length, cell.data);
-    }
-}
-
 static void look_at_owner(struct executor *db, struct arena *arena, struct findings *findings)
 {
     struct rows rows;
     struct pg_row row;
 
-    if (!ask(db, &owner, arena, findings, &rows))
+    if (!check_ask(db, &owner, arena, findings, &rows))
         return;
     pg_row_init(&row, &rows, 0, NULL);
     if (pg_row_bool(&row))
         finding_add(findings, FINDING_WARNING, where,
                     "the role owns the tables or is a superuser: it could rewrite the audit log; "
                     "run as a role of its own (deploy/grants.sql)");
-    else if (ask(db, &surplus, arena, findings, &rows))
-        tell_each(&rows, "the role may more than it needs", findings);
+    else if (check_ask(db, &surplus, arena, findings, &rows))
+        check_tell_each(&rows, "the role may more than it needs: ", "", findings);
 }
 
 void check_rights(struct executor *db, const char *schema, struct arena *arena,
@@ -90,11 +70,10 @@ void check_rights(struct executor *db, const char *schema, struct arena *arena,
     struct err err;
 
     if (trusted_schema_check(db, schema, arena, &err) != OUTCOME_OK) {
-        finding_add(findings, err.outcome == OUTCOME_RETRY ? FINDING_AWAY : FINDING_ERROR, where,
-                    "%s", err.text);
+        finding_add_failure(findings, where, &err);
         executor_recover(db, &err);
     }
-    if (ask(db, &missing, arena, findings, &rows))
-        tell_each(&rows, "the role lacks a privilege", findings);
+    if (check_ask(db, &missing, arena, findings, &rows))
+        check_tell_each(&rows, "the role lacks a privilege: ", "", findings);
     look_at_owner(db, arena, findings);
 }

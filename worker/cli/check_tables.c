@@ -4,6 +4,7 @@
 #include "repo/audit/audit_repo.h"
 #include "repo/pg/pg_binary.h"
 #include "repo/record_sql.h"
+#include "worker/cli/check_question.h"
 
 static const char where[] = "database";
 
@@ -40,44 +41,16 @@ static const struct statement read_only = {
     .sql = "SELECT current_setting('default_transaction_read_only') = 'on'"
            " AND NOT pg_is_in_recovery()"};
 
-struct question {
-    struct executor *db;
-    struct arena *arena;
-    struct findings *findings;
-};
-
-static bool ask(const struct question *question, const struct statement *statement,
-                struct rows *ret_rows)
-{
-    struct err err;
-
-    if (executor_run(question->db, statement, question->arena, ret_rows, &err) == OUTCOME_OK)
-        return true;
-    finding_add(question->findings, err.outcome == OUTCOME_RETRY ? FINDING_AWAY : FINDING_ERROR,
-                where, "%s [%s]", err.text, err.code);
-    executor_recover(question->db, &err);
-    return false;
-}
-
-static void tell_each(const struct question *question, const struct rows *rows, const char *what)
-{
-    for (size_t i = 0; i < rows->row_count; i++) {
-        struct cell cell = rows_cell(rows, i, 0);
-        finding_add(question->findings, FINDING_ERROR, where, "%.*s: %s", (int)cell.length,
-                    cell.data, what);
-    }
-}
-
-static void look_at_session(const struct question *question)
+static void look_at_session(struct executor *db, struct arena *arena, struct findings *findings)
 {
     struct rows rows;
     struct pg_row row;
 
-    if (!ask(question, &read_only, &rows))
+    if (!check_ask(db, &read_only, arena, findings, &rows))
         return;
-    pg_row_init(&row, &rows, 0, question->arena);
+    pg_row_init(&row, &rows, 0, arena);
     if (pg_row_bool(&row))
-        finding_add(question->findings, FINDING_ERROR, where,
+        finding_add(findings, FINDING_ERROR, where,
                     "the role's transactions are read-only: set default_transaction_read_only to "
                     "off for the role or the database");
 }
@@ -109,23 +82,26 @@ static bool tables_of(struct arena *arena, struct params *ret_tables, struct par
 
 void check_tables(struct executor *db, struct arena *arena, struct findings *findings)
 {
-    const struct question question = {db, arena, findings};
     struct statement ask_hidden = hidden, ask_unfilled = unfilled;
     struct params tables, columns;
     struct rows rows;
 
-    look_at_session(&question);
+    look_at_session(db, arena, findings);
     if (!tables_of(arena, &tables, &columns) || !params_done(&tables, &ask_hidden) ||
         !params_done(&columns, &ask_unfilled)) {
         findings->full = true;
         return;
     }
-    if (ask(&question, &ask_hidden, &rows))
-        tell_each(&question, &rows,
-                  "row-level security applies to the role, and may hide or refuse rows; give the "
-                  "role a policy for all rows, or BYPASSRLS");
-    if (ask(&question, &ask_unfilled, &rows))
-        tell_each(&question, &rows,
-                  "is NOT NULL and has no default; nothing of ours fills it, so every new row is "
-                  "refused");
+    if (check_ask(db, &ask_hidden, arena, findings, &rows))
+        check_tell_each(
+            &rows, "",
+            ": row-level security applies to the role, and may hide or refuse rows; give the "
+            "role a policy for all rows, or BYPASSRLS",
+            findings);
+    if (check_ask(db, &ask_unfilled, arena, findings, &rows))
+        check_tell_each(
+            &rows, "",
+            ": is NOT NULL and has no default; nothing of ours fills it, so every new row is "
+            "refused",
+            findings);
 }

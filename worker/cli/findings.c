@@ -47,6 +47,12 @@ void finding_add(struct findings *findings, enum finding_level level, const char
     findings->items[findings->count++] = (struct finding){level, kept_where, kept_what};
 }
 
+void finding_add_failure(struct findings *findings, const char *where, const struct err *err)
+{
+    finding_add(findings, err->outcome == OUTCOME_RETRY ? FINDING_AWAY : FINDING_ERROR, where,
+                "%s [%s]", err->text, err->code);
+}
+
 size_t findings_of(const struct findings *findings, enum finding_level level)
 {
     size_t count = 0;

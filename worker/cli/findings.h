@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/buffer.h"
+#include "base/err.h"
 
 /* What `check` has found. */
 
@@ -27,6 +28,9 @@ struct findings {
 
 void finding_add(struct findings *findings, enum finding_level level, const char *where,
                  const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* What failed: AWAY where it may be tried again, else an error. */
+void finding_add_failure(struct findings *findings, const char *where, const struct err *err);
 
 /* How many there are of that level. */
 size_t findings_of(const struct findings *findings, enum finding_level level);
