@@ -3,8 +3,9 @@
 #include "base/slice.h"
 
 /* What a terminal would act upon instead of showing it: C0 controls, DEL, C1 controls, and the
- * Unicode characters that change the direction or the order of text (bidi) or end lines. A name
- * that somebody chose must not move the cursor of whoever looks at it, nor show as another name. */
+ * Unicode characters that change the direction or the order of text (bidi) or end lines. Names in
+ * messages are chosen by senders. Such a name must neither move the cursor of the operator's
+ * terminal nor be shown as another name. */
 
 /* Bytes of the character that begins the text and that a terminal must not get; 0: it may get it.
  * Bytes that are no UTF-8 count one by one. ret_code  what to show: the code point, or the byte.

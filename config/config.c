@@ -204,7 +204,7 @@ static bool kafka_set(struct config *config, const char *name, const char *value
     return true;
 }
 
-/* "a,b:9092,[::1]:9092": librdkafka takes a port modulo 65536. false: one is none. */
+/* "a,b:9092,[::1]:9092". false: one of the ports is none. */
 static bool broker_ports_valid(const char *brokers)
 {
     for (const char *at = brokers; *at != '\0'; at += *at == ',') {
@@ -223,6 +223,16 @@ static bool broker_ports_valid(const char *brokers)
         at = end;
     }
     return true;
+}
+
+/* What is wrong with a list of brokers, which librdkafka would take all the same; NULL: nothing. */
+static const char *brokers_fault(const char *brokers)
+{
+    if (strchr(brokers, '@') != NULL)
+        return "must not hold @; name and password are sasl.username and sasl.password";
+    if (!broker_ports_valid(brokers)) /* librdkafka takes a port modulo 65536 */
+        return "a port must be a number from 1 to 65535";
+    return NULL;
 }
 
 static void kafka_take(struct loader *loader, const char *name, const char *value,
@@ -244,14 +254,9 @@ static void kafka_take(struct loader *loader, const char *name, const char *valu
         complain(loader, where, "kafka.%s: given twice, also at %s", name, earlier->where);
     bool is_brokers =
         strcmp(name, "bootstrap.servers") == 0 || strcmp(name, "metadata.broker.list") == 0;
-    if (is_brokers && strchr(value, '@') != NULL) {
-        complain(loader, where,
-                 "kafka.%s: must not hold @; name and password are sasl.username and sasl.password",
-                 name);
-        return;
-    }
-    if (is_brokers && !broker_ports_valid(value)) {
-        complain(loader, where, "kafka.%s: a port must be a number from 1 to 65535", name);
+    const char *fault = is_brokers ? brokers_fault(value) : NULL;
+    if (fault != NULL) {
+        complain(loader, where, "kafka.%s: %s", name, fault);
         return;
     }
     if (kafka_property_secret(name))

@@ -49,9 +49,10 @@ const char *command_field_name(const struct command_type *type, struct text key)
 /* `secret`, `token` or `plaintext`: what a key.issue must not carry; NULL: another key. */
 const char *command_secret_name(struct text key);
 
-/* Holds a row against its record: names are there, fields that the event names are declared, a
- * removal or an upsert has its actions. FATAL  err->text names the type and what is wrong with it
- */
+/* Checks a row of events/commands.def against the declaration of its record: the row has its names,
+ * its event names declared fields only, and an upsert or a removal has its actions.
+ *
+ * FATAL  err->text names the type and what is wrong with it */
 enum outcome command_type_check(const struct command_type *type, struct err *err);
 
 /* Every row of events/commands.def. */

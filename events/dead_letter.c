@@ -80,7 +80,7 @@ static void add_big_endian(struct letter_maker *letter, const char *name, int64_
     add_bytes(letter, name, bytes, size);
 }
 
-/* How much of what was received is sent on. */
+/* Which parts of the received record the dead letter keeps. false and shorter: left out. */
 struct portion {
     bool timestamp;
     bool headers;
@@ -256,7 +256,7 @@ enum outcome dead_letter_encode(const struct message *message,
                                 struct err *err)
 {
     struct letter_maker letter = {.arena = arena, .received_bytes = message->value.length};
-    struct message kept = *message; /* of what was received, without secrets */
+    struct message kept = *message; /* the received record, its secrets replaced */
     struct portion portion;
     bool redacted = false;
     enum outcome outcome = OUTCOME_OK;

@@ -26,7 +26,7 @@ enum dead_letter_stage {
                            SQLSTATE */
 };
 
-/* What is wrong with a message, for counting: the class_name of its reason. */
+/* The classes of reasons why a message becomes a dead letter: one counter each. */
 enum dead_letter_class {
     DEAD_ENVELOPE,
     DEAD_BODY,
@@ -121,9 +121,10 @@ char *letter_origin(const struct letter *letter, struct arena *arena);
 const char *letter_fault(const struct letter *letter, struct text origin, int64_t max_redrives);
 
 /* The record as the worker received it, also where timestamp and key of the letter were changed:
- * key, value, timestamp and headers, without the error headers, plus catalyst-redrive-count   how
- * often it went back, this time included catalyst-redrive-origin  TOPIC:PARTITION:OFFSET where it
- * failed first
+ * key, value, timestamp and headers, without the error headers, and with two more:
+ *
+ * - catalyst-redrive-count: how often it went back, this time included
+ * - catalyst-redrive-origin: TOPIC:PARTITION:OFFSET where it failed first
  *
  * ret_record  borrowed from the message, or in the arena
  * FULL        the arena is full */

@@ -90,7 +90,7 @@ bool letter_mark_read(const struct message *message, int64_t *ret_offset)
     return *ret_offset >= 0 && *ret_offset < message->offset;
 }
 
-/* Whether the list of what was changed names it. */
+/* Whether the letter's catalyst-dlq-changed lists `name`: timestamp, key or headers. */
 static bool was_changed(const struct letter *letter, const char *name)
 {
     struct text rest = letter->changed;

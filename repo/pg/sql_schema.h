@@ -4,9 +4,10 @@
 #include <stddef.h>
 
 /* The schema of the tables, put into SQL texts. Statements name it by two placeholders, so that
- * they find their tables whatever the session's search path is: {schema}       as an identifier:
- * FROM {schema}.auth_keys {schema_text}  inside a text literal:
- * to_regclass('{schema_text}.auth_keys') */
+ * they find their tables whatever the session's search path is:
+ *
+ * - {schema} as an identifier: FROM {schema}.auth_keys
+ * - {schema_text} inside a text literal: to_regclass('{schema_text}.auth_keys') */
 struct sql_schema {
     char *identifier; /* quoted: "my schema" */
     char *text;       /* the same with its single quotes doubled */

@@ -2,10 +2,10 @@
 
 #include "repo/pg/executor.h"
 
-/* Statements that name objects without a schema - the migrations' files, the changes of the audit
- * log's partitions - run with the schema as their search path. Whoever may create objects in that
- * schema could then put a function or an operator in the way of such a statement, and have it run
- * with the rights of the schema's owner. */
+/* The migrations' files and the changes of the audit log's partitions name objects without a
+ * schema. They run with the worker's schema as their search_path. A role that may create objects in
+ * that schema could plant a function or an operator there which such a statement calls, with the
+ * rights of the schema's owner. */
 
 /* FATAL, code MIGRATE_SCHEMA: a role other than the schema's owner, the current role and superusers
  * may create in the schema; err->text names the roles. A schema that is not there is fine. */

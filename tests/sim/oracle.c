@@ -316,8 +316,9 @@ static bool audit_record_holds(struct oracle *oracle, const struct sim_record *r
     return true;
 }
 
-/* Changed only where the topic does not take it as it came; timestamps are narrowed down by halves,
- * so that those within half of what is taken stay. */
+/* The lane changes a letter only where its topic refuses the letter as received. The lane finds the
+ * limits of timestamps by halves, so timestamps within half of the topic's limit are never changed.
+ */
 static bool form_holds(const struct sim_record *record, const struct message *origin)
 {
     bool has_key = record->key_length > 0;

@@ -36,9 +36,10 @@ struct oracle {
 /* Fills the world's topic from its seed, and tells what to expect. */
 void oracle_write_topic(struct oracle *oracle);
 
-/* The logs of some partitions go back: they lose their first records, so that what is left lies at
- * other offsets, and new commands follow. They end before the group's offsets. A partition with a
- * dead letter stays as it is: nothing but its coordinates names one. */
+/* The logs of some partitions go back: each loses its first records, the remaining records move to
+ * lower offsets, and new commands follow. The logs then end before the group's offsets. A partition
+ * with a dead letter stays as it is, since only the coordinates of its record identify the letter.
+ */
 void oracle_logs_go_back(struct oracle *oracle);
 
 /* passes: how often the topic was read from its beginning: that often a dead letter is there,

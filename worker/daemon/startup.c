@@ -12,9 +12,6 @@
 
 enum { PAUSE_MIN_MS = 200, PAUSE_MAX_MS = 5000, ASK_TIMEOUT_MS = 5000, CHECK_TIMEOUT_MS = 10000 };
 enum { SCRATCH_BYTES = 4 * 1024 * 1024 };
-enum { MISSING_ASKS = 6, MISSING_PAUSE_MS = 500 };
-
-static const char TOPIC_MISSING[] = "UNKNOWN_TOPIC_OR_PART";
 
 struct start_state {
     const struct startup *startup;
@@ -65,7 +62,7 @@ static enum outcome judge_topics(struct start_state *start_state, const struct k
             list_add(forbidden, sizeof(forbidden), name->name);
     }
     if (missing[0] != '\0')
-        return err_set(err, OUTCOME_FATAL, TOPIC_MISSING,
+        return err_set(err, OUTCOME_FATAL, "UNKNOWN_TOPIC_OR_PART",
                        "topics are missing: %s; make them with catalyst-worker migrate up --topics",
                        missing);
     if (forbidden[0] != '\0')
@@ -82,24 +79,10 @@ static enum outcome check_topics(struct start_state *start_state, struct err *er
         ARENA_ARRAY(start_state->arena, struct kafka_topic, start_state->names.count);
     if (topics == NULL)
         return err_no_memory(err, "topics");
-    enum outcome outcome = kafka_admin_describe_configured(start_state->admin, &start_state->names,
-                                                           ASK_TIMEOUT_MS, topics, err);
+    enum outcome outcome = kafka_admin_describe_settled(start_state->admin, &start_state->names,
+                                                        ASK_TIMEOUT_MS, start_state->startup->pause,
+                                                        start_state->startup->context, topics, err);
     return outcome == OUTCOME_OK ? judge_topics(start_state, topics, err) : outcome;
-}
-
-/* A broker that has just come back tells for a moment that topics are missing which are there: only
- * what it says several times counts. */
-static enum outcome check_topics_again(struct start_state *start_state, struct err *err)
-{
-    enum outcome outcome = check_topics(start_state, err);
-
-    for (int asked = 1;
-         asked < MISSING_ASKS && outcome == OUTCOME_FATAL &&
-         text_is(text_of(err->code), TOPIC_MISSING) &&
-         start_state->startup->pause(start_state->startup->context, MISSING_PAUSE_MS);
-         asked++)
-        outcome = check_topics(start_state, err);
-    return outcome;
 }
 
 /* Calls `check` until it answers something else than RETRY. */
@@ -137,7 +120,7 @@ static enum outcome check_all(struct start_state *start_state, struct err *err)
         outcome = persist(start_state, dependency_name(DEPENDENCY_DATABASE), check_database,
                           deadline_us, err);
     if (outcome == OUTCOME_OK)
-        outcome = persist(start_state, dependency_name(DEPENDENCY_BROKERS), check_topics_again,
+        outcome = persist(start_state, dependency_name(DEPENDENCY_BROKERS), check_topics,
                           deadline_us, err);
     return outcome;
 }

@@ -9,6 +9,9 @@
 /* How long one attempt at a question takes that may have to be asked again. */
 enum { ASK_SLICE_MS = 500 };
 
+/* How often a topic must be missing, and how far apart. */
+enum { MISSING_ASKS = 6, MISSING_PAUSE_MS = 500 };
+
 struct kafka_admin {
     rd_kafka_t *handle;
     rd_kafka_queue_t *queue; /* of answers */
@@ -292,6 +295,30 @@ enum outcome kafka_admin_describe_configured(struct kafka_admin *admin,
     for (size_t i = 0; i < names->count && outcome == OUTCOME_OK; i++)
         outcome = describe(admin, names->items[i].name, timeout_ms, &ret_topics[i], err);
     return outcome;
+}
+
+static bool some_are_missing(const struct kafka_topic *topics, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (topics[i].state == KAFKA_TOPIC_MISSING)
+            return true;
+    }
+    return false;
+}
+
+enum outcome kafka_admin_describe_settled(struct kafka_admin *admin,
+                                          const struct kafka_topic_names *names, int timeout_ms,
+                                          bool (*pause)(void *context, int64_t pause_ms),
+                                          void *context, struct kafka_topic *ret_topics,
+                                          struct err *err)
+{
+    for (int asked = 1;; asked++) {
+        enum outcome outcome =
+            kafka_admin_describe_configured(admin, names, timeout_ms, ret_topics, err);
+        if (outcome != OUTCOME_OK || asked == MISSING_ASKS ||
+            !some_are_missing(ret_topics, names->count) || !pause(context, MISSING_PAUSE_MS))
+            return outcome;
+    }
 }
 
 enum outcome kafka_admin_first_offsets(struct kafka_admin *admin, const char *name, int partitions,

@@ -84,6 +84,17 @@ enum outcome kafka_admin_describe_configured(struct kafka_admin *admin,
                                              const struct kafka_topic_names *names, int timeout_ms,
                                              struct kafka_topic *ret_topics, struct err *err);
 
+/* The same, asked again where topics are missing: brokers tell for a moment that topics are missing
+ * which were just made, or which are there when the broker has just come back. Only what they say
+ * for some seconds counts.
+ *
+ * pause  sleeps; false: asks no more, the last answer stands */
+enum outcome kafka_admin_describe_settled(struct kafka_admin *admin,
+                                          const struct kafka_topic_names *names, int timeout_ms,
+                                          bool (*pause)(void *context, int64_t pause_ms),
+                                          void *context, struct kafka_topic *ret_topics,
+                                          struct err *err);
+
 /* The first offset of each partition that can still be read: what lies before is deleted.
  * ret_offsets  one per partition */
 enum outcome kafka_admin_first_offsets(struct kafka_admin *admin, const char *name, int partitions,

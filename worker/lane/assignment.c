@@ -69,9 +69,8 @@ static void save_progress(struct lane *lane)
         lane->unsaved_failures = 0;
         return;
     }
-    /* failures 1, 2, 4, 8 ...: a database that stays away fills no disk */
-    unsigned failures = ++lane->unsaved_failures;
-    log_line((failures & (failures - 1)) == 0 ? LOG_WARN : LOG_DEBUG, "published offsets not saved",
+    int failures = ++lane->unsaved_failures;
+    log_line(wait_log_level(failures), "published offsets not saved",
              LOG_INT("lane", lane->options.index), LOG_INT("attempt", failures),
              LOG_STR("code", err.code), LOG_STR("error", err.text));
 }

@@ -38,10 +38,10 @@ struct lane {
     struct dead_letter_limits limits; /* max_record_bytes shrinks when the brokers refuse a size */
     struct letter_form *forms;        /* of the dead letters of each command topic */
     struct wait wait;
-    unsigned unsaved_failures; /* of saving published offsets, in a row */
-    bool recovered;            /* the store, since setback_check() last looked */
-    bool set_back;             /* it was: the partitions are to be taken again */
-    int64_t held_since_us;     /* monotonic; while the lane holds its partitions */
+    int unsaved_failures;  /* of saving published offsets, in a row */
+    bool recovered;        /* the store, since setback_check() last looked */
+    bool set_back;         /* it was: the partitions are to be taken again */
+    int64_t held_since_us; /* monotonic; while the lane holds its partitions */
     int64_t held_told_us;
     const struct message *hand;  /* the first message of what is settled or published now; NULL */
     uint64_t random;             /* spreads the attempts of many lanes */

@@ -44,6 +44,11 @@ static struct holdup holdup_of(const struct lane *lane, const struct err *err)
     return holdup;
 }
 
+enum log_level wait_log_level(int attempts)
+{
+    return (attempts & (attempts - 1)) == 0 ? LOG_WARN : LOG_DEBUG;
+}
+
 static void log_attempt(const struct lane *lane, const struct holdup *holdup, const struct err *err)
 {
     const struct wait *wait = &lane->wait;
@@ -59,10 +64,8 @@ static void log_attempt(const struct lane *lane, const struct holdup *holdup, co
         LOG_INT("offset", holdup->offset),
     };
     size_t count = sizeof(fields) / sizeof(fields[0]) - (holdup->topic[0] == '\0' ? 3 : 0);
-    /* attempts 1, 2, 4, 8 ...: a dependency that stays away fills no disk */
-    enum log_level level = (wait->attempts & (wait->attempts - 1)) == 0 ? LOG_WARN : LOG_DEBUG;
 
-    log_write(level, "waiting for a dependency", fields, count);
+    log_write(wait_log_level(wait->attempts), "waiting for a dependency", fields, count);
 }
 
 void wait_tell_lags(struct lane *lane)

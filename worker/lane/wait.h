@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 
+#include "base/log.h"
 #include "worker/lane/lane.h"
 
 /* Waiting for a dependency without losing the group membership: what a lane does between two
@@ -12,6 +13,9 @@
  * up, the lane stops or `generation` is over. */
 bool wait_again(struct lane *lane, enum dependency dependency, uint64_t generation,
                 const struct err *err);
+
+/* WARN for attempts 1, 2, 4, 8 ..., else DEBUG: a dependency that stays away fills no disk. */
+enum log_level wait_log_level(int attempts);
 
 /* The attempt succeeded. */
 void wait_done(struct lane *lane);
