@@ -162,3 +162,17 @@ def test_a_replica_that_leaves_under_load(new_site: Callable[..., Site], ending:
     site.wait_done()
 
     site.check(Model().take_all(commands))
+
+
+def test_partitions_that_are_added_are_read(new_site: Callable[..., Site]) -> None:
+    """An operator gives the command topics more partitions while a replica works."""
+    site = new_site(partitions=1)
+    site.start()
+    before = [make.user(f"u-{n}") for n in range(200)]
+    site.process(before)
+
+    site.kafka.add_partitions(site.topics.values(), 4)
+    after = _spread([make.user(f"v-{n}") for n in range(400)], 4)
+    site.process(after, 120)
+
+    site.check(Model().take_all([*before, *after]))

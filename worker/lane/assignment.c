@@ -114,8 +114,9 @@ static void report_moved(const struct lane *lane, const struct position *positio
 {
     /* 0: the rows are those of a version that recorded nothing, or there is none */
     log_line(recorded == 0 ? LOG_INFO : LOG_WARN,
-             recorded == 0 ? "the group's committed offset is adopted"
-                           : "the group was moved past commands that were not read",
+             recorded == 0
+                 ? "the group's committed offset is adopted"
+                 : "the group was moved past what is recorded, by hand or by an older version",
              LOG_INT("lane", lane->options.index), LOG_TEXT("topic", position->topic),
              LOG_INT("partition", position->partition), LOG_INT("recorded", recorded),
              LOG_INT("committed", position->offset));

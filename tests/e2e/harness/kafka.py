@@ -13,7 +13,14 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+)
 
 from .wait import Timeout, wait_until
 from .wire import Record
@@ -55,6 +62,14 @@ class Kafka:
         self._partition_counts |= partitions
         # A broker that has just come back needs a moment before it leads what it was told to lead.
         self.end_offsets(partitions)
+
+    def add_partitions(self, topics: Iterable[str], count: int) -> None:
+        """Each topic has `count` afterwards."""
+        wanted = [NewPartitions(topic, count) for topic in topics]
+        for future in self.admin.create_partitions(wanted, operation_timeout=30).values():
+            future.result(30)
+        self._partition_counts |= {each.topic: count for each in wanted}
+        self._producer = None  # it remembers the old counts for minutes
 
     def partitions(self, topic: str) -> int:
         if topic not in self._partition_counts:
